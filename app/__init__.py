@@ -1,0 +1,1 @@
+"""The HTTP service: encoded images in, class probabilities out."""

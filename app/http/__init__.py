@@ -1,0 +1,1 @@
+"""Routes, response schemas, limits and the table from exception to status."""

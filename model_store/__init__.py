@@ -1,0 +1,1 @@
+"""The contract between training and serving: specs, bundles, versions and engines."""

@@ -1,0 +1,56 @@
+"""Engines turn uint8 pixels into probabilities; one module each, imported only when opened."""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.manifest import EngineName, Manifest
+
+
+class Engine(Protocol):
+    """A loaded model. `predict` may be called from one thread at a time."""
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return softmax probabilities.
+
+        Args:
+            images: (N, H, W) uint8, C-contiguous, N >= 1, as `preprocess` returns them.
+
+        Returns:
+            (N, labels) float32 in [0, 1]; every row sums to 1. The array belongs to the caller.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the weights; the engine is unusable afterwards."""
+        ...
+
+
+_MODULES: dict[EngineName, str] = {
+    "keras": "model_store.engines.keras",
+    "openvino-int8": "model_store.engines.openvino",
+    "openvino-bf16": "model_store.engines.openvino",
+    "openvino-f32": "model_store.engines.openvino",
+}
+
+
+def open_engine(name: EngineName, folder: Path, manifest: Manifest, threads: int) -> Engine:
+    """Load one engine of a bundle whose files are verified.
+
+    Args:
+        name: a key of `manifest.engines`.
+        folder: the bundle.
+        manifest: its manifest.
+        threads: CPU threads the engine may use.
+
+    Raises:
+        EngineUnavailable: the engine's library is not installed, or cannot run here.
+        UnsafeModel: the file could run code.
+        IncompatibleModel: its inputs or outputs do not fit the manifest.
+    """
+    module = import_module(_MODULES[name])
+    engine: Engine = module.load(name, folder, manifest, threads)
+    return engine

@@ -1,0 +1,69 @@
+"""What a model's images look like: data that is stored with the model and read back strictly."""
+
+import hashlib
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+ImageFormat = Literal["JPEG", "PNG", "WEBP", "BMP", "GIF"]
+ALL_FORMATS: tuple[ImageFormat, ...] = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+
+
+class InkNormalization(BaseModel):
+    """How a drawn or photographed character is brought into the form MNIST has.
+
+    Bright ink on black, cropped to the ink, scaled to fit a square box, and centred by mass
+    (LeCun et al. 1998, section III.A).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    box: int = Field(ge=1, description="Longest side of the ink after scaling, in pixels.")
+
+
+class ImageSpec(BaseModel):
+    """Everything that decides which pixels a model sees.
+
+    No field has a default here: a stored spec that leaves one out is refused, so that training and
+    serving can never disagree in silence. `ImageSpec.for_size` fills in the project's choices.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    height: int = Field(ge=1, le=8192, description="Rows, in pixels.")
+    width: int = Field(ge=1, le=8192, description="Columns, in pixels.")
+    color: Literal["grayscale"] = Field(description="ITU-R 601 luma, one byte per pixel.")
+    resampling: Literal["bilinear", "bicubic", "lanczos", "box"] = Field(
+        description="Antialiased filter; the aspect ratio is not kept, as in Keras's load_img."
+    )
+    jpeg_draft: bool = Field(
+        description="Decode large JPEGs at a reduced DCT scale, never below twice the target size."
+    )
+    orientation: Literal["exif", "ignore"] = Field(description="Whether EXIF rotation is applied.")
+    alpha_background: int = Field(
+        ge=0, le=255, description="Grey level that shows through transparent pixels."
+    )
+    depth16: Literal["scale"] = Field(description="16-bit samples are divided by 257, not clipped.")
+    formats: tuple[ImageFormat, ...] = Field(min_length=1, strict=False)
+    ink: InkNormalization | None = Field(description="Null: pixels are only resized.")
+
+    @classmethod
+    def for_size(cls, height: int, width: int, ink: InkNormalization | None = None) -> "ImageSpec":
+        """Return the project's choices for images of `height` by `width` pixels."""
+        return cls(
+            height=height,
+            width=width,
+            color="grayscale",
+            resampling="bilinear",
+            jpeg_draft=True,
+            orientation="exif",
+            alpha_background=255,
+            depth16="scale",
+            formats=ALL_FORMATS,
+            ink=ink,
+        )
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over the canonical JSON of every field, as 64 hex digits."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()

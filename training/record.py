@@ -1,0 +1,56 @@
+"""What one training run leaves behind for its report."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.manifest import (
+    Calibration,
+    DatasetRecord,
+    EngineName,
+    EngineRecord,
+    Layer,
+    Metrics,
+    TrainingSettings,
+)
+from model_store.spec import ImageSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One test image with what the model said of it."""
+
+    path: str
+    pixels: NDArray[np.uint8]  # (H, W)
+    truth: int  # index into labels
+    probabilities: NDArray[np.float32]  # (labels,)
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """Everything the report shows; arrays are small samples, never the data set."""
+
+    name: str
+    labels: Sequence[str]
+    spec: ImageSpec
+    layers: Sequence[Layer]
+    summary: str  # model.summary() as text
+    settings: TrainingSettings
+    calibration: Calibration
+    dataset: DatasetRecord
+    libraries: Mapping[str, str]
+    engines: Mapping[EngineName, EngineRecord]
+    history: Mapping[str, Sequence[float]]  # loss, accuracy, val_loss, val_accuracy per epoch
+    test: Metrics
+    truth: NDArray[np.int64]  # (N,) of the test split
+    probabilities: NDArray[np.float32]  # (N, labels), calibrated
+    uncalibrated: NDArray[np.float32]  # (N, labels)
+    class_samples: Mapping[str, NDArray[np.uint8]]  # label -> (k, H, W) training images
+    augmented: NDArray[np.uint8]  # (rows, 1 + k, H, W): an original, then k augmentations of it
+    right: Sequence[Sample]
+    wrong: Sequence[Sample]  # most confidently wrong first
+    findings: Sequence[str]  # one sentence each, from check
+    seconds: Mapping[str, float]  # stage -> wall time
+    images_in_report: bool  # False: galleries are left out, the bundle holds none of the images
