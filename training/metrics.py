@@ -1,0 +1,210 @@
+"""Numbers that say how good probabilities are: accuracy, per-class scores, calibration."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from scipy.special import log_softmax
+from scipy.stats import binomtest
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
+from model_store.manifest import ClassMetrics, Metrics
+
+CALIBRATION_BINS = 15
+TEMPERATURE_RANGE = (0.05, 20.0)
+# One standard deviation of log T before any image was seen: T lies within 1/1.65 and 1.65.
+LOG_TEMPERATURE_SPREAD = 0.5
+
+# Smaller probabilities count as this in the loss, as in scikit-learn's log_loss for float32.
+_SMALLEST = float(np.finfo(np.float32).eps)
+# A float32 softmax underflows to 0 here; -inf would make one image's loss infinite at every T.
+_LOWEST_LOGIT = -103.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reliability:
+    """Predictions grouped by their confidence: one row per equal-width bin of (0, 1]."""
+
+    edges: NDArray[np.float64]  # (bins + 1,)
+    confidence: NDArray[np.float64]  # (bins,) mean over the bin; 0 where it is empty
+    accuracy: NDArray[np.float64]  # (bins,)
+    count: NDArray[np.int64]  # (bins,)
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error (Naeini et al. 2015): mean |accuracy - confidence|."""
+        total = max(int(self.count.sum()), 1)
+        return float(np.sum(self.count * np.abs(self.accuracy - self.confidence)) / total)
+
+
+def measure(
+    split: str, labels: Sequence[str], truth: NDArray[Any], probabilities: NDArray[Any]
+) -> Metrics:
+    """Measure predictions on one split.
+
+    Args:
+        split: its name, for the record.
+        labels: in the order of the columns of `probabilities`.
+        truth: (N,) integers, indices into `labels`, N >= 1.
+        probabilities: (N, labels), rows sum to 1.
+
+    Returns:
+        Scores of a label that never occurs, or is never predicted, are 0; the balanced accuracy is
+        over the labels that occur. Probabilities below 1.2e-7 count as that in the loss.
+
+    Raises:
+        ValueError: shapes that do not fit, an index without a label, a value that is not finite.
+    """
+    _check(truth, probabilities)
+    if probabilities.shape[1] != len(labels):
+        raise ValueError(f"Expected {len(labels)} columns. Received: {probabilities.shape[1]}")
+    if not len(truth):
+        raise ValueError("Expected at least one image. Received: none")
+    predicted = probabilities.argmax(axis=1)
+    rows = _per_class(labels, truth, predicted)
+    support = np.array([row.support for row in rows])
+    return Metrics(
+        split=split,
+        images=len(truth),
+        accuracy=float(np.mean(predicted == truth)),
+        balanced_accuracy=float(np.mean([row.recall for row in rows if row.support])),
+        majority_share=float(support.max() / len(truth)),
+        loss=_cross_entropy(truth, probabilities),
+        ece=expected_calibration_error(truth, probabilities),
+        per_class=rows,
+        confusion=_confusion(truth, predicted, len(labels)),
+    )
+
+
+def expected_calibration_error(
+    truth: NDArray[Any], probabilities: NDArray[Any], bins: int = CALIBRATION_BINS
+) -> float:
+    """Return how far confidence is from accuracy on average, 0 to 1; 0 for no images.
+
+    Args:
+        truth: (N,) integers.
+        probabilities: (N, C), rows sum to 1.
+        bins: number of equal-width bins over the probability of the predicted class.
+    """
+    return reliability(truth, probabilities, bins).ece
+
+
+def reliability(
+    truth: NDArray[Any], probabilities: NDArray[Any], bins: int = CALIBRATION_BINS
+) -> Reliability:
+    """Group predictions by their confidence, as a reliability diagram shows them.
+
+    Args:
+        truth: (N,) integers.
+        probabilities: (N, C), rows sum to 1.
+        bins: number of equal-width bins (lower, upper] over the predicted class's probability.
+
+    Raises:
+        ValueError: shapes that do not fit, an index without a column, a value that is not finite.
+    """
+    _check(truth, probabilities)
+    confidence = probabilities.max(axis=1).astype(np.float64).clip(0, 1)
+    correct = probabilities.argmax(axis=1) == truth
+    which = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
+    count = np.bincount(which, minlength=bins)
+    divisor = np.maximum(count, 1)
+    return Reliability(
+        edges=np.linspace(0, 1, bins + 1),
+        confidence=np.bincount(which, weights=confidence, minlength=bins) / divisor,
+        accuracy=np.bincount(which, weights=correct, minlength=bins) / divisor,
+        count=count,
+    )
+
+
+def fit_temperature(logits: NDArray[Any], truth: NDArray[Any]) -> float:
+    """Return the T for which softmax(logits / T) fits `truth` best (Guo et al. 2017).
+
+    The negative log-likelihood alone is no guide on a small validation set: where every image is
+    classified right it falls for ever as T approaches 0, and one unlucky image can send T far up.
+    So T is the maximum a posteriori estimate under a log-normal prior around 1: the penalty
+    (log T)² / (2 · 0.5²) is added once to the *summed* loss. A dozen images leave T near 1, a few
+    hundred with some errors among them decide it alone.
+
+    Args:
+        logits: (N, C); log-probabilities serve as well, -inf included.
+        truth: (N,) integers, indices into the columns.
+
+    Returns:
+        T within `TEMPERATURE_RANGE`; above 1 softens, below 1 sharpens, 1.0 for no images.
+
+    Raises:
+        ValueError: shapes that do not fit, an index without a column, NaN or +inf.
+    """
+    floored = _floored(logits, truth)
+
+    def penalised_loss(log_t: float) -> float:
+        chosen = log_softmax(floored / np.exp(log_t), axis=1)[np.arange(len(truth)), truth]
+        return float(log_t**2 / (2 * LOG_TEMPERATURE_SPREAD**2) - chosen.sum())
+
+    if not len(truth):
+        return 1.0
+    bounds = tuple(np.log(TEMPERATURE_RANGE))
+    found = minimize_scalar(
+        penalised_loss, bounds=bounds, method="bounded", options={"xatol": 1e-4}
+    )
+    return float(np.exp(found.x))
+
+
+def accuracy_interval(correct: int, images: int) -> tuple[float, float]:
+    """Return the 95 % confidence interval of an accuracy (Wilson 1927), both ends in 0 to 1."""
+    low, high = binomtest(correct, images).proportion_ci(0.95, method="wilson")
+    return float(low), float(high)
+
+
+def _check(truth: NDArray[Any], scores: NDArray[Any]) -> None:
+    if scores.ndim != 2 or truth.shape != (len(scores),):
+        raise ValueError(
+            f"Expected truth (N,) and scores (N, C). Received: {truth.shape} and {scores.shape}"
+        )
+    if not np.issubdtype(truth.dtype, np.integer):
+        raise ValueError(f"Expected integer truth. Received: {truth.dtype}")
+    if len(truth) and not (truth.min() >= 0 and truth.max() < scores.shape[1]):
+        raise ValueError(
+            f"Expected indices 0 to {scores.shape[1] - 1}. Received: {truth.min()} to {truth.max()}"
+        )
+    if np.isnan(scores).any() or np.isposinf(scores).any():
+        raise ValueError("Expected finite scores. Received: NaN or infinity")
+
+
+def _floored(logits: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.float64]:
+    _check(truth, logits)
+    exact = logits.astype(np.float64)
+    best = exact.max(axis=1, keepdims=True, initial=-np.inf)
+    if not np.isfinite(best).all():
+        raise ValueError("Expected one finite logit or more in every row. Received: none in one")
+    floored: NDArray[np.float64] = np.maximum(exact - best, _LOWEST_LOGIT)
+    return floored
+
+
+def _cross_entropy(truth: NDArray[Any], probabilities: NDArray[Any]) -> float:
+    chosen = probabilities[np.arange(len(truth)), truth].astype(np.float64)
+    return float(-np.log(chosen.clip(_SMALLEST, 1)).mean())
+
+
+def _per_class(
+    labels: Sequence[str], truth: NDArray[Any], predicted: NDArray[Any]
+) -> tuple[ClassMetrics, ...]:
+    columns = precision_recall_fscore_support(
+        truth, predicted, labels=np.arange(len(labels)), zero_division=0.0
+    )
+    return tuple(
+        ClassMetrics(
+            label=label, precision=float(p), recall=float(r), f1=float(f1), support=int(support)
+        )
+        for label, p, r, f1, support in zip(labels, *columns, strict=True)
+    )
+
+
+def _confusion(
+    truth: NDArray[Any], predicted: NDArray[Any], n_labels: int
+) -> tuple[tuple[int, ...], ...]:
+    counts = confusion_matrix(truth, predicted, labels=np.arange(n_labels))
+    return tuple(tuple(row) for row in counts.tolist())
