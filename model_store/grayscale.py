@@ -1,0 +1,117 @@
+"""From any decoded Pillow image to 8-bit luma, every mode decided on purpose.
+
+Luma is ITU-R 601 (Y' = 0.299 R + 0.587 G + 0.114 B), as in Pillow's and JPEG's own grayscale.
+Colour profiles and gamma chunks are ignored, as nearly every training pipeline does.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+_MAX_16 = 65535
+_STEP_16 = 257  # 65535 / 255
+
+
+class UnsupportedMode(ValueError):
+    """A pixel layout that none of the accepted formats should produce."""
+
+
+def to_grayscale(
+    image: Image.Image, background: int, transparent: tuple[int, ...] | None = None
+) -> Image.Image:
+    """Return the luma of a loaded image, transparent pixels composited over `background`.
+
+    Args:
+        image: loaded, of any mode in `MODES`.
+        background: 0-255, the grey level that shows through.
+        transparent: the one colour, in the samples of `image`, that means "see-through"
+            (tRNS of PNG images without a palette), or None.
+
+    Raises:
+        UnsupportedMode: the mode is not in `MODES`.
+    """
+    try:
+        convert = MODES[image.mode]
+    except KeyError:
+        raise UnsupportedMode(
+            f"Expected one of the modes {', '.join(MODES)}. Received: {image.mode}"
+        ) from None
+    mask = None if transparent is None else _color_key(image, transparent)
+    gray = convert(image, background)
+    if mask is not None:
+        gray.paste(background, mask=mask)
+    return gray
+
+
+def _opaque(image: Image.Image, background: int) -> Image.Image:
+    del background
+    return image if image.mode == "L" else image.convert("L")
+
+
+def _palette(image: Image.Image, background: int) -> Image.Image:
+    if "transparency" in image.info:
+        return _luma_and_alpha(image, background)
+    return _opaque(image, background)
+
+
+def _luma_and_alpha(image: Image.Image, background: int) -> Image.Image:
+    luma, alpha = image.convert("LA").split()
+    if alpha.getextrema() == (255, 255):
+        return luma
+    canvas = Image.new("L", image.size, background)
+    canvas.paste(luma, mask=alpha)
+    return canvas
+
+
+def _premultiplied(image: Image.Image, background: int) -> Image.Image:
+    return _luma_and_alpha(image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode]), background)
+
+
+def _by_way_of_rgb(image: Image.Image, background: int) -> Image.Image:
+    return _opaque(image.convert("RGB"), background)
+
+
+def _sixteen_bit(image: Image.Image, background: int) -> Image.Image:
+    """Scale 0-65535 to 0-255, rounding to the nearest; `convert("L")` would clip at 255."""
+    del background
+    return Image.fromarray(scale_16_to_8(np.asarray(image)))
+
+
+def scale_16_to_8(samples: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return round(samples / 257), samples outside 0-65535 clipped first, as uint8."""
+    wide: NDArray[np.uint32] = np.clip(samples, 0, _MAX_16).astype(np.uint32)
+    return ((wide + _STEP_16 // 2) // _STEP_16).astype(np.uint8)
+
+
+def _color_key(image: Image.Image, transparent: tuple[int, ...]) -> Image.Image:
+    samples = np.asarray(image)  # (H, W) or (H, W, 3)
+    if samples.ndim == 3:
+        same = (samples == np.asarray(transparent)).all(axis=2)
+    else:
+        same = samples == transparent[0]
+    return Image.fromarray(same.astype(np.uint8) * np.uint8(255))
+
+
+MODES: dict[str, Callable[[Image.Image, int], Image.Image]] = {
+    "1": _opaque,
+    "L": _opaque,
+    "LA": _luma_and_alpha,
+    "La": _premultiplied,
+    "P": _palette,
+    "PA": _luma_and_alpha,
+    "RGB": _opaque,
+    "RGBX": _opaque,
+    "RGBA": _luma_and_alpha,
+    "RGBa": _premultiplied,
+    "CMYK": _opaque,
+    "YCbCr": _opaque,
+    "LAB": _by_way_of_rgb,
+    "HSV": _by_way_of_rgb,
+    "I": _sixteen_bit,
+    "I;16": _sixteen_bit,
+    "I;16L": _sixteen_bit,
+    "I;16B": _sixteen_bit,
+}
