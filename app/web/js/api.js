@@ -1,0 +1,74 @@
+// What the page asks of the service, and what it makes of the answers.
+
+/** A refusal in the service's own words (RFC 9457), or ours where none came. */
+export class Problem extends Error {
+  constructor({ title, detail = "", code = "", status = 0, requestId = "", retryAfter = 0 }) {
+    super(title);
+    Object.assign(this, { title, detail, code, status, requestId, retryAfter });
+  }
+}
+
+// Relative to the page, so that it also works behind a proxy that adds a path.
+export const address = (route) => new URL(route, document.baseURI).href;
+
+/** The route of an action; the default model is the one that answers without a name. */
+export function route(action, model) {
+  return model.isDefault ? action : `models/${encodeURIComponent(model.name)}/${action}`;
+}
+
+export async function fetchModels() {
+  const response = await reach("models", { headers: { Accept: "application/json" } });
+  const { models, default: defaultName } = await response.json();
+  return models.map((model) => ({ ...model, isDefault: model.name === defaultName }));
+}
+
+/** POST one image as the multipart field `file`; resolves to the response and its round trip. */
+export async function postImage(path, file, signal) {
+  const body = new FormData();
+  body.append("file", file, file.name);
+  const started = performance.now();
+  const response = await reach(path, { method: "POST", body, signal });
+  return { response, roundTripMs: performance.now() - started };
+}
+
+export async function predict(model, file, signal) {
+  const { response, roundTripMs } = await postImage(route("predict", model), file, signal);
+  const stages = serverTiming(response.headers.get("Server-Timing") ?? "");
+  return { answer: await response.json(), stages, roundTripMs };
+}
+
+/** `decode;dur=1.2, queue;dur=0.1` → Map {decode → 1.2, queue → 0.1}, milliseconds. */
+export function serverTiming(header) {
+  const stages = new Map();
+  for (const [, name, duration] of header.matchAll(/([\w-]+)[^,]*?;\s*dur="?([\d.eE+-]+)/g)) {
+    if (Number.isFinite(Number(duration))) stages.set(name, Number(duration));
+  }
+  return stages;
+}
+
+async function reach(path, options) {
+  let response;
+  try {
+    response = await fetch(address(path), options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem({
+      title: "The service did not answer",
+      detail: "The connection failed, or the picture could not be read. Is the service running?",
+    });
+  }
+  if (!response.ok) throw await problemOf(response);
+  return response;
+}
+
+async function problemOf(response) {
+  const said = await response.json().catch(() => ({}));
+  return new Problem({
+    title: said.title ?? `The service answered ${response.status} ${response.statusText}`.trim(),
+    detail: said.detail,
+    code: said.code,
+    status: response.status,
+    requestId: said.request_id ?? response.headers.get("X-Request-Id") ?? "",
+    retryAfter: Number(response.headers.get("Retry-After")) || 0,
+  });
+}

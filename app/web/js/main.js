@@ -1,0 +1,172 @@
+// Wires the page: which model, which picture, and what happens when either changes.
+
+import { Problem, address, fetchModels, predict, route } from "./api.js";
+import { runBatch } from "./batch.js";
+import { Pad } from "./drawing.js";
+import { Looking, setImage } from "./looking.js";
+import { count, percent } from "./numbers.js";
+import { busy, showAnswer, showNothing, showProblem } from "./result.js";
+import { asCurl, asHttpx } from "./snippets.js";
+import { listen, offerFormats } from "./sources.js";
+
+const LARGEST_DRAWABLE = 64; // pixels a side
+const byId = (id) => document.getElementById(id);
+
+const looking = new Looking();
+const pad = new Pad(byId("pad"), (png) => (png ? ask(png) : forget()));
+let models = [];
+let file = null; // the picture on the page
+let running = new AbortController();
+let batch = new AbortController();
+
+const model = () => models[byId("model").selectedIndex];
+
+async function ask(picture) {
+  file = picture;
+  running.abort();
+  running = new AbortController();
+  const { signal } = running;
+  busy(true);
+  try {
+    if (!models.length) await loadModels();
+    const asked = model();
+    const outcome = await predict(asked, picture, signal);
+    if (signal.aborted) return;
+    showAnswer(outcome);
+    showRequest(asked, picture);
+    looking.show(asked, picture, outcome.answer.predictions, signal);
+  } catch (error) {
+    if (signal.aborted) return;
+    showProblem(error instanceof Problem ? error : new Problem({ title: "This page failed", detail: String(error) }));
+  } finally {
+    if (!signal.aborted) busy(false);
+  }
+}
+
+function forget() {
+  file = null;
+  running.abort();
+  busy(false);
+  showNothing();
+}
+
+function showRequest(asked, picture) {
+  const url = address(route("predict", asked));
+  byId("curl").textContent = asCurl(url, picture.name);
+  byId("httpx").textContent = asHttpx(url, picture.name);
+  const onlyHere = picture.name === "drawing.png" || picture.name === "pasted.png";
+  byId("keep").hidden = !onlyHere;
+  if (byId("save").href) URL.revokeObjectURL(byId("save").href);
+  Object.assign(byId("save"), { href: onlyHere ? URL.createObjectURL(picture) : "", download: picture.name });
+}
+
+function take(files) {
+  batch.abort();
+  byId("batch").hidden = true;
+  if (files.length === 1) show(files[0]);
+  else askAll(files);
+}
+
+function show(picture) {
+  setDrawing(false);
+  byId("prompt").hidden = true;
+  byId("picture").hidden = false;
+  setImage(byId("picture"), picture);
+  ask(picture);
+}
+
+async function askAll(files) {
+  batch = new AbortController();
+  forget();
+  try {
+    if (!models.length) await loadModels();
+    await runBatch(model(), files, show, batch.signal);
+  } catch (error) {
+    showProblem(error);
+  }
+}
+
+async function loadModels() {
+  models = await fetchModels();
+  if (!models.length) {
+    throw new Problem({ title: "No model is loaded", detail: "Train or import one, and promote it; the service then picks it up." });
+  }
+  const chosen = Math.max(0, models.findIndex(({ isDefault }) => isDefault));
+  byId("model").replaceChildren(...models.map(({ name, version }) => new Option(`${name}, version ${version}`, name)));
+  byId("model").selectedIndex = chosen;
+  byId("model").disabled = models.length === 1;
+  modelChanged();
+}
+
+function modelChanged() {
+  const { image, labels, metrics } = model();
+  byId("facts").textContent = [
+    `${image.width} × ${image.height}, grayscale`,
+    count(labels.length, "class", "classes"),
+    metrics && `${percent(metrics.accuracy)} right on ${count(metrics.images, "unseen picture", "unseen pictures")}`,
+  ].filter(Boolean).join(" · ");
+  offerFormats(image.formats ?? []);
+  const drawable = image.height === image.width && image.height <= LARGEST_DRAWABLE;
+  byId("draw").hidden = !drawable;
+  if (!drawable) setDrawing(false);
+}
+
+function setDrawing(isDrawing) {
+  byId("draw").setAttribute("aria-pressed", String(isDrawing));
+  for (const id of ["pad", "undo", "clear", "pad-help"]) byId(id).hidden = !isDrawing;
+  if (!isDrawing) {
+    byId("prompt").hidden = !byId("picture").hidden;
+    return;
+  }
+  byId("prompt").hidden = byId("picture").hidden = true;
+  forget();
+  pad.clear();
+  byId("pad").focus();
+}
+
+function pictureBroken() {
+  byId("picture").hidden = true;
+  byId("prompt").hidden = false;
+}
+
+async function copy(button) {
+  const source = byId(button.dataset.copy);
+  try {
+    await navigator.clipboard.writeText(source.textContent);
+  } catch {
+    // Pages without TLS have no clipboard; the selection does it everywhere.
+    getSelection().selectAllChildren(source);
+    document.execCommand("copy");
+  }
+  byId("announce").textContent = "Copied.";
+  button.classList.add("done");
+  setTimeout(() => button.classList.remove("done"), 1500);
+}
+
+listen(take, () =>
+  showProblem(new Problem({ title: "That was no picture", detail: "Drop, paste or choose an image file." })),
+);
+byId("draw").addEventListener("click", () => setDrawing(byId("pad").hidden));
+byId("undo").addEventListener("click", () => pad.undo());
+byId("clear").addEventListener("click", () => pad.clear());
+byId("again").addEventListener("click", () => (file ? ask(file) : start()));
+byId("stop").addEventListener("click", () => batch.abort());
+byId("picture").addEventListener("error", pictureBroken);
+byId("model").addEventListener("change", () => {
+  modelChanged();
+  if (file) ask(file);
+});
+for (const button of document.querySelectorAll("[data-copy]")) {
+  button.addEventListener("click", () => copy(button));
+}
+
+async function start() {
+  try {
+    await loadModels();
+    showNothing();
+  } catch (error) {
+    showProblem(error);
+  }
+}
+
+start();

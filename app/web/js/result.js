@@ -1,0 +1,94 @@
+// One answer, or one refusal, on the page.
+
+import { milliseconds, percent } from "./numbers.js";
+
+const SHOWN_AT_FIRST = 10;
+const byId = (id) => document.getElementById(id);
+
+export function busy(isBusy) {
+  byId("result").setAttribute("aria-busy", String(isBusy));
+}
+
+export function showNothing() {
+  only("empty");
+  byId("announce").textContent = "";
+}
+
+export function showAnswer({ answer, stages, roundTripMs }) {
+  const { model, label, probability, predictions, request_id } = answer;
+  byId("who").textContent = `${model.name}, version ${model.version}, says`;
+  byId("label").textContent = label;
+  byId("sure").textContent = percent(probability);
+  byId("trace").textContent = `Request ${request_id}`;
+  byId("json").textContent = JSON.stringify(answer, null, 2);
+  showClasses(predictions);
+  showTiming(stages, roundTripMs);
+  only("answer");
+  byId("announce").textContent =
+    `${label}, ${percent(probability)}. ${model.name}, version ${model.version}.`;
+}
+
+export function showProblem({ title, detail, code, requestId }) {
+  only("problem");
+  byId("announce").textContent = "";
+  byId("problem-title").textContent = title;
+  byId("problem-detail").textContent = detail;
+  byId("problem-trace").textContent = [requestId && `Request ${requestId}`, code].filter(Boolean).join(" · ");
+}
+
+function only(shown) {
+  for (const id of ["empty", "problem", "answer"]) byId(id).hidden = id !== shown;
+}
+
+function showClasses(predictions) {
+  const bars = byId("bars");
+  bars.replaceChildren(...predictions.map(barOf));
+  const more = byId("all");
+  more.hidden = predictions.length <= SHOWN_AT_FIRST;
+  const show = (all) => {
+    [...bars.children].forEach((bar, rank) => (bar.hidden = !all && rank >= SHOWN_AT_FIRST));
+    more.textContent = all ? `Show the first ${SHOWN_AT_FIRST}` : `Show all ${predictions.length}`;
+    more.setAttribute("aria-expanded", String(all));
+  };
+  more.onclick = () => show(more.getAttribute("aria-expanded") === "false");
+  show(false);
+}
+
+function barOf({ label, probability }) {
+  const bar = byId("bar").content.cloneNode(true).firstElementChild;
+  bar.querySelector(".name").textContent = label;
+  bar.querySelector(".value").textContent = percent(probability);
+  bar.querySelector(".fill").style.setProperty("--share", probability);
+  return bar;
+}
+
+/** Server stages, what the server's total leaves over, and the way there and back. */
+function showTiming(stages, roundTripMs) {
+  const total = stages.get("total") ?? 0;
+  const named = ["decode", "queue", "inference"].filter((name) => stages.has(name));
+  const parts = named.map((name) => [name, stages.get(name)]);
+  const accounted = parts.reduce((sum, [, ms]) => sum + ms, 0);
+  if (total > accounted) parts.push(["rest", total - accounted]);
+  parts.push(["network", Math.max(0, roundTripMs - Math.max(total, accounted))]);
+  byId("timing-title").textContent = `Time: ${milliseconds(roundTripMs)}`;
+  byId("strip").replaceChildren(...parts.map(([name, ms]) => segment(name, ms)));
+  byId("stages").replaceChildren(...parts.map(([name, ms]) => stage(name, ms)));
+}
+
+function segment(name, ms) {
+  const part = document.createElement("span");
+  part.className = `part ${name}`;
+  part.style.flexGrow = ms;
+  return part;
+}
+
+const STAGE_TITLES = { rest: "other in the service", network: "network and browser" };
+
+function stage(name, ms) {
+  const [pair, term, value] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
+  pair.className = `stage ${name}`;
+  term.textContent = STAGE_TITLES[name] ?? name;
+  value.textContent = milliseconds(ms);
+  pair.append(term, value);
+  return pair;
+}

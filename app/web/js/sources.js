@@ -1,0 +1,81 @@
+// Every way a picture comes in: dropped, pasted, chosen, photographed.
+
+const byId = (id) => document.getElementById(id);
+
+/** Call `onFiles` with a non-empty array of Files, `onNothing` when what came held none. */
+export function listen(onFiles, onNothing) {
+  const take = (files) => (files.length ? onFiles(files) : onNothing());
+  listenToInputs(onFiles);
+  listenToDrops(take);
+  listenToPastes(take);
+}
+
+/** Let the file dialog offer the formats the model takes; a phone then converts its own. */
+export function offerFormats(formats) {
+  const types = formats.map((format) => `image/${format.toLowerCase()}`);
+  byId("files").accept = types.join(",") || "image/*";
+}
+
+function listenToInputs(onFiles) {
+  for (const [button, input] of [["choose", "files"], ["photograph", "camera"]]) {
+    byId(button).addEventListener("click", () => byId(input).click());
+    byId(input).addEventListener("change", ({ target }) => {
+      const files = [...target.files];
+      target.value = ""; // so that choosing the same file again is a change
+      if (files.length) onFiles(files);
+    });
+  }
+}
+
+function listenToDrops(take) {
+  const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
+  const frame = byId("frame");
+  addEventListener("dragover", (event) => {
+    event.preventDefault();
+    frame.classList.toggle("over", Boolean(carriesFiles(event)));
+  });
+  addEventListener("dragleave", (event) => {
+    if (!event.relatedTarget) frame.classList.remove("over");
+  });
+  addEventListener("drop", async (event) => {
+    event.preventDefault();
+    frame.classList.remove("over");
+    take(await filesIn(event.dataTransfer));
+  });
+}
+
+function listenToPastes(take) {
+  addEventListener("paste", (event) => {
+    if (event.target.matches?.("input, textarea")) return;
+    take([...event.clipboardData.files]);
+  });
+  if (!navigator.clipboard?.read) return;
+  byId("paste").hidden = false;
+  byId("paste").addEventListener("click", async () => take(await clipboardImages()));
+}
+
+async function clipboardImages() {
+  const items = await navigator.clipboard.read().catch(() => []);
+  const images = items.flatMap((item) => item.types.filter((type) => type.startsWith("image/")).map((type) => item.getType(type)));
+  return (await Promise.all(images)).map((blob) => new File([blob], "pasted.png", { type: blob.type }));
+}
+
+/** Files of a drop, folders included. */
+async function filesIn(transfer) {
+  // Entries must be taken before the first await: the transfer is emptied after the event.
+  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
+  if (!entries.some((entry) => entry.isDirectory)) return [...transfer.files];
+  return (await Promise.all(entries.map(filesUnder))).flat();
+}
+
+async function filesUnder(entry) {
+  if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
+  const reader = entry.createReader();
+  const files = [];
+  for (;;) {
+    // A reader hands out at most a hundred entries at a time, and an empty list at the end.
+    const some = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
+    if (!some.length) return files.filter((file) => !file.name.startsWith("."));
+    files.push(...(await Promise.all(some.map(filesUnder))).flat());
+  }
+}
