@@ -6,6 +6,11 @@ export class Problem extends Error {
     super(title);
     Object.assign(this, { title, detail, code, status, requestId, retryAfter });
   }
+
+  /** Whether the same request may succeed later: the picture was not at fault. */
+  get mayPass() {
+    return this.status === 0 || this.status === 429 || this.status >= 500;
+  }
 }
 
 // Relative to the page, so that it also works behind a proxy that adds a path.

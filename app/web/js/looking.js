@@ -35,7 +35,7 @@ export class Looking {
     if (!png) return;
     const stack = byId("saw").parentElement;
     stack.classList.toggle("pixelated", Math.max(height, width) <= PIXELATED_BELOW);
-    stack.style.aspectRatio = `${width} / ${height}`;
+    stack.style.setProperty("--ratio", width / height);
     setImage(byId("saw"), png);
   }
 

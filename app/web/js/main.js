@@ -3,6 +3,7 @@
 import { Problem, address, fetchModels, predict, route } from "./api.js";
 import { runBatch } from "./batch.js";
 import { Pad } from "./drawing.js";
+import { printBall } from "./halftone.js";
 import { Looking, setImage } from "./looking.js";
 import { count, percent } from "./numbers.js";
 import { busy, showAnswer, showNothing, showProblem } from "./result.js";
@@ -57,12 +58,13 @@ function showRequest(asked, picture) {
   const onlyHere = picture.name === "drawing.png" || picture.name === "pasted.png";
   byId("keep").hidden = !onlyHere;
   if (byId("save").href) URL.revokeObjectURL(byId("save").href);
-  Object.assign(byId("save"), { href: onlyHere ? URL.createObjectURL(picture) : "", download: picture.name });
+  Object.assign(byId("save"), { href: URL.createObjectURL(picture), download: picture.name });
 }
 
 function take(files) {
   batch.abort();
   byId("batch").hidden = true;
+  byId("output").classList.toggle("several", files.length > 1);
   if (files.length === 1) show(files[0]);
   else askAll(files);
 }
@@ -75,12 +77,18 @@ function show(picture) {
   ask(picture);
 }
 
+function open(picture) {
+  show(picture);
+  byId("result").focus({ preventScroll: true });
+  byId("frame").scrollIntoView({ block: "nearest" });
+}
+
 async function askAll(files) {
   batch = new AbortController();
   forget();
   try {
     if (!models.length) await loadModels();
-    await runBatch(model(), files, show, batch.signal);
+    await runBatch(model(), files, open, batch.signal);
   } catch (error) {
     showProblem(error);
   }
@@ -113,13 +121,12 @@ function modelChanged() {
 
 function setDrawing(isDrawing) {
   byId("draw").setAttribute("aria-pressed", String(isDrawing));
-  for (const id of ["pad", "undo", "clear", "pad-help"]) byId(id).hidden = !isDrawing;
+  for (const id of ["pad", "pad-tools", "pad-help"]) byId(id).hidden = !isDrawing;
   if (!isDrawing) {
     byId("prompt").hidden = !byId("picture").hidden;
     return;
   }
   byId("prompt").hidden = byId("picture").hidden = true;
-  forget();
   pad.clear();
   byId("pad").focus();
 }
@@ -143,6 +150,7 @@ async function copy(button) {
   setTimeout(() => button.classList.remove("done"), 1500);
 }
 
+printBall(byId("ball"));
 listen(take, () =>
   showProblem(new Problem({ title: "That was no picture", detail: "Drop, paste or choose an image file." })),
 );

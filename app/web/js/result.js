@@ -3,6 +3,7 @@
 import { milliseconds, percent } from "./numbers.js";
 
 const SHOWN_AT_FIRST = 10;
+const LONG_LABEL = 14; // characters; more are set smaller
 const byId = (id) => document.getElementById(id);
 
 export function busy(isBusy) {
@@ -18,6 +19,7 @@ export function showAnswer({ answer, stages, roundTripMs }) {
   const { model, label, probability, predictions, request_id } = answer;
   byId("who").textContent = `${model.name}, version ${model.version}, says`;
   byId("label").textContent = label;
+  byId("label").classList.toggle("long", label.length > LONG_LABEL);
   byId("sure").textContent = percent(probability);
   byId("trace").textContent = `Request ${request_id}`;
   byId("json").textContent = JSON.stringify(answer, null, 2);
@@ -28,12 +30,13 @@ export function showAnswer({ answer, stages, roundTripMs }) {
     `${label}, ${percent(probability)}. ${model.name}, version ${model.version}.`;
 }
 
-export function showProblem({ title, detail, code, requestId }) {
+export function showProblem({ title, detail, code, requestId, mayPass }) {
   only("problem");
   byId("announce").textContent = "";
   byId("problem-title").textContent = title;
   byId("problem-detail").textContent = detail;
   byId("problem-trace").textContent = [requestId && `Request ${requestId}`, code].filter(Boolean).join(" · ");
+  byId("again").hidden = !mayPass;
 }
 
 function only(shown) {
@@ -62,15 +65,14 @@ function barOf({ label, probability }) {
   return bar;
 }
 
-/** Server stages, what the server's total leaves over, and the way there and back. */
+/** The stages the service names, and what its total leaves over. */
 function showTiming(stages, roundTripMs) {
-  const total = stages.get("total") ?? 0;
-  const named = ["decode", "queue", "inference"].filter((name) => stages.has(name));
-  const parts = named.map((name) => [name, stages.get(name)]);
+  const parts = ["decode", "queue", "inference"].filter((name) => stages.has(name)).map((name) => [name, stages.get(name)]);
   const accounted = parts.reduce((sum, [, ms]) => sum + ms, 0);
-  if (total > accounted) parts.push(["rest", total - accounted]);
-  parts.push(["network", Math.max(0, roundTripMs - Math.max(total, accounted))]);
-  byId("timing-title").textContent = `Time: ${milliseconds(roundTripMs)}`;
+  const total = stages.get("total") ?? accounted;
+  if (total > accounted) parts.push(["other", total - accounted]);
+  byId("service-time").textContent = milliseconds(total);
+  byId("round-trip").textContent = `${milliseconds(roundTripMs)} with the way there and back`;
   byId("strip").replaceChildren(...parts.map(([name, ms]) => segment(name, ms)));
   byId("stages").replaceChildren(...parts.map(([name, ms]) => stage(name, ms)));
 }
@@ -82,12 +84,10 @@ function segment(name, ms) {
   return part;
 }
 
-const STAGE_TITLES = { rest: "other in the service", network: "network and browser" };
-
 function stage(name, ms) {
   const [pair, term, value] = ["div", "dt", "dd"].map((tag) => document.createElement(tag));
   pair.className = `stage ${name}`;
-  term.textContent = STAGE_TITLES[name] ?? name;
+  term.textContent = name;
   value.textContent = milliseconds(ms);
   pair.append(term, value);
   return pair;
