@@ -1,0 +1,197 @@
+"""Preprocessed pixels on disk, so that no image is decoded twice.
+
+One folder per ImageSpec: `pixels.u8` holds one uncompressed image per row, `index.sqlite` says
+which content has which row. Rows are read with positioned reads, never mapped: resident memory does
+not grow with the number of images. The folder can be deleted at any time.
+"""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.errors import ImageError
+from model_store.preprocessing import preprocess_with_source, preprocessing_version
+from model_store.spec import ImageSpec
+from training.errors import CacheError
+from training.sources import Source
+
+Advance = Callable[[int], None]
+_CHUNK = 256
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS images (
+    content BLOB PRIMARY KEY,
+    row INTEGER,
+    pixels BLOB,
+    format TEXT,
+    mode TEXT,
+    width INTEGER,
+    height INTEGER,
+    error TEXT
+) WITHOUT ROWID
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of one image's content; either `row` or `error` is set."""
+
+    content: bytes  # sha256 of the source's content
+    row: int | None
+    pixels: bytes | None  # sha256 of the preprocessed pixels
+    format: str | None
+    mode: str | None
+    width: int | None
+    height: int | None
+    error: str | None
+
+
+def default_cache_root() -> Path:
+    """Return `HALFTONE_CACHE`, else `halftone` in the user's cache folder."""
+    if configured := os.environ.get("HALFTONE_CACHE"):
+        return Path(configured)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "halftone"
+
+
+class PixelCache:
+    """The preprocessed images of one ImageSpec.
+
+    Args:
+        root: folder for the caches of all specs; made when missing.
+        spec: decides the pixels; part of the key, as are the decoder's versions.
+    """
+
+    def __init__(self, root: Path, spec: ImageSpec) -> None:
+        self.spec = spec
+        key = hashlib.sha256(f"{spec.digest} {preprocessing_version()}".encode()).hexdigest()
+        self._folder = root / f"{spec.height}x{spec.width}-{key[:16]}"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._pixels = os.open(self._folder / "pixels.u8", os.O_RDWR | os.O_CREAT, 0o644)
+            with closing(self._connect()) as database, database:
+                database.execute(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            raise CacheError(
+                f"Expected a writable pixel cache in {root} (HALFTONE_CACHE). Received: {error}"
+            ) from error
+
+    def close(self) -> None:
+        """Close the pixel file; rows can no longer be read."""
+        os.close(self._pixels)
+
+    @property
+    def image_bytes(self) -> int:
+        """Bytes of one row: height x width."""
+        return self.spec.height * self.spec.width
+
+    def index(self, source: Source, advance: Advance) -> list[Record]:
+        """Preprocess what is new, in parallel, and return one record per item of `source`.
+
+        Args:
+            source: the images.
+            advance: called with the number of images that became known.
+
+        Raises:
+            CacheError: the pixels do not fit on the disk.
+        """
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            contents = list(pool.map(lambda i: _content_hash(source, i), range(len(source.items))))
+            with self._lock():
+                known = self._known(contents)
+                advance(sum(content in known for content in contents))
+                todo = {c: i for i, c in enumerate(contents) if c not in known}
+                self._check_space(len(todo))
+                for chunk in _chunks(list(todo.items())):
+                    known.update(self._add(source, chunk, pool))
+                    advance(len(chunk))
+        return [known[content] for content in contents]
+
+    def read(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
+        """Return (len(rows), H, W) uint8, a new array."""
+        images = np.empty((len(rows), self.spec.height, self.spec.width), np.uint8)
+        for image, row in zip(images, rows, strict=True):
+            read = os.preadv(self._pixels, [image.data], int(row) * self.image_bytes)
+            if read != self.image_bytes:
+                raise CacheError(f"{self._folder}: row {row} is cut short; delete the folder")
+        return images
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._folder / "index.sqlite", timeout=60)
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        with (self._folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def _known(self, contents: Iterable[bytes]) -> dict[bytes, Record]:
+        wanted = set(contents)
+        with closing(self._connect()) as database:
+            rows = database.execute("SELECT * FROM images")
+            return {row[0]: Record(*row) for row in rows if row[0] in wanted}
+
+    def _check_space(self, images: int) -> None:
+        needed, free = images * self.image_bytes, shutil.disk_usage(self._folder).free
+        if needed > free:
+            raise CacheError(
+                f"The pixels of {images} images need {needed / 1e9:.1f} GB in "
+                f"{self._folder.parent}, where {free / 1e9:.1f} GB are free. "
+                "Set HALFTONE_CACHE to a folder on a larger disk."
+            )
+
+    def _add(
+        self, source: Source, chunk: list[tuple[bytes, int]], pool: ThreadPoolExecutor
+    ) -> dict[bytes, Record]:
+        first = -(-os.fstat(self._pixels).st_size // self.image_bytes)
+        jobs = [(source, content, i, first + k) for k, (content, i) in enumerate(chunk)]
+        try:
+            records = list(pool.map(lambda job: self._preprocess(*job), jobs))
+            # Pixels must be on the disk before the index says that they are.
+            os.fsync(self._pixels)
+        except OSError as error:
+            raise CacheError(f"{self._folder}: cannot write pixels: {error.strerror}") from error
+        with closing(self._connect()) as database, database:
+            database.executemany(
+                "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [
+                    (r.content, r.row, r.pixels, r.format, r.mode, r.width, r.height, r.error)
+                    for r in records
+                ],
+            )
+        return {record.content: record for record in records}
+
+    def _preprocess(self, source: Source, content: bytes, index: int, row: int) -> Record:
+        try:
+            pixels, info = preprocess_with_source(source.encoded(index), self.spec)
+        except ImageError as error:
+            return Record(content, None, None, None, None, None, None, str(error))
+        except OSError as error:
+            reason = f"cannot be read: {error.strerror}"
+            return Record(content, None, None, None, None, None, None, reason)
+        os.pwrite(self._pixels, pixels.data, row * self.image_bytes)
+        digest = hashlib.sha256(pixels.data).digest()
+        return Record(content, row, digest, info.format, info.mode, info.width, info.height, None)
+
+
+def _content_hash(source: Source, index: int) -> bytes:
+    try:
+        return hashlib.sha256(source.content(index)).digest()
+    except OSError as error:
+        # A file that cannot be opened has no content; its name keeps it apart from the others.
+        name = source.items[index].name
+        return hashlib.sha256(f"unreadable {name} {error.errno}".encode()).digest()
+
+
+def _chunks(jobs: list[tuple[bytes, int]]) -> Iterator[list[tuple[bytes, int]]]:
+    for start in range(0, len(jobs), _CHUNK):
+        yield jobs[start : start + _CHUNK]
