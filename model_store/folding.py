@@ -1,0 +1,234 @@
+"""A trained Keras network → the chain of dense layers that is left of it at inference.
+
+Dropout and its kin do nothing then, and everything affine (Rescaling, Normalization,
+BatchNormalization) belongs into the kernel and bias next to it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+Activation = Literal["linear", "relu", "tanh", "sigmoid", "silu"]
+Vector = NDArray[np.float64]
+
+_ACTIVATIONS: dict[Any, Activation] = {
+    keras.activations.linear: "linear",
+    keras.activations.relu: "relu",
+    keras.activations.tanh: "tanh",
+    keras.activations.sigmoid: "sigmoid",
+    keras.activations.silu: "silu",
+}
+_NOTHING_AT_INFERENCE = (
+    keras.layers.InputLayer,
+    keras.layers.Dropout,
+    keras.layers.GaussianDropout,
+    keras.layers.GaussianNoise,
+    keras.layers.AlphaDropout,
+    keras.layers.ActivityRegularization,
+    keras.layers.Identity,
+    keras.layers.Reshape,  # pixels and features are only ever counted in row-major order
+)
+
+
+class NotFoldable(ValueError):
+    """The network is no plain chain of dense layers that ends in one softmax."""
+
+
+@dataclass(frozen=True, slots=True)
+class DenseLayer:
+    """`activation(((inputs * scale + offset) @ kernel) * gain + bias)`, all of it per feature.
+
+    Scale and gain stay beside the kernel, which may hold a gigabyte, until someone walks over it.
+    """
+
+    kernel: NDArray[np.float32]  # (inputs, outputs); not copied from the network where avoidable
+    scale: Vector  # (inputs,) or ()
+    gain: Vector  # (outputs,)
+    bias: Vector  # (outputs,), the offset's share included
+    activation: Activation
+
+    def rows(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Return rows [start, stop) of the folded kernel, (stop - start, outputs) float32."""
+        scale = self.scale if np.ndim(self.scale) == 0 else self.scale[start:stop, None]
+        return np.asarray(self.kernel[start:stop] * (scale * self.gain).astype(np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class _Affine:
+    """What was applied to the features since the last nonlinearity: `inputs * scale + offset`."""
+
+    scale: Vector  # () or (features,)
+    offset: Vector
+
+    def then(self, scale: Vector, offset: Vector) -> "_Affine":
+        return _Affine(self.scale * scale, self.offset * scale + offset)
+
+
+_UNTOUCHED = _Affine(np.ones(()), np.zeros(()))
+
+
+def fold(model: keras.Model) -> tuple[DenseLayer, ...]:
+    """Return the dense layers between the pixels and the softmax, first to last.
+
+    Raises:
+        NotFoldable: a layer is none of those this function knows, or the softmax is not at the end.
+    """
+    folder = _Folder()
+    for layer in _chain(model):
+        folder.add(layer)
+    return folder.finish()
+
+
+class _Folder:
+    """Walks the network from the pixels on."""
+
+    def __init__(self) -> None:
+        self._done: list[DenseLayer] = []
+        self._pending = _UNTOUCHED  # affine, and not yet in any kernel
+        self._softmax = False
+
+    def add(self, layer: Any) -> None:
+        if self._softmax and not isinstance(layer, _NOTHING_AT_INFERENCE):
+            raise NotFoldable(f"Expected nothing after the softmax. Received: {_name(layer)}")
+        match layer:
+            case keras.layers.Dense():
+                self._add_dense(layer)
+            case keras.layers.Softmax() if layer.axis in (-1, 1) and len(layer.output.shape) == 2:
+                self._add_softmax()
+            case keras.layers.Activation():
+                self._activate(layer.activation)
+            case keras.layers.ReLU() if _is_plain_relu(layer):
+                self._activate(keras.activations.relu)
+            case keras.layers.Flatten() if layer.data_format == "channels_last":
+                pass
+            case _ if isinstance(layer, _NOTHING_AT_INFERENCE):
+                pass
+            case _:
+                self._add_affine(*_affine_of(layer))
+
+    def finish(self) -> tuple[DenseLayer, ...]:
+        if not self._softmax:
+            raise NotFoldable("Expected a softmax at the end of the network. Received: none")
+        return tuple(self._done)
+
+    def _add_dense(self, layer: Any) -> None:
+        if getattr(layer, "quantization_mode", None):
+            raise NotFoldable(f"Expected float weights. Received: {_name(layer)}, quantized")
+        kernel = _array(layer.kernel)
+        if self._done and len(kernel) != self._done[-1].kernel.shape[1]:
+            raise NotFoldable(f"Expected a Dense over all features. Received: {_name(layer)}")
+        outputs = kernel.shape[1]
+        bias = _array(layer.bias).astype(np.float64) if layer.use_bias else np.zeros(outputs)
+        dense = DenseLayer(
+            kernel,
+            self._pending.scale,
+            gain=np.ones(outputs),
+            bias=bias + _weigh(self._pending.offset, kernel),
+            activation="linear",
+        )
+        self._done.append(dense)
+        self._pending = _UNTOUCHED
+        self._activate(layer.activation)
+
+    def _add_affine(self, scale: Vector, offset: Vector) -> None:
+        if self._done and self._done[-1].activation == "linear":
+            last = self._done[-1]
+            self._done[-1] = replace(last, gain=last.gain * scale, bias=last.bias * scale + offset)
+        else:
+            self._pending = self._pending.then(scale, offset)
+
+    def _activate(self, function: Any) -> None:
+        if function is keras.activations.softmax:
+            self._add_softmax()
+            return
+        if function not in _ACTIVATIONS:
+            raise NotFoldable(f"Expected an activation that engines know. Received: {function}")
+        if _ACTIVATIONS[function] == "linear":
+            return
+        self._require_linear(_ACTIVATIONS[function])
+        self._done[-1] = replace(self._done[-1], activation=_ACTIVATIONS[function])
+
+    def _add_softmax(self) -> None:
+        self._require_linear("softmax")
+        self._softmax = True
+
+    def _require_linear(self, what: str) -> None:
+        if not self._done or self._done[-1].activation != "linear":
+            raise NotFoldable(f"Expected a Dense right before {what}. Received: something else")
+
+
+def _chain(model: Any) -> Iterator[Any]:
+    """Yield the layers in the order data takes, nested models opened."""
+    if not isinstance(model, keras.Sequential):
+        _require_chain(model)
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _chain(layer)
+        else:
+            yield layer
+
+
+def _require_chain(model: Any) -> None:
+    if type(model) is not keras.Model and type(model).__name__ != "Functional":
+        raise NotFoldable(f"Expected a Sequential or functional model. Received: {type(model)}")
+    for before, after in zip(model.layers, model.layers[1:], strict=False):
+        if after.input is not before.output:
+            raise NotFoldable(f"Expected a chain of layers. Received: a branch at {_name(after)}")
+
+
+def _affine_of(layer: Any) -> tuple[Vector, Vector]:
+    match layer:
+        case keras.layers.Rescaling():
+            return _flat(layer.scale, layer), _flat(layer.offset, layer)
+        case keras.layers.Normalization() if not layer.invert:
+            deviation = np.maximum(np.sqrt(_array(layer.variance)), keras.config.epsilon())
+            return _flat(1 / deviation, layer), _flat(-_array(layer.mean) / deviation, layer)
+        case keras.layers.BatchNormalization() if len(layer.output.shape) == 2:
+            return _batch_normalization(layer)
+    raise NotFoldable(f"Expected layers of a multilayer perceptron. Received: {_name(layer)}")
+
+
+def _batch_normalization(layer: Any) -> tuple[Vector, Vector]:
+    variance = _array(layer.moving_variance).astype(np.float64)
+    scale = 1 / np.sqrt(variance + layer.epsilon)
+    if layer.scale:
+        scale = scale * _array(layer.gamma)
+    offset = -_array(layer.moving_mean) * scale
+    return scale, offset + _array(layer.beta) if layer.center else offset
+
+
+def _is_plain_relu(layer: Any) -> bool:
+    return layer.max_value is None and not layer.negative_slope and not layer.threshold
+
+
+def _flat(value: Any, layer: Any) -> Vector:
+    """Return `value` as a scalar, or as one number per feature of the layer's output."""
+    array = _array(value).astype(np.float64)
+    if array.size == 1:
+        return array.reshape(())
+    return np.broadcast_to(array, (1, *layer.output.shape[1:])).reshape(-1)
+
+
+def _weigh(offset: Vector, kernel: NDArray[np.float32]) -> Vector:
+    """Return what the constant input `offset` adds to every output, (outputs,)."""
+    if not offset.any():
+        return np.zeros(kernel.shape[1])
+    everywhere = np.broadcast_to(offset, len(kernel)).astype(np.float32)
+    return np.asarray(everywhere @ kernel, np.float64)
+
+
+def _array(variable: Any) -> NDArray[Any]:
+    """Return a variable's values, without a copy where its backend lends them."""
+    value = getattr(variable, "value", variable)
+    try:
+        return np.asarray(memoryview(value.read_value() if hasattr(value, "read_value") else value))
+    except TypeError:
+        return np.asarray(keras.ops.convert_to_numpy(value))
+
+
+def _name(layer: Any) -> str:
+    return f"{type(layer).__name__} {layer.name!r}"
