@@ -1,0 +1,176 @@
+"""Holds the arrows between the rooms: app → model_store ← training, http → serving → batching."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGES = ("app", "model_store", "training")
+
+
+def module_name(path: Path, root: Path) -> str:
+    parts = path.relative_to(root).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imports_of(path: Path, package: str) -> set[str]:
+    """Every module that `path` names in an import, at any depth of its code."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(node, package)
+            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+    return found
+
+
+def _absolute(node: ast.ImportFrom, package: str) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = package.split(".")
+    parts = parts[: len(parts) - node.level + 1]
+    return ".".join([*parts, *([node.module] if node.module else [])])
+
+
+def import_graph(root: Path, packages: tuple[str, ...]) -> dict[str, set[str]]:
+    graph: dict[str, set[str]] = {}
+    for package in packages:
+        for path in sorted((root / package).rglob("*.py")):
+            name = module_name(path, root)
+            parent = name if path.name == "__init__.py" else name.rpartition(".")[0]
+            graph[name] = imports_of(path, parent)
+    return graph
+
+
+def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
+    """Modules that `start` imports, directly or through modules of `graph`."""
+    seen: set[str] = set()
+    waiting = [start]
+    while waiting:
+        for name in graph.get(waiting.pop(), set()) - seen:
+            seen.add(name)
+            waiting.append(name)
+    return seen - {start}
+
+
+def inside(names: set[str], *rooms: str) -> set[str]:
+    return {name for name in names if any(name == r or name.startswith(f"{r}.") for r in rooms)}
+
+
+@pytest.fixture(scope="module")
+def graph() -> dict[str, set[str]]:
+    return import_graph(ROOT, PACKAGES)
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden"),
+    [
+        ("app", ("training", "tests", "benchmarks")),
+        ("training", ("app", "tests", "benchmarks")),
+        ("model_store", ("app", "training", "tests", "benchmarks")),
+    ],
+)
+def test_no_package_imports_past_the_model_store(
+    graph: dict[str, set[str]], package: str, forbidden: tuple[str, ...]
+) -> None:
+    modules = inside(set(graph), package)
+    wrong = {name: found for name in modules if (found := inside(graph[name], *forbidden))}
+
+    assert modules
+    assert wrong == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "forbidden"),
+    [
+        ("app.batching", ("app.serving", "app.http", "app.main", "app.__main__")),
+        ("app.serving", ("app.http", "app.main", "app.__main__")),
+        ("app.http", ("app.main", "app.__main__")),
+    ],
+)
+def test_inner_modules_of_the_service_never_reach_outer_ones(
+    graph: dict[str, set[str]], module: str, forbidden: tuple[str, ...]
+) -> None:
+    modules = inside(set(graph), module)
+    wrong = {
+        name: found for name in modules if (found := inside(reachable(graph, name), *forbidden))
+    }
+
+    assert modules
+    assert wrong == {}
+
+
+@pytest.mark.parametrize("module", ["app.batching", "app.serving"])
+def test_serving_and_batching_know_nothing_of_http(graph: dict[str, set[str]], module: str) -> None:
+    web = inside(reachable(graph, module), "fastapi", "starlette", "uvicorn", "app.http")
+
+    assert web == set()
+
+
+def test_batching_knows_nothing_of_images(graph: dict[str, set[str]]) -> None:
+    assert inside(graph["app.batching"], "PIL", "model_store.preprocessing") == set()
+
+
+def test_only_the_store_opens_image_files(graph: dict[str, set[str]]) -> None:
+    decoders = {"PIL.Image.open", "cv2", "imageio", "keras.preprocessing", "tensorflow.io"}
+    importers = {
+        name
+        for name in inside(set(graph), "app", "training")
+        if inside(graph[name], *decoders) or "Image.open(" in _source(name)
+    }
+
+    assert importers == set()
+
+
+def _source(module: str) -> str:
+    path = ROOT.joinpath(*module.split("."))
+    file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return file.read_text(encoding="utf-8")
+
+
+def test_importing_the_service_loads_neither_tensorflow_nor_the_training_package() -> None:
+    code = (
+        "import app.main, sys;"
+        "tops = {name.partition('.')[0] for name in sys.modules};"
+        "print(*sorted(tops & {'tensorflow', 'keras', 'training', 'sklearn', 'matplotlib'}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == []
+
+
+def test_the_graph_sees_relative_lazy_and_type_only_imports(tmp_path: Path) -> None:
+    package = tmp_path / "house"
+    (package / "inner").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (package / "inner" / "__init__.py").write_text("from .. import roof\n")
+    (package / "inner" / "room.py").write_text(
+        "from typing import TYPE_CHECKING\n"
+        "from . import door\n"
+        "from ..cellar import stairs\n"
+        "if TYPE_CHECKING:\n    import garden.shed\n"
+        "def f():\n    import attic as a\n"
+    )
+
+    found = import_graph(tmp_path, ("house",))
+
+    assert "house.roof" in found["house.inner"]
+    assert {
+        "house.inner.door",
+        "house.cellar.stairs",
+        "garden.shed",
+        "attic",
+    } <= found["house.inner.room"]
+
+
+def test_reachability_follows_chains_and_cycles() -> None:
+    graph = {"a": {"b"}, "b": {"c", "a"}, "c": {"z"}}
+
+    assert reachable(graph, "a") == {"b", "c", "z"}
