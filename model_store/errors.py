@@ -8,7 +8,9 @@ ModelStoreError
 ├── StoreError                 names and versions
 │   ├── InvalidName
 │   ├── ModelNotFound
-│   └── VersionNotFound
+│   ├── VersionNotFound
+│   ├── StoreDamaged           current.json is not what the store writes
+│   └── StoreUnwritable        no space, no permission, or a read-only file system
 ├── BundleError                a bundle that must not serve
 │   ├── InvalidManifest
 │   ├── CorruptBundle          a file is missing, extra, or has another size or hash
@@ -53,6 +55,14 @@ class ModelNotFound(StoreError):
 
 class VersionNotFound(StoreError):
     """The model exists; the version does not."""
+
+
+class StoreDamaged(StoreError):
+    """A file of the store itself, outside any bundle, cannot be understood."""
+
+
+class StoreUnwritable(StoreError):
+    """The store cannot be written; it still holds what it held before."""
 
 
 class BundleError(ModelStoreError):

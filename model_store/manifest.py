@@ -1,9 +1,11 @@
 """What a bundle says of itself: `manifest.json`, strict in both directions."""
 
+import hashlib
+import json
 import re
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,6 +15,10 @@ from model_store.spec import ImageSpec
 MANIFEST_FILE = "manifest.json"
 MODEL_FILE = "model.keras"
 SCHEMA_VERSION = 1
+
+# A digest inside the file notices edits by hand; it is no signature.
+_DIGEST_KEY = "manifest_sha256"
+_MAX_MANIFEST_BYTES = 16 << 20
 
 EngineName = Literal["keras", "openvino-int8", "openvino-bf16", "openvino-f32"]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -204,11 +210,14 @@ def read_manifest(folder: Path) -> Manifest:
     """Read and validate `folder/manifest.json`.
 
     Raises:
-        InvalidManifest: it is missing, not JSON, or breaks a rule; the message names the field.
+        InvalidManifest: it is missing, not JSON, was edited, or breaks a rule; the message says
+            which.
     """
     path = folder / MANIFEST_FILE
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        if path.is_symlink() or path.stat().st_size > _MAX_MANIFEST_BYTES:
+            raise InvalidManifest(f"Expected {MANIFEST_FILE} to be a file of at most 16 MB.")
+        return _parse(path.read_bytes())
     except OSError as error:
         raise InvalidManifest(
             f"Expected a readable {MANIFEST_FILE}. Received: {error.strerror}"
@@ -217,3 +226,39 @@ def read_manifest(folder: Path) -> Manifest:
         first = error.errors(include_url=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "document"
         raise InvalidManifest(f"{MANIFEST_FILE}: {where}: {first['msg']}") from error
+
+
+def encode_manifest(manifest: Manifest) -> bytes:
+    """Return the JSON of a manifest, with a digest over itself under `manifest_sha256`."""
+    document = manifest.model_dump(mode="json")
+    document[_DIGEST_KEY] = _digest(document)
+    return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
+
+
+def _parse(text: bytes) -> Manifest:
+    try:
+        document = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidManifest(f"{MANIFEST_FILE}: not JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise InvalidManifest(f"{MANIFEST_FILE}: expected an object")
+    recorded = document.pop(_DIGEST_KEY, None)
+    manifest = Manifest.model_validate_json(_canonical(document))
+    if recorded != _digest(document):
+        raise InvalidManifest(
+            f"{MANIFEST_FILE} was changed after it was written: its {_DIGEST_KEY} does not match. "
+            "Publish a new version instead of editing one"
+        )
+    return manifest
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _canonical(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+
+def _digest(document: dict[str, Any]) -> str:
+    return hashlib.sha256(_canonical(document)).hexdigest()

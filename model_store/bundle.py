@@ -1,0 +1,303 @@
+"""One published model: read its manifest, verify its files, open it, replay its probes."""
+
+import hashlib
+import os
+import stat
+from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.engines import Engine, open_engine
+from model_store.errors import (
+    CorruptBundle,
+    EngineUnavailable,
+    ImageError,
+    ModelStoreError,
+    ProbeMismatch,
+)
+from model_store.manifest import (
+    MANIFEST_FILE,
+    EngineName,
+    FileRecord,
+    Manifest,
+    read_manifest,
+)
+from model_store.preprocessing import preprocess
+from model_store.spec import ImageSpec
+
+LADDER: tuple[EngineName, ...] = ("openvino-int8", "openvino-bf16", "openvino-f32", "keras")
+
+# Files up to this size are hashed at every opening, even those the engine does not read.
+_SMALL_FILE_BYTES = 64 << 20
+_HASHING_THREADS = 2  # SHA-256 runs at 1 to 2 GB/s on each
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A folder with a valid manifest. Its files are not trusted until they are verified."""
+
+    folder: Path
+    manifest: Manifest
+
+    def verify_files(self, only: Collection[str] | None = None) -> None:
+        """Check that exactly the listed files are there, with their sizes and hashes.
+
+        Args:
+            only: paths whose hashes are computed; None: all. Presence and size are always checked.
+
+        Raises:
+            CorruptBundle: a file is missing, unlisted, a symlink, or differs; the message names it.
+        """
+        self._verify_listing()
+        paths = sorted(self.manifest.files if only is None else only)
+        with ThreadPoolExecutor(_HASHING_THREADS) as pool:
+            for path, digest in zip(paths, pool.map(self._hash, paths), strict=True):
+                if digest != self.manifest.files[path].sha256:
+                    raise CorruptBundle(f"{path}: its SHA-256 differs from the recorded one")
+
+    def files_to_serve(self, engine: EngineName) -> set[str]:
+        """Return what must be verified before `engine` serves.
+
+        That is everything but the large weights of other engines: at 960 x 480, hashing those
+        would cost more time than starting the service.
+        """
+        files = self.manifest.files
+        small = {path for path, record in files.items() if record.size <= _SMALL_FILE_BYTES}
+        return small | engine_files(self.manifest, engine)
+
+    def _verify_listing(self) -> None:
+        found = dict(list_files(self.folder))
+        found.pop(MANIFEST_FILE, None)
+        listed = self.manifest.files
+        if missing := sorted(set(listed) - set(found)):
+            raise CorruptBundle(f"{missing[0]}: listed in the manifest, and missing")
+        if extra := sorted(set(found) - set(listed)):
+            raise CorruptBundle(f"{extra[0]}: not listed in the manifest")
+        for path, size in found.items():
+            if size != listed[path].size:
+                raise CorruptBundle(f"{path}: expected {listed[path].size} bytes. Received: {size}")
+
+    def _hash(self, path: str) -> str:
+        return hash_file(self.folder / path)
+
+
+def read_bundle(folder: Path) -> Bundle:
+    """Read a bundle's manifest and nothing else.
+
+    Raises:
+        InvalidManifest: it is missing or invalid.
+    """
+    return Bundle(folder, read_manifest(folder))
+
+
+def engine_files(manifest: Manifest, engine: EngineName) -> set[str]:
+    """Return the files an engine reads: its own, and those of the same stem, as .xml and .bin."""
+    stem = PurePosixPath(manifest.engines[engine].file).with_suffix("")
+    return {path for path in manifest.files if PurePosixPath(path).with_suffix("") == stem}
+
+
+def list_files(folder: Path) -> Iterator[tuple[str, int]]:
+    """Yield (path with slashes, size in bytes) of every file below a bundle's folder.
+
+    Raises:
+        CorruptBundle: there is a symlink, a device, or anything else but files and folders.
+    """
+    for path in sorted(folder.rglob("*")):
+        status, name = path.lstat(), path.relative_to(folder).as_posix()
+        if stat.S_ISREG(status.st_mode):
+            yield name, status.st_size
+        elif not stat.S_ISDIR(status.st_mode):
+            raise CorruptBundle(f"{name}: neither a file nor a folder; links are not followed")
+
+
+def record_files(folder: Path) -> dict[str, FileRecord]:
+    """Return size and hash of every file below `folder` but the manifest."""
+    sizes = [(path, size) for path, size in list_files(folder) if path != MANIFEST_FILE]
+    with ThreadPoolExecutor(_HASHING_THREADS) as pool:
+        digests = pool.map(lambda item: hash_file(folder / item[0]), sizes)
+        return {
+            path: FileRecord(size=size, sha256=digest)
+            for (path, size), digest in zip(sizes, digests, strict=True)
+        }
+
+
+def hash_file(path: Path) -> str:
+    """Return the SHA-256 of a file, as 64 hex digits, without following a link.
+
+    Raises:
+        CorruptBundle: it cannot be read.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with open(descriptor, "rb", buffering=0) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise CorruptBundle(f"{path.name}: cannot be read: {error.strerror}") from error
+
+
+class Model:
+    """A verified bundle with its engine, ready to answer. One thread at a time may use it."""
+
+    def __init__(
+        self, bundle: Bundle, engine_name: EngineName, engine: Engine, warnings: tuple[str, ...]
+    ) -> None:
+        self.bundle = bundle
+        self.manifest = bundle.manifest
+        self.name: str = bundle.manifest.name
+        self.version: int = bundle.manifest.version
+        self.labels: tuple[str, ...] = bundle.manifest.labels
+        self.spec: ImageSpec = bundle.manifest.image
+        self.engine_name: EngineName = engine_name
+        self.warnings = warnings
+        self._engine = engine
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return probabilities.
+
+        Args:
+            images: (N, H, W) uint8, C-contiguous, N >= 1, as `preprocess` returns them.
+
+        Returns:
+            (N, labels) float32; every row sums to 1.
+        """
+        return self._engine.predict(images)
+
+    def close(self) -> None:
+        """Release the weights."""
+        self._engine.close()
+
+
+def open_model(
+    bundle: Bundle, engine: EngineName | Literal["auto"] = "auto", threads: int | None = None
+) -> Model:
+    """Verify a bundle, load an engine, and replay the probes through the real path.
+
+    Args:
+        bundle: from `ModelStore.bundle` or `read_bundle`.
+        engine: "auto" takes the manifest's default, then the next of int8, bf16, f32 and Keras that
+            works on this host, with a warning for each that does not.
+        threads: CPU threads for the engine; None: all that this process may use.
+
+    Raises:
+        BundleError: the bundle must not serve.
+        EngineUnavailable: no engine of the bundle works on this host.
+    """
+    pixels = probe_pixels(bundle)
+    threads = threads or available_cpus()
+    failures: list[ModelStoreError] = []
+    for name in candidates(bundle.manifest, engine):
+        bundle.verify_files(bundle.files_to_serve(name))
+        try:
+            loaded = open_checked(bundle, name, threads, pixels)
+        except (EngineUnavailable, ProbeMismatch) as error:
+            # Another processor may compute an engine differently; files and pixels never differ.
+            failures.append(error)
+        else:
+            return Model(bundle, name, loaded, tuple(str(error) for error in failures))
+    kinds = {type(error) for error in failures}
+    raise (ProbeMismatch if ProbeMismatch in kinds else EngineUnavailable)(
+        "; ".join(str(error) for error in failures)
+    )
+
+
+def candidates(manifest: Manifest, engine: EngineName | Literal["auto"]) -> list[EngineName]:
+    """Return the engines to try, in order.
+
+    Raises:
+        EngineUnavailable: the bundle has no such engine.
+    """
+    if engine == "auto":
+        order = dict.fromkeys((manifest.default_engine, *LADDER))
+        return [name for name in order if name in manifest.engines]
+    if engine not in manifest.engines:
+        raise EngineUnavailable(
+            f"Expected one of the bundle's engines: {', '.join(manifest.engines)}. "
+            f"Received: {engine}"
+        )
+    return [engine]
+
+
+def open_checked(
+    bundle: Bundle, name: EngineName, threads: int, pixels: NDArray[np.uint8]
+) -> Engine:
+    """Open one engine of a bundle whose files are verified, and compare it with the probes.
+
+    Args:
+        bundle: the bundle.
+        name: a key of `manifest.engines`.
+        threads: CPU threads for the engine.
+        pixels: (probes, H, W) uint8, from `probe_pixels`.
+
+    Raises:
+        EngineUnavailable: it does not work on this host.
+        ProbeMismatch: it answers differently than when it was published.
+        BundleError: it must not be loaded.
+    """
+    engine = open_engine(name, bundle.folder, bundle.manifest, threads)
+    try:
+        _check_probabilities(bundle.manifest, name, engine.predict(pixels))
+    except BaseException:
+        engine.close()
+        raise
+    return engine
+
+
+def probe_pixels(bundle: Bundle) -> NDArray[np.uint8]:
+    """Decode the probes and compare their pixels with the recorded ones.
+
+    Returns:
+        (probes, H, W) uint8.
+
+    Raises:
+        CorruptBundle: a probe file differs.
+        ProbeMismatch: this installation turns the same bytes into other pixels.
+    """
+    manifest = bundle.manifest
+    bundle.verify_files([probe.file for probe in manifest.probes])
+    shape = (len(manifest.probes), manifest.image.height, manifest.image.width)
+    pixels = np.empty(shape, np.uint8)  # (probes, H, W)
+    for row, probe in zip(pixels, manifest.probes, strict=True):
+        try:
+            preprocess((bundle.folder / probe.file).read_bytes(), manifest.image, out=row)
+        except ImageError as error:
+            raise ProbeMismatch(f"{probe.file}: cannot be preprocessed: {error}") from error
+        if pixels_sha256(row) != probe.pixels_sha256:
+            raise ProbeMismatch(
+                f"{probe.file}: preprocessing gives other pixels here than when the model was "
+                "published; the versions of Pillow probably differ. Publish it again here"
+            )
+    return pixels
+
+
+def pixels_sha256(pixels: NDArray[np.uint8]) -> str:
+    """Return the SHA-256 of (H, W) uint8 pixels in row order."""
+    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+
+
+def available_cpus() -> int:
+    """Return how many CPUs this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _check_probabilities(
+    manifest: Manifest, name: EngineName, received: NDArray[np.float32]
+) -> None:
+    expected = np.array([probe.probabilities for probe in manifest.probes], np.float32)
+    if received.shape != expected.shape:
+        raise ProbeMismatch(f"{name}: expected {expected.shape} outputs. Got {received.shape}")
+    if not np.isfinite(received).all():
+        raise ProbeMismatch(f"{name}: gives probabilities that are not finite")
+    difference = float(np.abs(received - expected).max())
+    tolerance = manifest.engines[name].probe_tolerance
+    if difference > tolerance:
+        raise ProbeMismatch(
+            f"{name}: answers the probes differently than when it was published: "
+            f"a probability is off by {difference:.4f}, more than {tolerance:.4f}"
+        )

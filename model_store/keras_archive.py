@@ -1,0 +1,259 @@
+"""Look into a `.keras` file without loading it: parse, bound, refuse, before Keras sees any of it.
+
+A `.keras` file is a zip of two JSON documents and one HDF5 file. Here the zip must be stored
+uncompressed, as Keras writes it, so that nothing can expand; the configuration may name built-in
+classes only; and the HDF5 file may hold plain arrays only, which lie inside it. What remains is
+data: a description of layers, and where in the file each weight begins.
+"""
+
+import json
+import os
+import stat
+import struct
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import RawIOBase
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.errors import CorruptBundle, IncompatibleModel, UnsafeModel
+from model_store.keras_config import check_config, without_compilation
+
+CONFIG_MEMBER = "config.json"
+METADATA_MEMBER = "metadata.json"
+WEIGHTS_MEMBER = "model.weights.h5"
+MEMBERS = (CONFIG_MEMBER, METADATA_MEMBER, WEIGHTS_MEMBER)
+
+_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+_MAX_JSON_BYTES = 4 << 20
+_MAX_HDF5_OBJECTS = 20_000
+_LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, name length, extra length
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArray:
+    """One weight inside a `.keras` file."""
+
+    offset: int  # bytes from the start of the `.keras` file
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def nbytes(self) -> int:
+        """Size in bytes."""
+        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True)
+class KerasArchive:
+    """A `.keras` file that was found harmless."""
+
+    path: Path
+    config: dict[str, Any]  # of the layers; without optimizer, loss and metrics
+    arrays: dict[str, StoredArray]  # HDF5 path, such as "layers/dense/vars/0"
+
+    def read(self, name: str) -> NDArray[Any]:
+        """Read one weight, in one piece and without a second copy.
+
+        Returns:
+            The array, aligned to 64 bytes so that TensorFlow can use it where it lies.
+
+        Raises:
+            CorruptBundle: the file ends before the array does.
+        """
+        stored = self.arrays[name]
+        flat = _aligned(stored.nbytes)
+        with self.path.open("rb", buffering=0) as file:
+            file.seek(stored.offset)
+            _read_fully(file, flat.data, name)
+        return flat.view(stored.dtype).reshape(stored.shape)
+
+
+def read_archive(path: Path) -> KerasArchive:
+    """Check a `.keras` file and index its weights; no code of it runs, nothing is unpacked.
+
+    Raises:
+        UnsafeModel: it names code or files other than built-in layers and its own arrays.
+        IncompatibleModel: it is a legacy `.h5` file, or no `.keras` file at all.
+        CorruptBundle: it is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            _refuse_other_formats(file, path.name)
+            return _index(path, file)
+    except OSError as error:
+        raise CorruptBundle(f"{path.name}: cannot be read: {error}") from error
+
+
+def _refuse_other_formats(file: BinaryIO, name: str) -> None:
+    magic = file.read(8)
+    file.seek(0)
+    if magic == _HDF5_MAGIC:
+        raise IncompatibleModel(
+            f"{name} is a legacy HDF5 model, which can carry code. Convert it where you trust it: "
+            "keras.saving.load_model('model.h5').save('model.keras')"
+        )
+    if not magic.startswith(b"PK\x03\x04"):
+        raise IncompatibleModel(
+            f"Expected a .keras file, written by model.save('model.keras'). Received: {name}, "
+            f"which begins with {magic!r}"
+        )
+
+
+def _index(path: Path, file: BinaryIO) -> KerasArchive:
+    size = os.fstat(file.fileno()).st_size
+    try:
+        members = _members(file, size)
+    except (zipfile.BadZipFile, NotImplementedError, struct.error) as error:
+        raise CorruptBundle(f"{path.name}: damaged zip archive: {error}") from error
+    config = without_compilation(_read_json(file, *members[CONFIG_MEMBER]))
+    check_config(config)
+    start, length = members[WEIGHTS_MEMBER]
+    return KerasArchive(path, config, _index_weights(file, start, length))
+
+
+def _members(file: BinaryIO, size: int) -> dict[str, tuple[int, int]]:
+    """Return (offset, length) of the three members, read without decompressing anything."""
+    with zipfile.ZipFile(file) as archive:
+        infos = archive.infolist()
+    names = sorted(info.filename for info in infos)
+    if names != sorted(MEMBERS):
+        listed = ", ".join(repr(name) for name in names[:8])
+        raise UnsafeModel(f"Expected the members {', '.join(MEMBERS)} only. Received: {listed}")
+    for info in infos:
+        _refuse_unusual_member(info)
+    return {info.filename: _locate(file, info, size) for info in infos}
+
+
+def _refuse_unusual_member(info: zipfile.ZipInfo) -> None:
+    if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
+        raise UnsafeModel(f"{info.filename}: expected a stored member. Received: a compressed one")
+    if info.flag_bits & 1:
+        raise UnsafeModel(f"{info.filename}: encrypted")
+    mode = info.external_attr >> 16
+    if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+        raise UnsafeModel(f"{info.filename}: not a regular file")
+    if info.filename != WEIGHTS_MEMBER and info.file_size > _MAX_JSON_BYTES:
+        raise UnsafeModel(f"{info.filename}: {info.file_size} bytes, more than {_MAX_JSON_BYTES}")
+
+
+def _locate(file: BinaryIO, info: zipfile.ZipInfo, size: int) -> tuple[int, int]:
+    file.seek(info.header_offset)
+    signature, name_length, extra_length = _LOCAL_HEADER.unpack(file.read(_LOCAL_HEADER.size))
+    start = info.header_offset + _LOCAL_HEADER.size + name_length + extra_length
+    if signature != b"PK\x03\x04" or start + info.file_size > size:
+        raise CorruptBundle(f"{info.filename}: outside the archive")
+    return start, info.file_size
+
+
+def _read_json(file: BinaryIO, start: int, length: int) -> dict[str, Any]:
+    file.seek(start)
+    try:
+        config = json.loads(file.read(length))
+    except (ValueError, RecursionError) as error:
+        raise CorruptBundle(f"{CONFIG_MEMBER}: not JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise CorruptBundle(f"{CONFIG_MEMBER}: expected an object. Received: {type(config)}")
+    return config
+
+
+class _Window(RawIOBase):
+    """A read-only view of one member, for h5py."""
+
+    def __init__(self, file: BinaryIO, start: int, length: int) -> None:
+        self._file, self._start, self._length, self._position = file, start, length, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        origin = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._length}[whence]
+        self._position = max(0, origin + offset)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        wanted = max(0, min(len(view), self._length - self._position))
+        self._file.seek(self._start + self._position)
+        data = self._file.read(wanted)
+        view[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+
+def _index_weights(file: BinaryIO, start: int, length: int) -> dict[str, StoredArray]:
+    # Imported here: what never opens a Keras model does without h5py.
+    import h5py
+
+    try:
+        with h5py.File(_Window(file, start, length), "r") as root:
+            found = {
+                name: _stored_array(name, dataset, start, length)
+                for name, dataset in _datasets(root)
+            }
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
+        raise CorruptBundle(f"{WEIGHTS_MEMBER}: damaged HDF5 file: {error}") from error
+    return found
+
+
+def _datasets(root: Any) -> Iterator[tuple[str, Any]]:
+    """Yield every (path, dataset), following no link out of the file and none twice."""
+    import h5py
+
+    pending, seen = [("", root)], 0
+    while pending:
+        prefix, group = pending.pop()
+        for name in group:
+            seen += 1
+            if seen > _MAX_HDF5_OBJECTS:
+                raise UnsafeModel(f"{WEIGHTS_MEMBER}: more than {_MAX_HDF5_OBJECTS} objects")
+            # Checked before anything is opened: opening follows the link.
+            if group.get(name, getclass=True, getlink=True) is not h5py.HardLink:
+                raise UnsafeModel(f"{WEIGHTS_MEMBER}: {prefix}{name} is a link")
+            child = group[name]
+            if isinstance(child, h5py.Group):
+                pending.append((f"{prefix}{name}/", child))
+            elif isinstance(child, h5py.Dataset):
+                yield f"{prefix}{name}", child
+            else:
+                raise UnsafeModel(f"{WEIGHTS_MEMBER}: {prefix}{name} is no array")
+
+
+def _stored_array(name: str, dataset: Any, start: int, length: int) -> StoredArray:
+    import h5py
+
+    dtype = dataset.dtype
+    if dtype.kind not in "fiub":
+        raise UnsafeModel(f"{WEIGHTS_MEMBER}: {name}: expected numbers. Received: {dtype}")
+    plain = dataset.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
+    if not plain or dataset.external or dataset.is_virtual:
+        raise UnsafeModel(f"{WEIGHTS_MEMBER}: {name}: expected one contiguous array")
+    offset = dataset.id.get_offset()
+    stored = StoredArray(start + (offset or 0), dataset.shape, dtype)
+    if stored.nbytes and (offset is None or offset + stored.nbytes > length):
+        raise UnsafeModel(f"{WEIGHTS_MEMBER}: {name}: declares more than the file holds")
+    return stored
+
+
+def _aligned(nbytes: int) -> NDArray[np.uint8]:
+    raw = np.empty(nbytes + 64, np.uint8)
+    skip = -raw.ctypes.data % 64
+    return raw[skip : skip + nbytes]
+
+
+def _read_fully(file: Any, view: memoryview, name: str) -> None:
+    while view:
+        count = file.readinto(view)  # at most 2 GiB at a time
+        if not count:
+            raise CorruptBundle(f"{WEIGHTS_MEMBER}: {name}: the file ends early")
+        view = view[count:]
