@@ -92,9 +92,8 @@ class Handwriting:
     """Affine and elastic distortion and another pen, as if the character were written again.
 
     The elastic field is that of Simard, Steinkraus and Platt (2003): white noise smoothed by a
-    Gaussian. Such a field has few degrees of freedom, so we draw those (the leading eigenvectors of
-    the smoothing) instead of the noise; together with the affine part, all sampling coordinates of
-    a batch then come out of one matrix product.
+    Gaussian. Of such a field only some slow waves remain, so we draw their strengths instead of the
+    noise; together with the affine part, all sampling coordinates then come out of one product.
     """
 
     rotation_deg: float = 12.0
@@ -124,10 +123,12 @@ class Handwriting:
         coefficients[..., 1:3] = self._linear(count, generator)
         shift = generator.uniform(-self.shift, self.shift, (count, 2))
         coefficients[..., 0] = (0.5 + shift) * (height, width) - 0.5
-        return (coefficients.reshape(2 * count, -1) @ basis).reshape(count, 2, -1)
+        # One small product per image: a large one would start threads beside the training step's.
+        coordinates: Floats = np.matmul(coefficients, basis)
+        return coordinates
 
-    def _elastic(self, count: int, modes: int, generator: np.random.Generator) -> Floats:
-        return self.elastic * generator.standard_normal((count, 2, modes), np.float32)
+    def _elastic(self, count: int, waves: int, generator: np.random.Generator) -> Floats:
+        return self.elastic * generator.standard_normal((count, 2, waves), np.float32)
 
     def _linear(self, count: int, generator: np.random.Generator) -> NDArray[np.float64]:
         angle = np.radians(generator.uniform(-self.rotation_deg, self.rotation_deg, count))
@@ -164,24 +165,31 @@ def _basis(height: int, width: int, smoothness: float) -> Floats:
     """Return what sampling coordinates are combinations of.
 
     Returns:
-        (3 + modes, H*W): a constant 1, the row and the column measured from the centre in pixels,
-        and the modes of a smooth random field whose mean variance is 1.
+        (3 + waves, H*W): a constant 1, the row and the column measured from the centre in pixels,
+        and waves; weighted by standard normal numbers, they sum to a field of variance 1.
     """
     rows, columns = np.arange(height) - (height - 1) / 2, np.arange(width) - (width - 1) / 2
     grid = np.stack(np.meshgrid(rows, columns, indexing="ij")).reshape(2, -1)
-    vertical, horizontal = _modes(height, smoothness), _modes(width, smoothness)
-    modes = np.einsum("ai,bj->abij", vertical, horizontal).reshape(-1, height * width)
-    modes *= np.sqrt(height * width / np.square(modes).sum())
-    return np.concatenate([np.ones((1, height * width)), grid, modes]).astype(np.float32)
+    waves = _waves(height, width, smoothness)
+    return np.concatenate([np.ones((1, height * width)), grid, waves]).astype(np.float32)
 
 
-def _modes(side: int, smoothness: float) -> NDArray[np.float64]:
-    position = np.arange(side) / side
-    smoothing = np.exp(-0.5 * np.square((position[:, None] - position) / smoothness))
-    vectors, sizes, _ = np.linalg.svd(smoothing)
-    kept = sizes > 0.03 * sizes[0]  # the rest would move no pixel visibly
-    modes: NDArray[np.float64] = (vectors * sizes)[:, kept].T
-    return modes
+def _waves(height: int, width: int, smoothness: float) -> NDArray[np.float64]:
+    # What a Gaussian leaves of white noise with a period of two images: the faster a wave, the
+    # weaker. Below a tenth of the slowest one's strength it would move no pixel visibly.
+    fastest = np.sqrt(2 * np.log(10)) / smoothness / np.pi
+    frequencies = np.arange(-int(fastest), int(fastest) + 1)  # negative ones stand for sines
+    phases = [np.pi * (np.arange(side) + 0.5) / side for side in (height, width)]
+    vertical, horizontal = (
+        np.array([np.cos(k * phase) if k >= 0 else np.sin(k * phase) for k in frequencies])
+        for phase in phases
+    )
+    squared = np.square(frequencies)[:, None] + np.square(frequencies)
+    strength = np.exp(-0.5 * squared * np.square(np.pi * smoothness))
+    chosen = (squared > 0) & (squared <= fastest**2)  # the wave 0 is a shift: not ours
+    waves = np.einsum("ab,ai,bj->abij", strength, vertical, horizontal)[chosen]
+    flat: NDArray[np.float64] = waves.reshape(-1, height * width)
+    return flat / np.sqrt(np.square(flat).sum(axis=0).mean())
 
 
 def _sampled(images: Pixels, coordinates: Floats) -> Pixels:
