@@ -142,7 +142,7 @@ def _train(
 ) -> tuple[Recipe, TrainedRun]:
     folder = cache_root / "runs" / f"{request.name}-{data.record.fingerprint[:12]}"
     with stages.timed("choosing the augmentation"):
-        augmentation = request.augmentation or _augmentation(request, data, folder, stages.reporter)
+        augmentation = request.augmentation or _augmentation(request, data, stages.reporter)
     recipe = recipe_for(
         len(data.train),
         augmentation,
@@ -162,13 +162,12 @@ def _train(
     return recipe, run
 
 
-def _augmentation(request: FitRequest, data: Dataset, folder: Path, reporter: Reporter) -> str:
+def _augmentation(request: FitRequest, data: Dataset, reporter: Reporter) -> str:
     if data.cache.spec.ink is not None:
         return "handwriting"
     reporter.say("Trying augmentations on thumbnails …")
-    name, losses = choose_augmentation(
-        data.images(data.train), len(data.labels), folder, request.seed
-    )
+    images = data.images(data.train)
+    name, losses = choose_augmentation(images, len(data.labels), request.seed)
     tried = ", ".join(f"{candidate} {loss:.3f}" for candidate, loss in losses.items())
     reporter.say(f"Augmentation: {name} (validation loss on thumbnails: {tried})")
     return name
