@@ -188,8 +188,9 @@ def _waves(height: int, width: int, smoothness: float) -> NDArray[np.float64]:
     strength = np.exp(-0.5 * squared * np.square(np.pi * smoothness))
     chosen = (squared > 0) & (squared <= fastest**2)  # the wave 0 is a shift: not ours
     waves = np.einsum("ab,ai,bj->abij", strength, vertical, horizontal)[chosen]
+    waves /= np.sqrt(np.square(waves).sum(axis=0).mean())
     flat: NDArray[np.float64] = waves.reshape(-1, height * width)
-    return flat / np.sqrt(np.square(flat).sum(axis=0).mean())
+    return flat
 
 
 def _sampled(images: Pixels, coordinates: Floats) -> Pixels:
