@@ -1,5 +1,6 @@
 """Encoded bytes to the pixels that a model sees: the one function for training and for serving."""
 
+import math
 from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
@@ -16,6 +17,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from model_store.errors import ImageError, TooManyPixels, UndecodableImage, UnsupportedFormat
 from model_store.grayscale import to_grayscale
+from model_store.ink import WORKING_SIDE, normalize_ink
 from model_store.orientation import exif_orientation
 from model_store.spec import ImageFormat, ImageSpec
 
@@ -27,6 +29,9 @@ _RULES_VERSION = 1
 # A reduction by whole factors goes before the filter while at least this many source pixels per
 # target pixel remain; Pillow's documentation calls 3.0 indistinguishable from the filter alone.
 _REDUCING_GAP = 3.0
+
+# How much larger than the target a JPEG stays when its decoder leaves out fine detail.
+_DRAFT_GAP = 1.5
 
 _PLUGINS: dict[ImageFormat, type[ImageFile]] = {
     "JPEG": JpegImageFile,
@@ -104,7 +109,7 @@ def preprocess_with_source(
     try:
         image = _open(data, kind, max_pixels)
         source = Source(kind, image.mode, image.width, image.height)
-        pixels = _decode(image, spec)
+        pixels = _shaped(*_decode(image, spec), spec)
     except ImageError:
         raise
     except Exception as error:  # a decoder given hostile bytes may raise anything
@@ -175,9 +180,11 @@ def _open(data: bytes, kind: ImageFormat, max_pixels: int) -> ImageFile:
     return image
 
 
-def _decode(image: ImageFile, spec: ImageSpec) -> Image.Image:
-    """Load exactly once; after any error the image object is dropped, never loaded again."""
-    target = (spec.width, spec.height)
+def _decode(image: ImageFile, spec: ImageSpec) -> tuple[Image.Image, int]:
+    """Return luma as stored in the file, and the orientation that says how to turn it.
+
+    Loads exactly once; after any error the image object is dropped, never loaded again.
+    """
     if isinstance(image, JpegImageFile):  # its EXIF block stands before the pixels
         _draft(image, spec, _orientation(image, spec))
     extent = image.tile[0].extents if isinstance(image, GifImageFile) else None
@@ -186,7 +193,7 @@ def _decode(image: ImageFile, spec: ImageSpec) -> Image.Image:
     gray = to_grayscale(image, spec.alpha_background)
     if extent is not None and extent != (0, 0, *image.size):
         gray = _first_frame(gray, extent, spec.alpha_background)
-    return _upright(_resize(gray, _turned(target, turn), spec), turn)
+    return gray, turn
 
 
 def _orientation(image: ImageFile, spec: ImageSpec) -> int:
@@ -194,8 +201,15 @@ def _orientation(image: ImageFile, spec: ImageSpec) -> int:
 
 
 def _draft(image: JpegImageFile, spec: ImageSpec, turn: int) -> None:
+    image.draft("L", _draft_floor(image, spec, turn) if spec.jpeg_draft else None)
+
+
+def _draft_floor(image: ImageFile, spec: ImageSpec, turn: int) -> tuple[int, int]:
+    if spec.ink is not None:
+        scale = min(1.0, WORKING_SIDE / max(image.size))
+        return math.ceil(scale * image.width), math.ceil(scale * image.height)
     width, height = _turned((spec.width, spec.height), turn)
-    image.draft("L", (2 * width, 2 * height) if spec.jpeg_draft else None)
+    return math.ceil(_DRAFT_GAP * width), math.ceil(_DRAFT_GAP * height)
 
 
 def _turned(size: tuple[int, int], turn: int) -> tuple[int, int]:
@@ -211,6 +225,19 @@ def _first_frame(gray: Image.Image, extent: tuple[int, ...], background: int) ->
     return canvas
 
 
+def _shaped(gray: Image.Image, turn: int, spec: ImageSpec) -> Image.Image:
+    """Bring luma to the size, and the form, that the spec asks for."""
+    if spec.ink is not None:
+        return Image.fromarray(normalize_ink(np.asarray(_upright(_working_copy(gray), turn)), spec))
+    # Turned after the resize, which is the same picture for less work.
+    return _upright(_resize(gray, _turned((spec.width, spec.height), turn), spec), turn)
+
+
+def _working_copy(gray: Image.Image) -> Image.Image:
+    factor = math.ceil(max(gray.size) / WORKING_SIDE)
+    return gray if factor == 1 else gray.reduce(factor)
+
+
 def _resize(gray: Image.Image, size: tuple[int, int], spec: ImageSpec) -> Image.Image:
     if gray.size == size:
         return gray
@@ -218,12 +245,14 @@ def _resize(gray: Image.Image, size: tuple[int, int], spec: ImageSpec) -> Image.
 
 
 def _upright(gray: Image.Image, turn: int) -> Image.Image:
-    # After the resize, which is the same picture for less work.
     return gray if turn == 1 else gray.transpose(_UPRIGHT[turn])
 
 
 def _deliver(pixels: Image.Image, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
     if out is None:
         out = np.empty((pixels.height, pixels.width), np.uint8)
-    np.copyto(out, np.asarray(pixels))
+    # An image over `out`'s own memory: one copy, where np.asarray(pixels) would make three.
+    view = Image.frombuffer("L", pixels.size, out, "raw", "L", 0, 1)
+    view.readonly = 0
+    view.paste(pixels)
     return out

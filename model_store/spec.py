@@ -37,7 +37,7 @@ class ImageSpec(BaseModel):
         description="Antialiased filter; the aspect ratio is not kept, as in Keras's load_img."
     )
     jpeg_draft: bool = Field(
-        description="Decode large JPEGs at a reduced DCT scale, never below twice the target size."
+        description="Decode large JPEGs at 1/2, 1/4 or 1/8 scale, never below 1.5 times the target."
     )
     orientation: Literal["exif", "ignore"] = Field(description="Whether EXIF rotation is applied.")
     alpha_background: int = Field(
