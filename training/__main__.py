@@ -1,7 +1,6 @@
 """python -m training check | fit | evaluate | predict."""
 
 import json
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,9 +15,6 @@ from training.progress import Reporter
 
 if TYPE_CHECKING:
     from model_store.bundle import Model
-
-# Before TensorFlow is imported: its start-up messages are not for users.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 app = typer.Typer(
     help="From a folder of labelled images to a published bundle.",
@@ -98,8 +94,11 @@ def fit(
 ) -> None:
     """Train a model and publish it as the next version of NAME."""
     with _one_sentence_errors():
+        from model_store.engines.keras import runtime
         from model_store.store import ModelStore, default_root
         from training.cache import default_cache_root
+
+        runtime()  # imports TensorFlow without its start-up messages
         from training.fit import FitRequest
         from training.fit import fit as run_fit
 

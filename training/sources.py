@@ -2,6 +2,7 @@
 
 import os
 import re
+import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,9 +123,10 @@ def open_unlabelled(path: Path) -> Source:
     return FolderSource(path, items, ())
 
 
-def natural_key(name: str) -> list[tuple[int, str]]:
+def natural_key(name: str) -> list[tuple[int, int]]:
     """Return a sort key under which `img2` comes before `img10`."""
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
+    parts = re.findall(r"[0-9]+|[^0-9]", name)
+    return [(ord("0"), int(part)) if part[0] in string.digits else (ord(part), 0) for part in parts]
 
 
 def _class_folders(folder: Path) -> list[str]:

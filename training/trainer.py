@@ -279,7 +279,7 @@ class _KeepBest(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships 
         shutil.rmtree(new, ignore_errors=True)
         new.mkdir()
         for k, variable in enumerate(dense_weights(self.model)):
-            np.save(new / f"{k:03}.npy", keras.ops.convert_to_numpy(variable))
+            np.save(new / f"{k:03}.npy", _without_copying(variable))
         shutil.rmtree(self._folder / "best", ignore_errors=True)
         new.rename(self._folder / "best")
         self.epoch, self._best_loss, self.logits = end.epoch, end.val_loss, logits
@@ -293,6 +293,11 @@ class _KeepBest(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships 
             padded = np.pad(images, ((0, size - len(images)), (0, 0), (0, 0)))
             parts.append(self._forward(tf.constant(padded)).numpy()[: len(images)])
         return np.concatenate(parts)
+
+
+def _without_copying(variable: keras.Variable) -> NDArray[np.float32]:
+    # `numpy()` would copy twice, which is 2 GB for the largest kernel.
+    return np.asarray(memoryview(tf.convert_to_tensor(variable.value)))
 
 
 def _cross_entropy(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> NDArray[np.float64]:

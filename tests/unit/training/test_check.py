@@ -1,0 +1,76 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from class_folders import write_classes
+from PIL import Image
+
+from training.cache import PixelCache
+from training.check import Findings, inspect
+from training.findings_text import describe
+from training.sources import open_labelled
+
+
+def look(root: Path, cache: PixelCache) -> Findings:
+    source = open_labelled(root)
+    return inspect(source, cache.index(source, lambda _: None))
+
+
+def test_a_clean_folder_has_counts_and_no_warnings(tmp_path: Path, cache: PixelCache) -> None:
+    findings = look(write_classes(tmp_path / "data", {"a": 20, "b": 25}), cache)
+    assert findings.counts == {"all": {"a": 20, "b": 25}}
+    assert (findings.formats, findings.modes) == ({"PNG": 45}, {"L": 45})
+    assert findings.sizes == {"16 x 12": 45}
+    assert findings.warnings() == []
+    assert "warnings: none" in describe(findings)
+
+
+def test_duplicates_are_found_by_pixels_not_bytes(tmp_path: Path, cache: PixelCache) -> None:
+    root = write_classes(tmp_path / "data", {"a": 20, "b": 20})
+    image = Image.open(root / "a" / "000.png")
+    image.save(root / "a" / "same.bmp")
+    image.save(root / "b" / "contradiction.webp", lossless=True)
+    findings = look(root, cache)
+    assert findings.duplicates == [["a/000.png", "a/same.bmp"]]
+    assert findings.contradictions == [["a/000.png", "a/same.bmp", "b/contradiction.webp"]]
+    assert findings.leaks == []
+
+
+def test_images_in_two_splits_are_leaks(tmp_path: Path, cache: PixelCache) -> None:
+    root = tmp_path / "data"
+    write_classes(root / "train", {"a": 20, "b": 20})
+    write_classes(root / "test", {"a": 2, "b": 2}, seed=3)
+    shutil.copy(root / "train/a/000.png", root / "test/a/leak.png")
+    assert look(root, cache).leaks == [["train/a/000.png", "test/a/leak.png"]]
+
+
+def test_what_cannot_be_read_is_listed_with_the_reason(tmp_path: Path, cache: PixelCache) -> None:
+    root = write_classes(tmp_path / "data", {"a": 20, "b": 20})
+    (root / "a" / "notes.txt").write_text("hello")
+    findings = look(root, cache)
+    assert list(findings.unreadable) == ["a/notes.txt"]
+    assert "1 files cannot be read" in findings.warnings()[0]
+
+
+def test_content_decides_over_the_extension(tmp_path: Path, cache: PixelCache) -> None:
+    root = write_classes(tmp_path / "data", {"a": 20, "b": 20})
+    Image.fromarray(np.eye(9, dtype=np.uint8) * 200).save(root / "a" / "x.jpg", format="PNG")
+    assert look(root, cache).wrong_extensions == {"a/x.jpg": "PNG"}
+
+
+@pytest.mark.parametrize(
+    ("counts", "words"), [({"a": 19, "b": 30}, "under 20"), ({"a": 90, "b": 22}, "4.1 times")]
+)
+def test_few_images_and_imbalance_are_warnings(
+    tmp_path: Path, cache: PixelCache, counts: dict[str, int], words: str
+) -> None:
+    warnings = look(write_classes(tmp_path / "data", counts), cache).warnings()
+    assert len(warnings) == 1
+    assert words in warnings[0]
+
+
+def test_findings_are_plain_json(tmp_path: Path, cache: PixelCache) -> None:
+    findings = look(write_classes(tmp_path / "data", {"a": 3, "b": 3}), cache)
+    assert json.loads(json.dumps(findings.as_json()))["few"] == {"a": 3, "b": 3}

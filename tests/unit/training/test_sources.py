@@ -1,0 +1,113 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from class_folders import write_classes
+from PIL import Image
+
+from model_store.preprocessing import preprocess
+from model_store.spec import ImageSpec
+from training.errors import InvalidLayout, NoImages
+from training.sources import natural_key, open_labelled, open_unlabelled
+
+
+def save_npz(path: Path, **arrays: np.ndarray) -> Path:
+    defaults = {
+        "x_train": np.arange(6 * 4 * 5, dtype=np.uint8).reshape(6, 4, 5),
+        "y_train": np.array([0, 10, 2, 0, 10, 2]),
+        "x_test": np.zeros((3, 4, 5), np.uint8),
+        "y_test": np.array([0, 2, 10]),
+    }
+    np.savez(path, **{**defaults, **arrays})
+    return path
+
+
+def test_class_folders_give_sorted_labels_and_no_split(tmp_path: Path) -> None:
+    source = open_labelled(write_classes(tmp_path, {"ok": 2, "bad": 1}))
+    assert source.labels == ["bad", "ok"]
+    assert [(item.name, item.label, item.split) for item in source.items] == [
+        ("bad/000.png", "bad", None),
+        ("ok/000.png", "ok", None),
+        ("ok/001.png", "ok", None),
+    ]
+
+
+def test_train_and_test_folders_give_splits(tmp_path: Path) -> None:
+    write_classes(tmp_path / "train", {"a": 2, "b": 1})
+    write_classes(tmp_path / "test", {"a": 1, "b": 1})
+    splits = [(item.name, item.split) for item in open_labelled(tmp_path).items]
+    assert splits == [
+        ("train/a/000.png", "train"),
+        ("train/a/001.png", "train"),
+        ("train/b/000.png", "train"),
+        ("test/a/000.png", "test"),
+        ("test/b/000.png", "test"),
+    ]
+
+
+def test_hidden_files_and_folders_are_no_images(tmp_path: Path) -> None:
+    write_classes(tmp_path, {"a": 1, "b": 1})
+    (tmp_path / "a" / ".DS_Store").write_bytes(b"x")
+    (tmp_path / ".git").mkdir()
+    source = open_labelled(tmp_path)
+    assert len(source.items) == 2
+    assert source.labels == ["a", "b"]
+
+
+def test_images_in_deeper_folders_belong_to_their_class(tmp_path: Path) -> None:
+    write_classes(tmp_path / "a", {"camera-1": 1})
+    write_classes(tmp_path, {"b": 1})
+    assert [item.label for item in open_labelled(tmp_path).items] == ["a", "b"]
+
+
+@pytest.mark.parametrize("kind", ["missing", "no folders", "empty folders"])
+def test_a_path_without_labelled_images_is_refused(tmp_path: Path, kind: str) -> None:
+    path, error = tmp_path, InvalidLayout
+    if kind == "missing":
+        path = tmp_path / "nowhere"
+    elif kind == "empty folders":
+        (tmp_path / "a").mkdir()
+        error = NoImages
+    with pytest.raises(error, match="Expected"):
+        open_labelled(path)
+
+
+def test_npz_labels_are_in_numeric_order_and_pixels_survive(tmp_path: Path) -> None:
+    source = open_labelled(save_npz(tmp_path / "data.npz"))
+    assert source.labels == ["0", "2", "10"]
+    assert source.items[1].name == "x_train[1]"
+    pixels = preprocess(source.encoded(1), ImageSpec.for_size(4, 5))
+    assert pixels.tolist() == np.arange(20, 40).reshape(4, 5).tolist()
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x_train": np.zeros((6, 20), np.uint8)}, "shape"),
+        ({"x_train": np.zeros((6, 4, 5))}, "integers"),
+        ({"x_train": np.full((6, 4, 5), 256)}, "0-255"),
+        ({"y_train": np.zeros(5, np.int64)}, "one integer label"),
+        ({"y_train": np.zeros(6)}, "one integer label"),
+        ({"x_train": np.array([object()] * 6, dtype=object)}, "pickled"),
+    ],
+)
+def test_npz_with_wrong_arrays_is_refused(
+    tmp_path: Path, arrays: dict[str, np.ndarray], message: str
+) -> None:
+    with pytest.raises(InvalidLayout, match=message):
+        open_labelled(save_npz(tmp_path / "data.npz", **arrays))
+
+
+def test_npz_without_an_array_names_what_is_expected(tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.npz", x=np.zeros(3))
+    with pytest.raises(InvalidLayout, match="x_train, x_test, y_train, y_test.*Received: x"):
+        open_labelled(tmp_path / "data.npz")
+
+
+def test_unlabelled_files_come_in_name_order(tmp_path: Path) -> None:
+    for name in ("b.png", "a/z.png", "a10.png", "a2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (2, 2)).save(tmp_path / name)
+    names = [item.name for item in open_unlabelled(tmp_path).items]
+    assert names == ["a/z.png", "a10.png", "a2.png", "b.png"]
+    assert sorted(names, key=natural_key) == ["a/z.png", "a2.png", "a10.png", "b.png"]
