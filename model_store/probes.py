@@ -80,6 +80,16 @@ def draw_probes(spec: ImageSpec) -> Iterator[bytes]:
             yield draw(spec.height, spec.width)
 
 
+def draw_images(spec: ImageSpec, count: int) -> NDArray[np.uint8]:
+    """Return (count, H, W) uint8 drawn scenes, for where no image of the user's is at hand."""
+    images = np.empty((count, spec.height, spec.width), np.uint8)
+    for index in range(count):
+        noise = np.random.default_rng(index).normal(0, 12, images.shape[1:])
+        scene = np.asarray(_scene(spec.height, spec.width, "L", 100 + index), np.float64)
+        images[index] = np.clip(scene + noise, 0, 255)
+    return images
+
+
 def _exact_gray_png(height: int, width: int) -> bytes:
     return _encode(_scene(height, width, "L", 1), "PNG")
 

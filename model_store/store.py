@@ -15,7 +15,6 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -38,6 +37,7 @@ from model_store.errors import (
     StoreDamaged,
     VersionNotFound,
 )
+from model_store.libraries import library_versions
 from model_store.manifest import (
     MANIFEST_FILE,
     BundleContents,
@@ -51,7 +51,6 @@ CURRENT_FILE = "current.json"
 _LAST_VERSION_FILE = ".last-version"
 _LOCK_FILE = ".lock"
 _DRAFT_PREFIX = ".draft-"
-_LIBRARIES = ("keras", "tensorflow", "openvino", "numpy", "pillow")
 
 
 class CurrentVersion(BaseModel):
@@ -99,7 +98,7 @@ class ModelStore:
         """Return the complete versions of a model, ascending; none if there is no such model."""
         numbers = (
             int(path.name)
-            for path in _folders(self.root / check_name(name))
+            for path in self._version_folders(name)
             if _is_number(path.name) and (path / MANIFEST_FILE).is_file()
         )
         return sorted(numbers)
@@ -253,7 +252,7 @@ class ModelStore:
         """Give the next number, and remember it before it is used."""
         given = [*self.versions(name), _read_last_version(folder)]
         # A folder without a manifest, or numbers that only current.json remembers, count too.
-        given += [int(path.name) for path in _folders(folder) if _is_number(path.name)]
+        given += [int(path.name) for path in self._version_folders(name) if _is_number(path.name)]
         if (current := self._current_or_none(name)) is not None:
             given += [current.version, current.previous or 0]
         number = max(given) + 1
@@ -300,6 +299,10 @@ class ModelStore:
         if version not in versions:
             raise VersionNotFound(f"{name} has no version {version}, only {_listed(versions)}")
 
+    def _version_folders(self, name: str) -> list[Path]:
+        folder = self.root / check_name(name)
+        return _folders(folder) if folder.is_dir() and not folder.is_symlink() else []
+
     def _is_model(self, name: str) -> bool:
         try:
             return bool(self.versions(name))
@@ -316,22 +319,13 @@ def default_root() -> Path:
     return Path(os.environ.get("HALFTONE_MODELS") or "models")
 
 
-def library_versions() -> dict[str, str]:
-    """Return the installed versions of the libraries that decide a model's numbers."""
-    found = {}
-    for name in _LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def _folders(folder: Path) -> list[Path]:
     try:
         return [Path(entry) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise StoreDamaged(f"Cannot read {folder}: {error.strerror}") from error
 
 
 def _is_number(name: str) -> bool:

@@ -208,14 +208,13 @@ def _tensor(variable: Any, archive: KerasArchive, paths: dict[int, str]) -> Any:
     if path is None:  # a random layer's seed, of no use at inference
         return tf.zeros(variable.shape, variable.dtype)
     array = archive.read(path).astype(variable.dtype, copy=False)
-    if array.dtype.kind == "f" and not all_finite(array):
+    if array.dtype.kind == "f" and not _all_finite(array):
         raise CorruptBundle(f"{variable.path}: holds NaN or infinite weights")
     # DLPack shares the memory; tf.constant would copy it.
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
-def all_finite(array: NDArray[Any]) -> bool:
-    """Return whether no element is NaN or infinite."""
+def _all_finite(array: NDArray[Any]) -> bool:
     flat = array.reshape(-1)
     step = 1 << 22  # bounds the temporary to 4 MB
     return all(np.isfinite(flat[i : i + step]).all() for i in range(0, len(flat), step))

@@ -1,0 +1,202 @@
+"""python -m model_store list | show | verify | promote | rollback | import."""
+
+import csv
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from model_store.descriptions import describe, list_models, listing
+from model_store.errors import ModelStoreError
+from model_store.importing import ImportRequest, Pixels, import_model
+from model_store.spec import ImageSpec
+from model_store.store import ModelStore, default_root
+from model_store.verification import verify as verify_bundle
+
+app = typer.Typer(
+    help="Look after the models in the store, which is the folder HALFTONE_MODELS (or ./models).",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="A model in the store.")]
+Version = Annotated[
+    int | None, typer.Option(min=1, help="Which version; the current one if not given.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+@app.command("list", epilog="Example: `python -m model_store list --json`")
+def list_(as_json: AsJson = False) -> None:
+    """List the models and which of their versions is current."""
+    with _one_sentence_errors():
+        store = ModelStore(default_root())
+        rows = list_models(store)
+        if as_json:
+            _print_json(rows)
+        elif rows:
+            typer.echo("\n".join(listing(rows)))
+        else:
+            typer.echo(f"No models in {store.root}.")
+
+
+@app.command(epilog="Example: `python -m model_store show digits`")
+def show(name: Name, version: Version = None, as_json: AsJson = False) -> None:
+    """Say what a model is: labels, images, layers, metrics, engines."""
+    with _one_sentence_errors():
+        bundle = ModelStore(default_root()).bundle(name, version)
+        if as_json:
+            typer.echo(bundle.manifest.model_dump_json(indent=2))
+        else:
+            typer.echo("\n".join(describe(bundle)))
+
+
+@app.command(epilog="Example: `python -m model_store verify digits --version 1`")
+def verify(name: Name, version: Version = None, as_json: AsJson = False) -> None:
+    """Hash every file of a model and replay its probes on every engine that runs here."""
+    with _one_sentence_errors():
+        bundle = ModelStore(default_root()).bundle(name, version)
+        verified = verify_bundle(bundle)
+        manifest = bundle.manifest
+        if as_json:
+            _print_json(
+                {
+                    "name": manifest.name,
+                    "version": manifest.version,
+                    "files": len(manifest.files),
+                    "probes": len(manifest.probes),
+                    "engines": verified.engines,
+                    "unavailable": verified.unavailable,
+                }
+            )
+            return
+        typer.echo(
+            f"{manifest.name} {manifest.version} is sound: {len(manifest.files)} files, "
+            f"{len(manifest.probes)} probes on {', '.join(verified.engines)}."
+        )
+        for engine, reason in verified.unavailable.items():
+            typer.echo(f"{engine} was not checked: {reason}")
+
+
+@app.command(epilog="Example: `python -m model_store promote digits 2`")
+def promote(
+    name: Name, version: Annotated[int, typer.Argument(min=1, help="One of its versions.")]
+) -> None:
+    """Verify a version and make it the current one."""
+    with _one_sentence_errors():
+        current = ModelStore(default_root()).promote(name, version)
+        typer.echo(f"{name} {current.version} is current; {current.previous} was before.")
+
+
+@app.command(epilog="Example: `python -m model_store rollback digits`")
+def rollback(name: Name) -> None:
+    """Verify the version that was current before, and swap the two."""
+    with _one_sentence_errors():
+        current = ModelStore(default_root()).rollback(name)
+        typer.echo(f"{name} {current.version} is current; {current.previous} was before.")
+
+
+@app.command(
+    "import",
+    epilog=(
+        "Example: `python -m model_store import model.keras --name parts --labels bad,good "
+        "--height 960 --width 480`"
+    ),
+)
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="A .keras file."),
+    ],
+    name: Annotated[str, typer.Option(help="The model's name in the store.")],
+    labels: Annotated[
+        str,
+        typer.Option(
+            help="In output order, separated by commas (quote a label that holds one); or a text "
+            "file with one per line."
+        ),
+    ],
+    height: Annotated[int, typer.Option(min=1, max=8192, help="Rows of its images.")],
+    width: Annotated[int, typer.Option(min=1, max=8192, help="Columns of its images.")],
+    pixels: Annotated[
+        Pixels,
+        typer.Option(help="The range it was trained on; auto: 0-1, unless it rescales itself."),
+    ] = "auto",
+    images: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            file_okay=False,
+            help="A folder of example images: engines are measured on up to 256 of them, and up "
+            "to 8 become probes, which are stored in the bundle.",
+        ),
+    ] = None,
+) -> None:
+    """Publish a Keras model that was trained elsewhere.
+
+    Its input may be (H*W,), (H, W) or (H, W, 1) floats; its output a softmax or logits, one per
+    label. Files that could run code are refused.
+    """
+    with _one_sentence_errors():
+        request = ImportRequest(
+            file=file,
+            labels=_parse_labels(labels),
+            spec=ImageSpec.for_size(height, width),
+            pixels=pixels,
+            images=_examples(images),
+        )
+        imported = import_model(ModelStore(default_root()), name, request)
+        for note in imported.notes:
+            typer.echo(note)
+        manifest = imported.bundle.manifest
+        typer.echo(f"Published {manifest.name} {manifest.version} in {imported.bundle.folder}.")
+
+
+def _parse_labels(text: str) -> tuple[str, ...]:
+    if text.endswith(".txt") or ("," not in text and Path(text).is_file()):
+        try:
+            lines = Path(text).read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise typer.BadParameter(
+                f"cannot read {text}: {error}", param_hint="--labels"
+            ) from None
+    else:
+        lines = next(csv.reader([text], skipinitialspace=True), [])
+    labels = tuple(line.strip() for line in lines if line.strip())
+    repeated = sorted({label for label in labels if labels.count(label) > 1})
+    if len(labels) < 2 or repeated or not all(label.isprintable() for label in labels):
+        raise typer.BadParameter(
+            "expected at least two different printable labels. "
+            f"Received: {', '.join(map(repr, labels)) or 'none'}",
+            param_hint="--labels",
+        )
+    return labels
+
+
+def _examples(folder: Path | None) -> list[bytes]:
+    if folder is None:
+        return []
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    step = max(1, len(files) // 256)
+    return [path.read_bytes() for path in files[::step][:256]]
+
+
+@contextmanager
+def _one_sentence_errors() -> Iterator[None]:
+    try:
+        yield
+    except ModelStoreError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from error
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=2))
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m model_store")

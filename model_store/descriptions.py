@@ -1,0 +1,95 @@
+"""Models as text for people and as plain objects for programs."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from model_store.bundle import Bundle
+from model_store.errors import ModelStoreError
+from model_store.store import ModelStore
+
+
+def list_models(store: ModelStore) -> list[dict[str, Any]]:
+    """Return one object per model; what is damaged has `error` instead of a current version."""
+    return [_list_one(store, name) for name in store.names()]
+
+
+def _list_one(store: ModelStore, name: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": name, "versions": store.versions(name)}
+    try:
+        current = store.current(name)
+        row["current"] = current.model_dump(mode="json") if current else None
+        if current:
+            manifest = store.bundle(name).manifest
+            row["labels"] = len(manifest.labels)
+            row["height"], row["width"] = manifest.image.height, manifest.image.width
+            row["accuracy"] = manifest.metrics.accuracy if manifest.metrics else None
+    except ModelStoreError as error:
+        row["error"] = str(error)
+    return row
+
+
+def listing(rows: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield one line per model."""
+    width = max((len(row["name"]) for row in rows), default=0)
+    for row in rows:
+        yield f"{row['name']:<{width}}  {_row_text(row)}"
+
+
+def _row_text(row: dict[str, Any]) -> str:
+    if "error" in row:
+        return f"damaged: {row['error']}"
+    if not row["current"]:
+        return f"versions {_numbers(row['versions'])}, none promoted"
+    accuracy = f", {row['accuracy']:.2%} accurate" if row["accuracy"] is not None else ""
+    return (
+        f"version {row['current']['version']} of {_numbers(row['versions'])}: "
+        f"{row['labels']} labels, {row['height']} x {row['width']} pixels{accuracy}"
+    )
+
+
+def _numbers(versions: list[int]) -> str:
+    shown = ", ".join(map(str, versions[-5:]))
+    return shown if len(versions) <= 5 else f"…, {shown}"
+
+
+def describe(bundle: Bundle) -> Iterator[str]:
+    """Yield what a manifest says, line by line."""
+    manifest = bundle.manifest
+    size = sum(record.size for record in manifest.files.values())
+    yield f"{manifest.name} {manifest.version}, published {manifest.created_at:%Y-%m-%d %H:%M} UTC"
+    yield f"  folder    {bundle.folder} ({len(manifest.files)} files, {size / 1e6:.1f} MB)"
+    yield f"  labels    {len(manifest.labels)}: {_shortened(manifest.labels)}"
+    yield f"  images    {manifest.image.height} x {manifest.image.width}, {manifest.image.color}"
+    yield f"  network   {sum(layer.parameters for layer in manifest.layers):,} parameters"
+    for layer in manifest.layers:
+        shape = " x ".join(str(size) for size in layer.output_shape[1:])
+        yield f"            {layer.kind:<14} {shape:>12} {layer.parameters:>14,}"
+    yield from _metrics(bundle)
+    yield from _engines(bundle)
+
+
+def _metrics(bundle: Bundle) -> Iterator[str]:
+    metrics = bundle.manifest.metrics
+    if metrics is None:
+        yield "  metrics   none: it was imported"
+        return
+    yield (
+        f"  metrics   accuracy {metrics.accuracy:.2%} on {metrics.images} {metrics.split} images "
+        f"(majority class {metrics.majority_share:.2%}), loss {metrics.loss:.4f}, "
+        f"calibration error {metrics.ece:.2%}"
+    )
+
+
+def _engines(bundle: Bundle) -> Iterator[str]:
+    manifest = bundle.manifest
+    for name, record in manifest.engines.items():
+        mark = " (default)" if name == manifest.default_engine else ""
+        speed = ", ".join(
+            f"{milliseconds:.2f} ms for {size}" for size, milliseconds in record.latency_ms.items()
+        )
+        yield f"  engine    {name}{mark}{': ' if speed else ''}{speed}"
+
+
+def _shortened(labels: tuple[str, ...]) -> str:
+    shown = ", ".join(labels[:12])
+    return shown if len(labels) <= 12 else f"{shown}, …"

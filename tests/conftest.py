@@ -1,0 +1,97 @@
+"""Fixtures that more than one folder of tests uses."""
+
+import os
+import shutil
+from importlib.util import find_spec
+from pathlib import Path
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import pytest
+
+from model_store.manifest import BundleContents
+from model_store.spec import ImageSpec
+from model_store.store import ModelStore
+
+TINY_LABELS = ("circle", "cross", "square")
+TINY_SPEC = ImageSpec.for_size(height=12, width=10)
+
+
+# Keras 3.15 with NumPy 2; nothing of ours can avoid it.
+KERAS_WARNING = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("filterwarnings", KERAS_WARNING)
+
+
+@pytest.fixture(scope="session")
+def shared_tiny_store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
+    """A store with the model "tiny", version 1: 12 x 10 pixels, 3 labels. Only to be read."""
+    if find_spec("tensorflow") is None:
+        pytest.skip("building a bundle needs TensorFlow")
+    store = ModelStore(tmp_path_factory.mktemp("shared") / "models")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("model_store.exporting._MEASURING_SECONDS", 0.0)
+        publish_tiny(store, "tiny", seed=0)
+    return store
+
+
+@pytest.fixture
+def tiny_store(shared_tiny_store: ModelStore, tmp_path: Path) -> ModelStore:
+    """A copy of `shared_tiny_store`, to be changed at will."""
+    shutil.copytree(shared_tiny_store.root, tmp_path / "models")
+    return ModelStore(tmp_path / "models")
+
+
+def publish_tiny(store: ModelStore, name: str, seed: int) -> None:
+    """Build and publish the notebook's kind of network with random weights."""
+    from model_store.assembling import assemble
+
+    images = np.random.default_rng(seed).integers(0, 256, (40, 12, 10), np.uint8)
+    with store.draft(name) as draft:
+        made = assemble(draft.folder, tiny_network(seed), TINY_SPEC, TINY_LABELS, images, [])
+        draft.publish(
+            BundleContents(
+                labels=TINY_LABELS,
+                image=TINY_SPEC,
+                layers=made.layers,
+                training=None,
+                calibration=None,
+                metrics=None,
+                dataset=None,
+                reference=None,
+                engines=made.engines,
+                default_engine=made.default_engine,
+                probes=made.probes,
+            )
+        )
+
+
+def tiny_network(seed: int) -> object:
+    """Return the published form of the notebook's network, small, with weights that matter."""
+    from model_store.engines.keras import runtime
+
+    keras = runtime()[0]
+    layers = keras.layers
+
+    def dense(units: int, offset: int) -> object:
+        initializer = keras.initializers.RandomNormal(stddev=0.5, seed=10 * seed + offset)
+        return layers.Dense(units, kernel_initializer=initializer)
+
+    return keras.Sequential(
+        [
+            keras.Input((12, 10), dtype="uint8"),
+            layers.Rescaling(1 / 255),
+            layers.Flatten(),
+            dense(16, 1),
+            layers.ReLU(),
+            layers.Dropout(0.2),
+            dense(16, 2),
+            layers.ReLU(),
+            layers.Dropout(0.2),
+            dense(len(TINY_LABELS), 3),
+            layers.Softmax(),
+        ]
+    )
