@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,3 +55,6 @@ class RunRecord:
     findings: Sequence[str]  # one sentence each, from check
     seconds: Mapping[str, float]  # stage -> wall time
     images_in_report: bool  # False: galleries are left out, the bundle holds none of the images
+    default_engine: EngineName | None = None
+    interrupted: bool = False  # stopped by hand before the last epoch that was asked for
+    created_at: datetime | None = None

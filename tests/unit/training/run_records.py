@@ -1,0 +1,159 @@
+"""Made-up training runs for the report's tests."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.manifest import (
+    Calibration,
+    DatasetRecord,
+    EngineRecord,
+    Layer,
+    Parity,
+    TrainingSettings,
+)
+from model_store.spec import ImageSpec
+from training.metrics import expected_calibration_error, measure
+from training.record import RunRecord, Sample
+
+
+def run_record(
+    labels: Sequence[str] = ("cat", "dog"),
+    *,
+    size: tuple[int, int] = (28, 28),
+    images: int = 300,
+    epochs: int = 12,
+    skill: float = 4.0,
+    seed: int = 1,
+    **changes: Any,
+) -> RunRecord:
+    """Return a run over `labels`; a higher `skill` makes fewer mistakes."""
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, len(labels), images)
+    logits = rng.normal(size=(images, len(labels))) + skill * np.eye(len(labels))[truth]
+    after, before = _softmax(logits), _softmax(2 * logits)
+    samples = [
+        Sample(f"test/{labels[t]}/{i:04}.png", _drawing(rng, size, int(t)), int(t), after[i])
+        for i, t in enumerate(truth)
+    ]
+    answers = after.argmax(axis=1)
+    fields: dict[str, Any] = {
+        "name": "pets",
+        "labels": tuple(labels),
+        "spec": ImageSpec.for_size(*size),
+        "layers": _layers(size, len(labels)),
+        "summary": 'Model: "sequential"\n│ dense (Dense) │ (None, 512) │',
+        "settings": TrainingSettings(
+            hidden=(512, 512),
+            dropout=0.2,
+            augmentation="flips-and-shifts",
+            epochs=epochs,
+            best_epoch=max(1, epochs - 2),
+            batch_size=32,
+            learning_rate=1e-3,
+            weight_decay=1e-4,
+            seed=seed,
+            seconds=754.2,
+        ),
+        "calibration": Calibration(
+            temperature=2.0,
+            ece_before=expected_calibration_error(truth, before),
+            ece_after=expected_calibration_error(truth, after),
+        ),
+        "dataset": DatasetRecord(
+            fingerprint="ab" * 32,
+            images={"train": 1854, "val": 200, "test": images},
+            unreadable=1,
+        ),
+        "libraries": {"keras": "3.15.1", "tensorflow": "2.21.0"},
+        "engines": _engines(),
+        "history": _history(epochs),
+        "test": measure("test", labels, truth, after),
+        "truth": truth,
+        "probabilities": after,
+        "uncalibrated": before,
+        "class_samples": {
+            label: np.stack([_drawing(rng, size, index) for _ in range(4)])
+            for index, label in enumerate(labels)
+        },
+        "augmented": np.stack(
+            [np.stack([_drawing(rng, size, row) for _ in range(7)]) for row in range(3)]
+        ),
+        "right": [s for s, said in zip(samples, answers, strict=True) if said == s.truth][:12],
+        "wrong": sorted(
+            (s for s, said in zip(samples, answers, strict=True) if said != s.truth),
+            key=lambda s: -s.probabilities.max(),
+        )[:12],
+        "findings": ["3 images occur twice; their copies stay on the same side of the split."],
+        "seconds": {"reading": 3.2, "training": 754.2, "exporting": 41.0},
+        "images_in_report": True,
+        "default_engine": "openvino-int8",
+    }
+    return RunRecord(**(fields | changes))
+
+
+def _softmax(logits: NDArray[np.float64]) -> NDArray[np.float32]:
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
+
+
+def _drawing(rng: np.random.Generator, size: tuple[int, int], kind: int) -> NDArray[np.uint8]:
+    """Draw a disc of rings on noise; `kind` sets how many."""
+    y, x = np.ogrid[: size[0], : size[1]]
+    middle = np.array(size) / 2 + rng.normal(0, 1, 2)
+    radius = np.hypot((y - middle[0]) / size[0], (x - middle[1]) / size[1])
+    rings = 127 + 120 * np.cos(radius * (10 + 3 * kind)) * (radius < 0.5)
+    return (rings + rng.normal(0, 6, size)).clip(0, 255).astype(np.uint8)
+
+
+def _layers(size: tuple[int, int], n_labels: int) -> tuple[Layer, ...]:
+    inputs = size[0] * size[1]
+    rows: list[tuple[str, tuple[int, ...], int]] = [
+        ("Rescaling", size, 0),
+        ("Flatten", (inputs,), 0),
+        ("Dense", (512,), inputs * 512 + 512),
+        ("ReLU", (512,), 0),
+        ("Dropout", (512,), 0),
+        ("Dense", (512,), 512 * 512 + 512),
+        ("ReLU", (512,), 0),
+        ("Dropout", (512,), 0),
+        ("Dense", (n_labels,), 512 * n_labels + n_labels),
+        ("Softmax", (n_labels,), 0),
+    ]
+    return tuple(
+        Layer(name=f"{kind.lower()}_{i}", kind=kind, output_shape=(None, *shape), parameters=n)
+        for i, (kind, shape, n) in enumerate(rows)
+    )
+
+
+def _engines() -> dict[str, EngineRecord]:
+    parity = Parity(images=64, top1_agreement=1.0, mean_abs_dp=0.0004, max_abs_dp=0.011)
+    latency = {"1": 3.8, "8": 10.0, "32": 24.0}
+    return {
+        "keras": EngineRecord(
+            file="model.keras",
+            parity=None,
+            latency_ms={"1": 20.1, "8": 31.0},
+            max_batch=32,
+            probe_tolerance=1e-5,
+        ),
+        "openvino-int8": EngineRecord(
+            file="engine/int8.xml",
+            parity=parity,
+            latency_ms=latency,
+            max_batch=8,
+            probe_tolerance=0.02,
+        ),
+    }
+
+
+def _history(epochs: int) -> dict[str, list[float]]:
+    loss = [0.9 * 0.8**epoch + 0.02 for epoch in range(epochs)]
+    return {
+        "loss": loss,
+        "accuracy": [1 - value / 2 for value in loss],
+        "val_loss": [1.1 * value + 0.03 for value in loss],
+        "val_accuracy": [0.985 - value / 2 for value in loss],
+    }

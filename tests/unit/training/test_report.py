@@ -1,0 +1,294 @@
+import base64
+import io
+import re
+from collections import Counter
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image
+from run_records import run_record
+
+from training.record import RunRecord, Sample
+from training.report import write_report
+from training.report.markup import NBSP, Html, count, duration, percent, tag
+
+VOID = {"img", "meta"}
+# HTML closes these by itself; the matrix makes use of it.
+SELF_CLOSING = {"td", "tr"}
+
+
+class _Page(HTMLParser):
+    """What a browser would find: elements, text, ids; complains about what is not closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.html = html
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self._open: list[str] = []
+        self._skip = 0
+        self.feed(html)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag == "td" and self._open[-1] == "td":
+            self._open.pop()
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self._open[-1] != tag and self._open[-1] in SELF_CLOSING:
+            self._open.pop()
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] != "style":
+            self.text += data.replace(NBSP, " ")
+
+    def all(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for element, attributes in self.elements if element == name]
+
+
+def _report(record: RunRecord, folder: Path) -> _Page:
+    path = folder / "report.html"
+    write_report(path, record)
+    return _Page(path.read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> _Page:
+    """The report of the plain run, for tests that only look."""
+    return _report(run_record(), tmp_path_factory.mktemp("plain"))
+
+
+def test_one_file_holds_every_chapter_and_its_figures(tmp_path):
+    record = run_record()
+    page = _report(record, tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
+    anchors = {a["href"].removeprefix("#") for a in page.all("a")}
+    assert anchors == {s["id"] for s in page.all("section")}
+    for shown in (
+        percent(record.test.accuracy),
+        f"{record.test.loss:.4f}",
+        percent(record.calibration.ece_before),
+        percent(record.calibration.ece_after),
+        record.dataset.fingerprint,
+        record.findings[0],
+        "3.15.1",
+        "openvino-int8",
+        "dense (Dense)",
+        "12 min 34",
+        "flips-and-shifts",
+    ):
+        assert shown.replace(NBSP, " ") in page.text
+
+
+def test_accuracy_comes_with_its_confidence_interval(tmp_path):
+    record = run_record(images=1000, skill=2.0)
+    page = _report(record, tmp_path)
+    low, high = re.search(r"95 % interval ([\d.]+) – ([\d.]+)", page.text).groups()
+    assert float(low) < 100 * record.test.accuracy < float(high)
+
+
+def test_nothing_is_fetched_and_nothing_runs(page):
+    elements = Counter(element for element, _ in page.elements)
+    assert not elements.keys() & {"script", "link", "iframe", "object", "embed"}
+    for _, attributes in page.elements:
+        assert not any(name.startswith("on") for name in attributes)
+        for name in ("src", "href"):
+            target = attributes.get(name) or "#"
+            assert target.startswith(("#", "data:image/png;base64,"))
+    assert "@import" not in page.html
+    assert not re.search(r"url\((?!#)", page.html)
+    policy = next(m for m in page.all("meta") if m.get("http-equiv"))
+    assert policy["content"].startswith("default-src 'none'")
+
+
+def test_every_image_and_chart_is_described(page):
+    assert all(img["alt"] for img in page.all("img"))
+    charts = page.all("svg")
+    assert len(charts) == 4
+    assert all(svg["role"] == "img" and svg["aria-label"] for svg in charts)
+
+
+def test_ids_are_unique_and_what_they_name_exists(page):
+    ids = Counter(a["id"] for _, a in page.elements if "id" in a)
+    assert [name for name, times in ids.items() if times > 1] == []
+    named = set(re.findall(r'url\(#([^)]+)\)|href="#([^"]+)"', page.html))
+    assert {a or b for a, b in named} <= ids.keys()
+
+
+def test_charts_keep_their_text_and_follow_the_theme(page):
+    assert "validation" in page.text
+    assert "published: epoch 10" in page.text
+    assert "var(--ink)" in page.html
+    assert not re.search(r"#0[1-5]0[1-5]0[1-5]", page.html)
+    assert "DejaVu" not in page.html
+
+
+def test_labels_and_file_names_are_text_never_markup(tmp_path):
+    hostile = "<img src=x onerror=alert(1)>&\"'"
+    record = run_record((hostile, "$x_1$"), images=200, skill=1.0)
+    record = replace(
+        record,
+        wrong=[replace(record.wrong[0], path=f"{hostile}.png")],
+        findings=[f"{hostile} is broken"],
+        summary=hostile,
+    )
+    page = _report(record, tmp_path)
+    assert all("onerror" not in img for img in page.all("img"))
+    assert "onerror=alert(1)>" not in page.html
+    assert f"{hostile}.png" in page.text
+    assert f"{hostile} is broken" in page.text
+
+
+def test_images_are_those_of_the_record(page):
+    record = run_record()
+    sources = {img["alt"]: img["src"] for img in page.all("img")}
+    encoded = sources["Training image 1 of class cat"].partition("base64,")[2]
+    with Image.open(io.BytesIO(base64.b64decode(encoded))) as image:
+        pixels = np.asarray(image)
+    np.testing.assert_array_equal(pixels, record.class_samples["cat"][0])
+
+
+def test_a_report_without_images_holds_none_and_says_so(tmp_path):
+    page = _report(run_record(images_in_report=False), tmp_path)
+    assert page.all("img") == []
+    assert page.text.count("this page holds none of the images") == 3
+    assert "cat/0" not in page.text
+
+
+def test_large_images_are_shrunk_until_the_file_is_small(tmp_path):
+    record = run_record(size=(960, 480), images=200, skill=1.5)
+    page = _report(record, tmp_path)
+    assert len(page.html) < 3_000_000
+    sizes = [(int(img["width"]), int(img["height"])) for img in page.all("img")]
+    assert all(height == pytest.approx(2 * width, abs=2) for width, height in sizes)
+    assert max(height for _, height in sizes) <= 320
+
+
+def test_wrong_predictions_show_both_probabilities(tmp_path):
+    pixels = np.zeros((28, 28), np.uint8)
+    sample = Sample("dog/rex.png", pixels, 1, np.array([0.8125, 0.1875], np.float32))
+    page = _report(run_record(wrong=[sample], right=[]), tmp_path)
+    assert "rex.png" in page.text
+    assert "81.2 %" in page.text
+    assert "18.8 %" in page.text
+    assert any(img["alt"] == "Image of class dog, taken for cat" for img in page.all("img"))
+
+
+def test_no_mistake_at_all_is_said(tmp_path):
+    record = run_record(skill=40.0)
+    assert record.test.accuracy == 1
+    page = _report(record, tmp_path)
+    assert "No wrong prediction on the test split" in page.text
+    assert "Not one image was taken for another class" in page.text
+    assert "100.00 %" in page.text
+
+
+def test_confusion_matrix_holds_the_counts(tmp_path):
+    record = run_record(("a", "b", "c"), skill=1.0)
+    page = _report(record, tmp_path)
+    cells = re.findall(r'title="(\w) → (\w): (\d+) of (\d+)"', page.html)
+    shown = {(t, s): int(number) for t, s, number, _ in cells}
+    for t, row in zip("abc", record.test.confusion, strict=True):
+        assert [shown.get((t, s), 0) for s in "abc"] == list(row)
+
+
+def test_a_hundred_long_labels_stay_readable(tmp_path):
+    labels = [f"class {i:03} {'with a very long name ' * 4}" for i in range(100)]
+    record = run_record(labels, images=3000, skill=4.0, size=(64, 96))
+    page = _report(record, tmp_path)
+    assert len(page.html) < 3_000_000
+    matrix = page.html.partition('<table class="matrix small"')[2] or page.html
+    assert matrix.count("<th") >= 200
+    assert "All 100 classes" in page.text
+    assert "80 more classes" in page.text
+
+
+def test_more_labels_than_a_matrix_can_show_keep_those_with_errors(tmp_path):
+    labels = [f"l{i}" for i in range(130)]
+    page = _report(run_record(labels, images=400, skill=5.0), tmp_path)
+    assert "30 classes with the fewest errors are left out" in page.text
+
+
+def test_an_interrupted_run_of_one_epoch_is_shown(tmp_path):
+    record = run_record(epochs=1, images=5, interrupted=True)
+    page = _report(record, tmp_path)
+    assert "Training was interrupted after 1 epoch." in page.text
+    assert "published: epoch 1" in page.text
+
+
+def test_a_loss_that_exploded_and_missing_validation_are_shown(tmp_path):
+    history = {"loss": [57.0, float("nan"), float("inf")], "accuracy": [0.5, 0.5, 0.5]}
+    page = _report(run_record(history=history, epochs=3), tmp_path)
+    assert "no finite number" in page.text
+    assert len(page.all("svg")) == 4
+    assert len(_report(run_record(history={}), tmp_path).all("svg")) == 2
+
+
+def test_a_class_without_test_images_has_no_scores(tmp_path):
+    record = run_record()
+    padded = run_record(("cat", "dog", "absent"))
+    probabilities = np.pad(record.probabilities, ((0, 0), (0, 1)))
+    metrics = padded.test.model_copy(
+        update={
+            "per_class": (
+                *record.test.per_class,
+                padded.test.per_class[2].model_copy(update={"support": 0}),
+            ),
+            "confusion": (*((*row, 0) for row in record.test.confusion), (0, 0, 0)),
+        }
+    )
+    page = _report(
+        replace(padded, test=metrics, truth=record.truth, probabilities=probabilities), tmp_path
+    )
+    assert '<th scope="row">absent</th><td>–</td>' in page.html
+
+
+def test_matplotlib_is_left_as_it_was(tmp_path):
+    before = dict(matplotlib.rcParams)
+    write_report(tmp_path / "report.html", run_record())
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_the_same_run_gives_the_same_bytes(tmp_path):
+    for name in ("a.html", "b.html"):
+        write_report(tmp_path / name, run_record())
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+
+
+def test_markup_escapes_what_is_not_markup():
+    assert tag("b", "<i>", Html("<i>"), title='"') == '<b title="&quot;">&lt;i&gt;<i></b>'
+    assert tag("img", alt="", hidden=True, class_=None) == '<img alt="" hidden>'
+
+
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [(1, "100.00 %"), (0.99999, "> 99.99 %"), (0, "0.00 %"), (1e-9, "< 0.01 %"), (0.5, "50.00 %")],
+)
+def test_percentages_round_to_all_or_nothing_only_when_they_are(share, text):
+    assert percent(share).replace(NBSP, " ") == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.125, "0.12 s"),
+        (9.96, "10 s"),
+        (59.4, "59 s"),
+        (754.2, "12 min 34 s"),
+        (5400, "1 h 30 min"),
+    ],
+)
+def test_durations_are_written_for_people(seconds, text):
+    assert duration(seconds).replace(NBSP, " ") == text
+    assert count(1, "class", "classes").endswith("class")
