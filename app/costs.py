@@ -1,0 +1,40 @@
+"""How long a batch will take on this host, learned from the batches that were computed."""
+
+# Weight of the newest observation: a change of load shows within a few batches, one outlier does
+# not empty the queue.
+SMOOTHING = 0.2
+
+
+class CostModel:
+    """Predicts seconds per batch as `fixed + per_image * n`, scaled to what was seen lately.
+
+    A forward pass of these networks reads all weights once (fixed) and works on every image; two
+    measurements give the line, and the ratio of measured to predicted follows the machine's load.
+    """
+
+    def __init__(self, fixed_s: float = 0.005, per_image_s: float = 0.001) -> None:
+        self._fixed_s = fixed_s
+        self._per_image_s = per_image_s
+        self._load = 1.0
+
+    @classmethod
+    def through(cls, one_s: float, full_s: float, full: int) -> "CostModel":
+        """Fit the line through a batch of 1 and a batch of `full` images, full >= 1."""
+        if full < 2:
+            return cls(fixed_s=one_s, per_image_s=0.0)
+        per_image_s = max(0.0, (full_s - one_s) / (full - 1))
+        return cls(fixed_s=max(1e-6, one_s - per_image_s), per_image_s=per_image_s)
+
+    def batch_s(self, images: int) -> float:
+        """Return the expected seconds of one batch of `images`."""
+        return self._load * (self._fixed_s + self._per_image_s * images)
+
+    def total_s(self, images: int, max_batch: int) -> float:
+        """Return the expected seconds of `images` computed in batches of at most `max_batch`."""
+        full, rest = divmod(images, max_batch)
+        return full * self.batch_s(max_batch) + (self.batch_s(rest) if rest else 0.0)
+
+    def observe(self, images: int, seconds: float) -> None:
+        """Learn from a batch that took `seconds`."""
+        ratio = seconds / (self._fixed_s + self._per_image_s * images)
+        self._load += SMOOTHING * (ratio - self._load)

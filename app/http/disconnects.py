@@ -1,0 +1,44 @@
+"""Noticing that a client went away while its answer is being computed."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from starlette.types import Receive
+
+from app.errors import ClientGone
+
+T = TypeVar("T")
+
+
+async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """Await `work`, but cancel it when the client disconnects.
+
+    Args:
+        receive: the request's, after its whole body was read.
+        work: begins at once, in the caller's task.
+
+    Raises:
+        ClientGone: the client disconnected first.
+    """
+    caller = asyncio.current_task()
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        if caller is not None:
+            caller.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        return await work
+    except asyncio.CancelledError:
+        # Somebody else may have cancelled as well, for example a server that shuts down.
+        if gone and caller is not None and caller.uncancel() == 0:
+            raise ClientGone("The client closed the connection before its answer.") from None
+        raise
+    finally:
+        watcher.cancel()

@@ -1,0 +1,180 @@
+"""The OpenAPI document: every status of every route, with an example."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from app import errors
+from app.http.problems import MEDIA_TYPE, problem
+from app.http.schemas import BatchAnswer, PredictAnswer, Problem
+from model_store import errors as store_errors
+
+IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif")
+
+_EXAMPLES: dict[int, tuple[Exception, ...]] = {
+    400: (
+        errors.InvalidParameter(
+            "Expected top_k to be a whole number of at least 1. Received: 'many'"
+        ),
+        errors.MalformedUpload("Expected a form field named 'file'. Received: 'image'"),
+        errors.EmptyUpload("Expected an image as the body. Received: no bytes"),
+    ),
+    401: (errors.Unauthorized("Expected a valid API key. Received: none"),),
+    404: (store_errors.ModelNotFound("Expected one of: casting, digits."),),
+    408: (errors.UploadTooSlow("Expected the whole body in time. Received: 1024 bytes"),),
+    413: (errors.UploadTooLarge("Expected at most 20000000 bytes. Received: 31457280 or more"),),
+    415: (
+        store_errors.UnsupportedFormat(
+            "Expected one of JPEG, PNG, WEBP, BMP, GIF. Received: 12 bytes of no known image format"
+        ),
+    ),
+    422: (
+        store_errors.UndecodableImage("Expected a complete PNG image. Received: 40 bytes"),
+        store_errors.TooManyPixels(
+            "Expected at most 50000000 pixels. Received: a PNG header that announces 40000 x 40000"
+        ),
+    ),
+    500: (errors.InferenceFailed(""),),
+    503: (
+        errors.Overloaded("What is queued takes 2400 ms; the deadline is 2000 ms."),
+        errors.NotReady("The store has no models."),
+    ),
+    504: (errors.DeadlineExpired("The deadline passed while the image waited."),),
+}
+
+_TOP_K = {
+    "name": "top_k",
+    "in": "query",
+    "required": False,
+    "description": "Only the most probable classes. Unset: all.",
+    "schema": {"type": "integer", "minimum": 1},
+}
+_NAME = {
+    "name": "name",
+    "in": "path",
+    "required": True,
+    "description": "A model's name.",
+    "schema": {"type": "string"},
+    "example": "casting",
+}
+_VERSION = {
+    "name": "version",
+    "in": "path",
+    "required": True,
+    "description": "A version in the store.",
+    "schema": {"type": "integer", "minimum": 1},
+    "example": 3,
+}
+_REFERENCE = {"request_id": "5f2b9c0d1e3a4b6c", "model": {"name": "casting", "version": 3}}
+_RANKING = {
+    "label": "ok_front",
+    "probability": 0.9871,
+    "predictions": [
+        {"label": "ok_front", "probability": 0.9871},
+        {"label": "def_front", "probability": 0.0129},
+    ],
+}
+_BINARY = {"type": "string", "format": "binary"}
+
+
+def predict_route(prefix: str) -> dict[str, Any]:
+    """Return what FastAPI is told of the route for one image."""
+    form = _form({"file": {**_BINARY, "description": "The image."}}, "file")
+    raw = {kind: {"schema": _BINARY} for kind in (*IMAGE_TYPES, "application/octet-stream")}
+    return {
+        "summary": "Predict one image",
+        "description": "The image as the form field `file`, or as the raw body; its content alone "
+        "decides its format.",
+        "operation_id": _operation("predict", prefix),
+        "responses": {
+            200: _success(PredictAnswer, {**_REFERENCE, **_RANKING}, timed=True),
+            **problems(400, 401, 404, 408, 413, 415, 422, 500, 503, 504),
+        },
+        "openapi_extra": _body({**form, **raw}, prefix),
+    }
+
+
+def batch_route(prefix: str) -> dict[str, Any]:
+    """Return what FastAPI is told of the route for many images."""
+    form = _form({"files": {"type": "array", "items": _BINARY}}, "files")
+    error = problem(store_errors.UndecodableImage("Expected a complete PNG image."), "5f2b9c0d")
+    example = {**_REFERENCE, "results": [{"index": 0, **_RANKING}, {"index": 1, "error": error}]}
+    return {
+        "summary": "Predict many images",
+        "description": "The form field `files`, repeated. One entry per image, in order: a "
+        "prediction, or the error that this image would have met alone.",
+        "operation_id": _operation("predict_batch", prefix),
+        "responses": {
+            200: _success(BatchAnswer, example, timed=True),
+            **problems(400, 401, 404, 408, 413, 500, 503, 504),
+        },
+        "openapi_extra": _body(form, prefix),
+    }
+
+
+def named(prefix: str) -> dict[str, Any]:
+    """Return the path parameters of a prefix, in OpenAPI's words."""
+    return {"parameters": [p for p in (_NAME, _VERSION) if f"{{{p['name']}}}" in prefix]}
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the documentation of error statuses, one example per code."""
+    return {status: _problem(status) for status in statuses}
+
+
+def complete_openapi(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document with the schema that all problems share."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, summary=app.summary, routes=app.routes
+        )
+        schemas = document.setdefault("components", {}).setdefault("schemas", {})
+        schemas["Problem"] = Problem.model_json_schema()
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+def _problem(status: int) -> dict[str, Any]:
+    examples = [problem(error, "5f2b9c0d1e3a4b6c") for error in _EXAMPLES[status]]
+    headers = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
+    return {
+        "description": "; or ".join(str(example["title"]) for example in examples),
+        "content": {
+            MEDIA_TYPE: {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "examples": {str(example["code"]): {"value": example} for example in examples},
+            }
+        },
+        **({"headers": headers} if status == 503 else {}),
+    }
+
+
+def _success(model: type, example: dict[str, Any], *, timed: bool = False) -> dict[str, Any]:
+    timing = {
+        "schema": {"type": "string"},
+        "description": "Milliseconds: decode, queue, inference, total.",
+    }
+    return {
+        "model": model,
+        "description": "The prediction.",
+        "content": {"application/json": {"example": example}},
+        **({"headers": {"Server-Timing": timing}} if timed else {}),
+    }
+
+
+def _form(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    schema = {"type": "object", "properties": properties, "required": list(required)}
+    return {"multipart/form-data": {"schema": schema}}
+
+
+def _body(content: dict[str, Any], prefix: str) -> dict[str, Any]:
+    return {
+        "requestBody": {"required": True, "content": content},
+        "parameters": [*named(prefix)["parameters"], _TOP_K],
+    }
+
+
+def _operation(action: str, prefix: str) -> str:
+    """Return an id that generated clients can use as a function's name."""
+    return action + {2: "_with_model", 4: "_with_version"}.get(prefix.count("/"), "")

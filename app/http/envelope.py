@@ -1,0 +1,105 @@
+"""What every answer gets: a request id, security headers, a problem document, a log line."""
+
+import logging
+import os
+import re
+import time
+from collections.abc import Iterable
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.errors import ClientGone
+from app.http.problems import problem_response, row_of
+
+logger = logging.getLogger("halftone.http")
+access_logger = logging.getLogger("halftone.access")
+
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"no-referrer"),
+)
+
+
+class Envelope:
+    """Outermost middleware; nothing that happens inside reaches the server as an exception.
+
+    Args:
+        app: everything else.
+        access_log: whether every request is logged.
+    """
+
+    def __init__(self, app: ASGIApp, *, access_log: bool) -> None:
+        self._app = app
+        self._access_log = access_log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; anything but HTTP passes through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        exchange = Exchange(scope, send)
+        try:
+            await self._app(scope, receive, exchange.send)
+        except ClientGone:
+            exchange.status = 499
+        except Exception as error:  # typed or not: its row in the table says what to answer
+            if row_of(error).status == 500:
+                logger.exception("Request %s failed", exchange.request_id)
+            if not exchange.status:
+                answer = problem_response(error, exchange.request_id)
+                await answer(scope, receive, exchange.send)
+        finally:
+            if self._access_log:
+                exchange.log()
+
+
+class Exchange:
+    """One request and its answer."""
+
+    def __init__(self, scope: Scope, send: Send) -> None:
+        self.request_id = request_id_of(scope["headers"])
+        self.started_at = time.perf_counter()
+        self.status = 0
+        self._scope = scope
+        self._send = send
+        state = scope.setdefault("state", {})
+        state["request_id"] = self.request_id
+        state["started_at"] = self.started_at
+
+    async def send(self, message: Message) -> None:
+        """Pass a message on, with our headers on its start."""
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(raw=list(message.get("headers", ())))
+            headers["x-request-id"] = self.request_id
+            headers.raw.extend(SECURITY_HEADERS)
+            message["headers"] = headers.raw
+        await self._send(message)
+
+    def log(self) -> None:
+        """Write the access log's line."""
+        access_logger.info(
+            "%s %s %d",
+            self._scope["method"],
+            self._scope["path"],
+            self.status,
+            extra={
+                "request_id": self.request_id,
+                "method": self._scope["method"],
+                "path": self._scope["path"],
+                "status": self.status,
+                "duration_ms": round(1000 * (time.perf_counter() - self.started_at), 3),
+            },
+        )
+
+
+def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:
+    """Return the client's X-Request-Id if it is harmless, or a new one."""
+    for name, value in headers:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return value.decode("ascii")
+    return os.urandom(8).hex()

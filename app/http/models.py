@@ -1,0 +1,88 @@
+"""GET /models and /models/{name}: what is served, and what could not be."""
+
+from fastapi import APIRouter
+from starlette.requests import Request
+
+from app.errors import NotReady
+from app.http import documentation as docs
+from app.http.schemas import EngineInfo, LoadFailure, ModelDetail, ModelInfo, ModelList
+from app.registry import Registry
+from app.served import ServedModel
+from model_store.errors import ModelNotFound
+
+
+def models_router(registry: Registry) -> APIRouter:
+    """Return the routes that describe models."""
+    router = APIRouter(tags=["models"])
+
+    async def list_models() -> ModelList:
+        models = [describe(registry, name) for name in registry.names()]
+        return ModelList(default=default_name(registry), models=models)
+
+    async def show_model(request: Request) -> ModelDetail:
+        name = request.path_params["name"]
+        if name not in registry.names():
+            raise ModelNotFound(f"Expected one of: {', '.join(registry.names()) or 'no models'}.")
+        return describe_fully(registry, name, await registry.versions(name))
+
+    router.add_api_route(
+        "/models",
+        list_models,
+        summary="List models",
+        operation_id="list_models",
+        responses=docs.problems(401),
+    )
+    router.add_api_route(
+        "/models/{name}",
+        show_model,
+        summary="Describe a model",
+        operation_id="show_model",
+        responses=docs.problems(401, 404),
+        openapi_extra=docs.named("/models/{name}"),
+    )
+    return router
+
+
+def default_name(registry: Registry) -> str | None:
+    """Return the name of the model that /predict means, if one is ready."""
+    try:
+        return registry.default().name
+    except NotReady:
+        return None
+
+
+def describe(registry: Registry, name: str) -> ModelInfo:
+    """Return what a list of models says of one."""
+    served = registry.find(name)
+    failure = registry.failure(name)
+    return ModelInfo(
+        name=name,
+        version=served.version if served else None,
+        is_default=name == default_name(registry),
+        labels=list(served.labels) if served else [],
+        image=served.spec if served else None,
+        metrics=served.manifest.metrics if served else None,
+        engine=_engine(served) if served else None,
+        warnings=list(served.warnings) if served else [],
+        failure=LoadFailure(version=failure.version, reason=failure.reason) if failure else None,
+    )
+
+
+def describe_fully(registry: Registry, name: str, versions: list[int]) -> ModelDetail:
+    """Return what a model's own page says."""
+    served = registry.find(name)
+    manifest = served.manifest if served else None
+    return ModelDetail(
+        **dict(describe(registry, name)),
+        versions=versions,
+        created_at=manifest.created_at if manifest else None,
+        training=manifest.training if manifest else None,
+        calibration=manifest.calibration if manifest else None,
+        dataset=manifest.dataset if manifest else None,
+        libraries=manifest.libraries if manifest else {},
+    )
+
+
+def _engine(served: ServedModel) -> EngineInfo:
+    record = served.manifest.engines[served.engine_name]
+    return EngineInfo(name=served.engine_name, parity=record.parity, max_batch=served.max_batch)

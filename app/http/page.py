@@ -1,0 +1,48 @@
+"""The static page at /, if the installation has one."""
+
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+FOLDER = Path(__file__).parent.parent / "web"
+
+# Everything from this origin; pictures also from memory, where the page makes them.
+POLICY = (
+    b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+    b"connect-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'; "
+    b"frame-ancestors 'none'"
+)
+
+
+def add_page(app: Starlette, folder: Path = FOLDER) -> None:
+    """Serve the files of `folder`, and its index.html at /, if it has one.
+
+    One route per file and not a mount at /, which would answer 404 where another route of the
+    service would answer 405.
+    """
+    if not (folder / "index.html").is_file():
+        return
+    files = _WithPolicy(StaticFiles(directory=folder, html=True))
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    for name in ["", *sorted(names)]:
+        app.router.routes.append(Route(f"/{name}", files, include_in_schema=False))
+
+
+class _WithPolicy:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [
+                    *message.get("headers", ()),
+                    (b"content-security-policy", POLICY),
+                    (b"cache-control", b"no-cache"),
+                ]
+            await send(message)
+
+        await self._app(scope, receive, send_with_policy)

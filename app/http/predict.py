@@ -1,0 +1,70 @@
+"""POST /predict and its kin: one image or many, the default model or a named one."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.http import documentation as docs
+from app.http.disconnects import while_connected
+from app.http.rendering import batch_response, read_top_k, single_response
+from app.http.uploads import read_image, read_images
+from app.registry import Registry
+from app.served import ServedModel
+from app.serving import Serving
+from model_store.errors import VersionNotFound
+
+PREFIXES = ("", "/models/{name}", "/models/{name}/versions/{version}")
+
+
+def predict_router(registry: Registry, serving: Serving, *, max_images: int) -> APIRouter:
+    """Return the routes that predict."""
+    router = APIRouter(tags=["predict"])
+
+    async def predict(request: Request) -> Response:
+        top_k = read_top_k(request)
+        # Twice: refused before its body is read, and computed by what serves once it is here.
+        serving.admit(await resolve(registry, request.path_params))
+        image = await read_image(request)
+        served = await resolve(registry, request.path_params)
+        answer = await while_connected(request.receive, serving.predict(served, image))
+        return single_response(request, answer, top_k)
+
+    async def predict_batch(request: Request) -> Response:
+        top_k = read_top_k(request)
+        serving.admit(await resolve(registry, request.path_params))
+        images = await read_images(request, max_images)
+        served = await resolve(registry, request.path_params)
+        work = serving.predict_many(served, images)
+        answers = await while_connected(request.receive, work)
+        return batch_response(request, served, answers, top_k)
+
+    for prefix in PREFIXES:
+        router.add_api_route(
+            f"{prefix}/predict", predict, methods=["POST"], **docs.predict_route(prefix)
+        )
+        router.add_api_route(
+            f"{prefix}/predict/batch", predict_batch, methods=["POST"], **docs.batch_route(prefix)
+        )
+    return router
+
+
+async def resolve(registry: Registry, path: Mapping[str, Any]) -> ServedModel:
+    """Return the model that a path names.
+
+    Raises:
+        ModelNotFound, VersionNotFound, NotReady: there is nothing to answer with.
+    """
+    if "name" not in path:
+        return registry.default()
+    if "version" not in path:
+        return registry.by_name(path["name"])
+    return await registry.version(path["name"], _version(path["version"]))
+
+
+def _version(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise VersionNotFound("Expected a version number, a whole number of at least 1.")
+    return int(text)

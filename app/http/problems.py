@@ -1,0 +1,177 @@
+"""The one table from exception to status, and RFC 9457 documents made from it."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+
+import orjson
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app import errors
+from model_store import errors as store_errors
+
+MEDIA_TYPE = "application/problem+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What an exception becomes.
+
+    Attributes:
+        status: HTTP status.
+        code: stable, for programs.
+        title: the same for every occurrence, for people.
+        setting: the variable that an operator could change.
+        detail: said instead of the exception's own text, where that could hold our internals.
+    """
+
+    status: int
+    code: str
+    title: str
+    setting: str | None = None
+    detail: str | None = None
+
+
+_UNUSABLE = Row(
+    503,
+    "model_unusable",
+    "This model version cannot serve",
+    detail="The stored version did not pass its checks. The service's log says why.",
+)
+_INTERNAL = Row(
+    500,
+    "internal_error",
+    "Internal error",
+    detail="The service failed. Its log holds the cause under this request_id.",
+)
+
+TABLE: Mapping[type[Exception], Row] = {
+    errors.InvalidParameter: Row(400, "invalid_parameter", "A parameter is not understood"),
+    errors.MalformedUpload: Row(400, "malformed_upload", "The upload is not understood"),
+    errors.EmptyUpload: Row(400, "empty_upload", "The upload holds no image"),
+    errors.Unauthorized: Row(401, "unauthorized", "A valid API key is needed"),
+    store_errors.InvalidName: Row(404, "model_not_found", "No such model"),
+    store_errors.ModelNotFound: Row(404, "model_not_found", "No such model"),
+    store_errors.VersionNotFound: Row(404, "version_not_found", "No such version"),
+    errors.UploadTooSlow: Row(
+        408, "upload_too_slow", "The upload took too long", "HALFTONE_UPLOAD_SECONDS"
+    ),
+    errors.UploadTooLarge: Row(
+        413, "upload_too_large", "Too many bytes", "HALFTONE_MAX_UPLOAD_BYTES"
+    ),
+    errors.TooManyImages: Row(413, "too_many_images", "Too many images", "HALFTONE_MAX_IMAGES"),
+    store_errors.UnsupportedFormat: Row(415, "unsupported_format", "Not a supported image format"),
+    store_errors.UndecodableImage: Row(422, "undecodable_image", "The image cannot be decoded"),
+    store_errors.TooManyPixels: Row(
+        422, "too_many_pixels", "The image has too many pixels", "HALFTONE_MAX_PIXELS"
+    ),
+    errors.ClientGone: Row(499, "client_gone", "The client closed the connection"),
+    errors.InferenceFailed: Row(
+        500, "inference_failed", "The model failed", detail="The model failed on this image."
+    ),
+    errors.NonFiniteOutput: Row(
+        500,
+        "output_not_finite",
+        "The model gave no usable answer",
+        detail="The model answered with numbers that are not finite.",
+    ),
+    errors.Overloaded: Row(503, "overloaded", "Too much is queued", "HALFTONE_DEADLINE_MS"),
+    errors.UploadsFull: Row(
+        503, "uploads_full", "Too many bytes are in flight", "HALFTONE_MAX_BYTES_IN_FLIGHT"
+    ),
+    errors.NotReady: Row(503, "not_ready", "No model is ready"),
+    errors.QueueClosed: Row(503, "model_replaced", "The model was just replaced"),
+    store_errors.StoreDamaged: _UNUSABLE,
+    store_errors.InvalidManifest: _UNUSABLE,
+    store_errors.CorruptBundle: _UNUSABLE,
+    store_errors.ProbeMismatch: _UNUSABLE,
+    store_errors.UnsafeModel: _UNUSABLE,
+    store_errors.IncompatibleModel: _UNUSABLE,
+    store_errors.EngineUnavailable: _UNUSABLE,
+    errors.DeadlineExpired: Row(
+        504, "deadline_expired", "The deadline passed", "HALFTONE_DEADLINE_MS"
+    ),
+}
+
+_FRAMEWORK_CODES = {
+    404: "not_found",
+    405: "method_not_allowed",
+}
+
+
+def problem(error: Exception, request_id: str) -> dict[str, object]:
+    """Return the RFC 9457 members for `error`; `status` among them."""
+    row = row_of(error)
+    members: dict[str, object] = {
+        "type": f"urn:halftone:problem:{row.code}",
+        "title": row.title,
+        "status": row.status,
+        "detail": row.detail or str(error),
+        "code": row.code,
+        "request_id": request_id,
+    }
+    if row.setting is not None:
+        members["setting"] = row.setting
+    return members
+
+
+def problem_response(error: Exception, request_id: str) -> Response:
+    """Return the whole answer for `error`."""
+    members = problem(error, request_id)
+    return Response(
+        orjson.dumps(members),
+        status_code=row_of(error).status,
+        headers=_headers(error),
+        media_type=MEDIA_TYPE,
+    )
+
+
+def handle_framework_errors(app: FastAPI) -> None:
+    """Make the framework's own refusals problems too; all other errors reach the envelope."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        return problem_response(error, request.state.request_id)
+
+    app.add_exception_handler(HTTPException, answer)
+    app.add_exception_handler(RequestValidationError, answer)
+
+
+def row_of(error: Exception) -> Row:
+    """Return the table's row for `error`, or an opaque 500."""
+    if isinstance(error, HTTPException):
+        return _framework_row(error.status_code, str(error.detail))
+    if isinstance(error, RequestValidationError):
+        return Row(400, "invalid_request", "The request is not understood", detail=_first(error))
+    for kind in type(error).__mro__:
+        if kind in TABLE:
+            return TABLE[kind]
+    return _INTERNAL
+
+
+def _framework_row(status: int, detail: str) -> Row:
+    phrase = HTTPStatus(status).phrase
+    code = _FRAMEWORK_CODES.get(status, phrase.lower().replace(" ", "_"))
+    return Row(status, code, phrase, detail=detail)
+
+
+def _first(error: RequestValidationError) -> str:
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}"
+
+
+def _headers(error: Exception) -> dict[str, str]:
+    if isinstance(error, HTTPException):
+        return dict(error.headers or {})
+    if isinstance(error, errors.Unavailable):
+        return {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
+    if row_of(error).status == 503:
+        return {"Retry-After": "30"}
+    if isinstance(error, errors.Unauthorized):
+        return {"WWW-Authenticate": 'Basic realm="halftone", Bearer realm="halftone"'}
+    return {}

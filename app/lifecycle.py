@@ -1,0 +1,130 @@
+"""Starting, noticing new versions, draining: what happens around the requests."""
+
+import asyncio
+import logging
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from types import FrameType
+
+from app.registry import Registry
+
+logger = logging.getLogger("halftone.lifecycle")
+
+Handler = Callable[[int, FrameType | None], object]
+
+
+class Lifecycle:
+    """Runs the registry's refreshes, and turns signals into draining and reloading.
+
+    Args:
+        registry: refreshed at start, every `poll_seconds`, and on SIGHUP.
+        poll_seconds: time between looks at the store.
+        drain_seconds: time between SIGTERM and the end of listening.
+        watchdog_seconds: how long an engine may make no progress while work waits.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        poll_seconds: float,
+        drain_seconds: float,
+        watchdog_seconds: float,
+    ) -> None:
+        self._registry = registry
+        self._poll_seconds = poll_seconds
+        self._drain_seconds = drain_seconds
+        self._watchdog_seconds = watchdog_seconds
+        self._hurry = asyncio.Event()
+        self.draining = False
+        self.loaded = asyncio.Event()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Serve within the block: load in the background, and close the models at its end."""
+        with self._signals():
+            polling = asyncio.create_task(self._poll())
+            try:
+                yield
+            finally:
+                polling.cancel()
+                with suppress(asyncio.CancelledError):
+                    await polling
+                await self._registry.close()
+
+    def why_not_alive(self) -> str | None:
+        """Say what only a restart can mend: an engine that makes no progress while work waits."""
+        for served in [*self._registry.served(), *self._registry.pinned()]:
+            stuck_s = served.queue.stuck_s()
+            if stuck_s > self._watchdog_seconds:
+                return f"The engine of {served.name} has made no progress for {stuck_s:.0f} s."
+        return None
+
+    def reload(self) -> None:
+        """Look at the store at once, and try again what failed."""
+        self._hurry.set()
+
+    def drain(self) -> None:
+        """Stop being ready, so that load balancers look elsewhere; requests are still answered."""
+        if not self.draining:
+            logger.info("Draining for %g s", self._drain_seconds)
+        self.draining = True
+
+    async def _poll(self) -> None:
+        retry = False
+        while True:
+            try:
+                await self._registry.refresh(retry=retry)
+            except Exception:  # one failed look must not be the last
+                logger.exception("Looking for new versions failed")
+            self.loaded.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._poll_seconds):
+                    await self._hurry.wait()
+            retry = self._hurry.is_set()
+            self._hurry.clear()
+
+    def _signals(self) -> "_Signals":
+        return _Signals(self, asyncio.get_running_loop(), self._drain_seconds)
+
+
+class _Signals:
+    """SIGTERM drains before the server's own handler stops it; SIGHUP reloads."""
+
+    def __init__(
+        self, lifecycle: Lifecycle, loop: asyncio.AbstractEventLoop, drain_seconds: float
+    ) -> None:
+        self._lifecycle = lifecycle
+        self._loop = loop
+        self._drain_seconds = drain_seconds
+        self._before: dict[int, signal.Handlers | Handler | int | None] = {}
+
+    def __enter__(self) -> None:
+        # Tests run applications in other threads, where signals cannot be handled.
+        if threading.current_thread() is threading.main_thread():
+            self._take(signal.SIGTERM, self._on_term)
+            if hasattr(signal, "SIGHUP"):
+                self._take(signal.SIGHUP, self._on_hup)
+
+    def __exit__(self, *exc_info: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _take(self, number: int, handler: Handler) -> None:
+        self._before[number] = signal.signal(number, handler)
+
+    def _on_hup(self, _number: int, _frame: FrameType | None) -> None:
+        self._loop.call_soon_threadsafe(self._lifecycle.reload)
+
+    def _on_term(self, number: int, _frame: FrameType | None) -> None:
+        # A second SIGTERM does not wait.
+        delay_s = 0.0 if self._lifecycle.draining else self._drain_seconds
+        self._loop.call_soon_threadsafe(self._lifecycle.drain)
+        self._loop.call_soon_threadsafe(self._loop.call_later, delay_s, self._stop, number)
+
+    def _stop(self, number: int) -> None:
+        handler = self._before[number]
+        if callable(handler):
+            handler(number, None)

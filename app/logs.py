@@ -1,0 +1,61 @@
+"""Log lines for people or for machines; one line per event whatever a client sent."""
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from app.settings import Settings
+
+# What every LogRecord has; anything else came in as `extra` and belongs on the line.
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object per record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as JSON; `extra` members stand beside the fixed ones."""
+        members: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        members |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
+        if record.exc_info:
+            members["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(members, default=repr).decode()
+
+
+class Console(logging.Formatter):
+    """Readable lines; control characters in them are escaped, so that no client can forge one."""
+
+    def __init__(self) -> None:
+        super().__init__("%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # the base's name
+        """Return one line; a request's id and duration are appended."""
+        line = super().formatMessage(record)
+        if duration_ms := getattr(record, "duration_ms", None):
+            line += f" {duration_ms:.1f} ms [{getattr(record, 'request_id', '-')}]"
+        return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line)
+
+
+def logging_config(settings: Settings) -> dict[str, Any]:
+    """Return a `logging.config` dictionary; everything goes to standard error."""
+    kind = JsonLines if settings.log_format == "json" else Console
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"line": {"()": f"{kind.__module__}.{kind.__qualname__}"}},
+        "handlers": {
+            "stderr": {
+                "class": "logging.StreamHandler",
+                "formatter": "line",
+                "stream": "ext://sys.stderr",
+            }
+        },
+        "root": {"handlers": ["stderr"], "level": settings.log_level.upper()},
+    }

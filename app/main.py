@@ -1,0 +1,106 @@
+"""create_app: the only place where the parts are wired together."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+
+from fastapi import FastAPI
+
+import app
+from app.cpu import available_cpus
+from app.decoding import DecodePool
+from app.http.documentation import complete_openapi
+from app.http.envelope import Envelope
+from app.http.health import health_router
+from app.http.limits import UploadLimits
+from app.http.models import models_router
+from app.http.page import add_page
+from app.http.predict import predict_router
+from app.http.problems import handle_framework_errors
+from app.lifecycle import Lifecycle
+from app.registry import Registry, Store
+from app.served import Model, ServedModel
+from app.serving import Serving, deliver
+from app.settings import Settings, load_settings
+from model_store.bundle import open_model
+from model_store.store import ModelStore
+
+OpenVersion = Callable[[str, int], Model]
+
+
+def app_from_environment() -> FastAPI:
+    """Return the service as the environment describes it; what each worker process calls."""
+    return create_app(load_settings())
+
+
+def create_app(
+    settings: Settings, *, store: Store | None = None, open_version: OpenVersion | None = None
+) -> FastAPI:
+    """Return the service.
+
+    Args:
+        settings: what the operator decided.
+        store: where names and versions are read; by default the store at `settings.models`.
+        open_version: opens one version of a model; by default from that store.
+    """
+    opening = open_version or _opening(settings)
+    registry = Registry(
+        store or ModelStore(settings.models),
+        lambda name, version: ServedModel(
+            opening(name, version), deliver, capacity=settings.max_queue
+        ),
+        chosen=settings.model,
+        pinned_limit=settings.pinned_versions,
+    )
+    pool = DecodePool(settings.decode_threads or available_cpus())
+    serving = Serving(
+        pool,
+        deadline_s=settings.deadline_ms / 1000,
+        stuck_s=settings.watchdog_seconds,
+        max_pixels=settings.max_pixels,
+    )
+    lifecycle = Lifecycle(
+        registry,
+        poll_seconds=settings.poll_seconds,
+        drain_seconds=settings.drain_seconds,
+        watchdog_seconds=settings.watchdog_seconds,
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        with pool:
+            async with lifecycle.running():
+                yield
+
+    service = FastAPI(
+        title="Halftone",
+        version=app.__version__,
+        summary="Encoded images in, class probabilities out.",
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    service.add_middleware(
+        UploadLimits,
+        max_bytes=settings.max_upload_bytes,
+        max_bytes_in_flight=settings.max_bytes_in_flight,
+        upload_seconds=settings.upload_seconds,
+    )
+    service.add_middleware(Envelope, access_log=settings.access_log)
+    handle_framework_errors(service)
+    service.include_router(predict_router(registry, serving, max_images=settings.max_images))
+    service.include_router(models_router(registry))
+    service.include_router(health_router(registry, lifecycle))
+    service.openapi = partial(complete_openapi, service)  # type: ignore[method-assign]  # FastAPI's documented way
+    add_page(service)
+    return service
+
+
+def _opening(settings: Settings) -> OpenVersion:
+    """Return what opens a version from the store, on the engine that the settings ask for."""
+    store = ModelStore(settings.models)
+    threads = settings.threads or available_cpus()
+
+    def open_version(name: str, version: int) -> Model:
+        return open_model(store.bundle(name, version), settings.engine, threads)
+
+    return open_version

@@ -1,0 +1,256 @@
+"""Which models are served: opened from the store, replaced when the store moves on."""
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from app.errors import NotReady
+from app.served import ServedModel
+from model_store.errors import ModelNotFound, ModelStoreError, VersionNotFound
+
+logger = logging.getLogger("halftone.registry")
+
+# A version that failed is tried again after this long, in case the cause was the host's.
+RETRY_SECONDS = 30.0
+
+Open = Callable[[str, int], ServedModel]
+
+
+class CurrentVersion(Protocol):
+    """What the store says is current for one name."""
+
+    @property
+    def version(self) -> int:
+        """The version to serve."""
+        ...
+
+    @property
+    def promoted_at(self) -> datetime:
+        """When it became current."""
+        ...
+
+
+class Store(Protocol):
+    """The part of `model_store.store.ModelStore` that the service reads."""
+
+    def names(self) -> Sequence[str]:
+        """Return the names of all models."""
+        ...
+
+    def versions(self, name: str) -> Sequence[int]:
+        """Return the published versions."""
+        ...
+
+    def current(self, name: str) -> CurrentVersion | None:
+        """Return the current version, if one was promoted."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A version that should serve and cannot."""
+
+    version: int
+    reason: str
+    failed_at: float  # time.monotonic()
+
+
+@dataclass(frozen=True, slots=True)
+class _Current:
+    served: ServedModel
+    promoted_at: datetime
+
+
+class Registry:
+    """Holds the served models. All methods run on the event loop's thread.
+
+    Args:
+        store: where names and current versions are read.
+        open_version: opens and warms one version; slow, called in a thread.
+        chosen: the model that /predict means, or None for the rule.
+        pinned_limit: how many versions other than the current ones stay open.
+    """
+
+    def __init__(
+        self, store: Store, open_version: Open, *, chosen: str | None, pinned_limit: int
+    ) -> None:
+        self._store = store
+        self._open_version = open_version
+        self._chosen = chosen
+        self._pinned_limit = pinned_limit
+        self._current: dict[str, _Current] = {}
+        self._pinned: OrderedDict[tuple[str, int], ServedModel] = OrderedDict()
+        self._pinning = asyncio.Lock()
+        self._refreshing = asyncio.Lock()
+        self._failures: dict[str, Failure] = {}
+        self._complete = False
+        self._problem: str | None = "The models are being loaded."
+
+    def served(self) -> list[ServedModel]:
+        """Return the current models, by name."""
+        return [self._current[name].served for name in sorted(self._current)]
+
+    def pinned(self) -> list[ServedModel]:
+        """Return the versions that are open beside the current ones."""
+        return list(self._pinned.values())
+
+    def find(self, name: str) -> ServedModel | None:
+        """Return the current version of `name`, if it serves."""
+        current = self._current.get(name)
+        return current.served if current else None
+
+    def failure(self, name: str) -> Failure | None:
+        """Return why the store's current version of `name` is not the one that serves."""
+        return self._failures.get(name)
+
+    def names(self) -> list[str]:
+        """Return every name that serves or failed to."""
+        return sorted({*self._current, *self._failures})
+
+    def default(self) -> ServedModel:
+        """Return the model that /predict means: the chosen, the only, or the last promoted one.
+
+        Raises:
+            NotReady: it is not loaded.
+        """
+        if self._chosen is not None and self._chosen in self._current:
+            return self._current[self._chosen].served
+        # Before the first look at the store is complete, the last promoted may still be missing.
+        if self._chosen is not None or not self._current or not self._complete:
+            raise NotReady(self.why_not_ready())
+        return max(self._current.values(), key=lambda current: current.promoted_at).served
+
+    def by_name(self, name: str) -> ServedModel:
+        """Return the current version of `name`.
+
+        Raises:
+            ModelNotFound: the store has no such model.
+            NotReady: it has, and it could not be loaded.
+        """
+        if name in self._current:
+            return self._current[name].served
+        if name in self._failures:
+            raise NotReady("This model could not be loaded. GET /models/{name} says why.")
+        raise ModelNotFound(f"Expected one of: {', '.join(self._current) or 'no models'}.")
+
+    def why_not_ready(self) -> str:
+        """Say what keeps the service from predicting, and what to do about it."""
+        if self._problem is not None:
+            return self._problem
+        if self._chosen is not None and self._chosen not in self._failures:
+            return f"The store has no model named {self._chosen!r}, which HALFTONE_MODEL asks for."
+        if self._failures:
+            return "No model could be loaded. /models says why."
+        return (
+            "The store has no models. Publish one with `python -m training fit DIR --name NAME` or "
+            "`python -m model_store import FILE`; it is noticed within seconds."
+        )
+
+    async def refresh(self, *, retry: bool = False) -> None:
+        """Bring what is served in line with the store.
+
+        Args:
+            retry: also try versions again that failed a moment ago.
+        """
+        async with self._refreshing:
+            try:
+                wanted = await asyncio.to_thread(self._read_store)
+            except OSError as error:
+                self._problem = "The store cannot be read."
+                logger.error("The store cannot be read: %s", error)
+                return
+            for name, current in wanted.items():
+                if self._should_load(name, current, retry=retry):
+                    await self._load(name, current)
+            self._problem = None
+            self._complete = True
+
+    async def version(self, name: str, version: int) -> ServedModel:
+        """Return one version of `name`, opening it if need be.
+
+        Raises:
+            ModelNotFound, VersionNotFound: the store has no such model or version.
+            BundleError, EngineUnavailable: it cannot serve.
+        """
+        current = self._current.get(name)
+        if current is not None and current.served.version == version:
+            return current.served
+        if (name, version) not in self._pinned:
+            async with self._pinning:
+                if (name, version) not in self._pinned:
+                    await self._pin(name, version)
+        self._pinned.move_to_end((name, version))
+        return self._pinned[name, version]
+
+    async def versions(self, name: str) -> list[int]:
+        """Return every version of `name` in the store."""
+        return list(await asyncio.to_thread(self._store.versions, name))
+
+    async def close(self) -> None:
+        """Close every model, after what is queued was computed."""
+        async with self._refreshing, self._pinning:
+            everything = [*self.served(), *self._pinned.values()]
+            self._current.clear()
+            self._pinned.clear()
+            await asyncio.gather(*(asyncio.to_thread(served.close) for served in everything))
+
+    def _read_store(self) -> dict[str, CurrentVersion]:
+        found = {}
+        for name in self._store.names():
+            try:
+                current = self._store.current(name)
+            except ModelStoreError as error:  # one damaged model must not hide the others
+                logger.error("%s cannot be read: %s", name, error)
+                continue
+            if current is not None:
+                found[name] = current
+        return found
+
+    def _should_load(self, name: str, current: CurrentVersion, *, retry: bool) -> bool:
+        serving = self._current.get(name)
+        if serving is not None and serving.served.version == current.version:
+            self._failures.pop(name, None)
+            self._current[name] = _Current(serving.served, current.promoted_at)
+            return False
+        failure = self._failures.get(name)
+        if failure is None or failure.version != current.version or retry:
+            return True
+        return time.monotonic() - failure.failed_at > RETRY_SECONDS
+
+    async def _load(self, name: str, current: CurrentVersion) -> None:
+        logger.info("Loading %s version %d", name, current.version)
+        try:
+            served = await asyncio.to_thread(self._open_version, name, current.version)
+        except Exception as error:  # whatever is wrong with it, what serves goes on serving
+            self._failures[name] = Failure(current.version, _reason(error), time.monotonic())
+            logger.error("%s version %d cannot serve: %s", name, current.version, error)
+            return
+        previous = self._current.get(name)
+        self._current[name] = _Current(served, current.promoted_at)
+        self._failures.pop(name, None)
+        logger.info("Serving %s version %d on %s", name, served.version, served.engine_name)
+        for warning in served.warnings:
+            logger.warning("%s version %d: %s", name, served.version, warning)
+        if previous is not None:
+            previous.served.retire()
+
+    async def _pin(self, name: str, version: int) -> None:
+        known = await asyncio.to_thread(self._store.versions, name)
+        if not known:
+            raise ModelNotFound(f"Expected one of: {', '.join(self._current) or 'no models'}.")
+        if version not in known:
+            raise VersionNotFound(f"Expected one of the versions {list(known)}.")
+        served = await asyncio.to_thread(self._open_version, name, version)
+        self._pinned[name, version] = served
+        while len(self._pinned) > self._pinned_limit:
+            self._pinned.popitem(last=False)[1].retire()
+
+
+def _reason(error: Exception) -> str:
+    # Our own errors are written to be read; anything else could hold paths.
+    return str(error) if isinstance(error, ModelStoreError) else "An unexpected error; see the log."

@@ -1,0 +1,138 @@
+"""One opened model version with its own queue, and the count of those who still need it."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.batching import BatchQueue, Ticket
+from app.costs import CostModel
+from model_store.manifest import EngineName, Manifest
+from model_store.spec import ImageSpec
+
+Deliver = Callable[[Sequence[Ticket]], None]
+
+
+class Model(Protocol):
+    """What `model_store.bundle.open_model` returns; `predict` from one thread at a time."""
+
+    @property
+    def name(self) -> str:
+        """Lower-case name in the store."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Version in the store."""
+        ...
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, in output order."""
+        ...
+
+    @property
+    def spec(self) -> ImageSpec:
+        """What its images look like."""
+        ...
+
+    @property
+    def manifest(self) -> Manifest:
+        """All that its bundle says."""
+        ...
+
+    @property
+    def engine_name(self) -> EngineName:
+        """The engine that passed the probes."""
+        ...
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """One sentence per engine that did not."""
+        ...
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N, H, W) uint8 → (N, labels) float32."""
+        ...
+
+    def close(self) -> None:
+        """Release the weights."""
+        ...
+
+
+class ServedModel:
+    """A model version that answers. Construction warms the engine, and so takes a while.
+
+    Args:
+        model: opened and verified.
+        deliver: called on the inference thread with finished tickets.
+        capacity: most images that wait.
+    """
+
+    def __init__(self, model: Model, deliver: Deliver, *, capacity: int) -> None:
+        self.name = model.name
+        self.version = model.version
+        self.labels = model.labels
+        self.spec = model.spec
+        self.shape = (model.spec.height, model.spec.width)
+        self.manifest = model.manifest
+        self.engine_name = model.engine_name
+        self.warnings = model.warnings
+        self.max_batch = model.manifest.engines[model.engine_name].max_batch
+        self._model = model
+        self._leases = 0
+        self._retired = False
+        self.queue = BatchQueue(
+            model.predict,
+            self.shape,
+            deliver,
+            max_batch=self.max_batch,
+            capacity=capacity,
+            costs=measure_costs(model, self.shape, self.max_batch),
+        )
+
+    @contextmanager
+    def lease(self) -> Iterator[None]:
+        """Keep the model open for the duration of the block. On the event loop's thread only."""
+        self._leases += 1
+        try:
+            yield
+        finally:
+            self._leases -= 1
+            self._close_when_unused()
+
+    def retire(self) -> None:
+        """Close as soon as the last lease ends. On the event loop's thread only."""
+        self._retired = True
+        self._close_when_unused()
+
+    def close(self) -> None:
+        """Finish what is queued, then release the weights. Waits."""
+        self.queue.close()
+        self._model.close()
+
+    def _close_when_unused(self) -> None:
+        if self._retired and self._leases == 0:
+            self._retired = False
+            # The queue may still compute abandoned images; the event loop must not wait for that.
+            threading.Thread(target=self.close, name="retire", daemon=True).start()
+
+
+def measure_costs(model: Model, shape: tuple[int, int], max_batch: int) -> CostModel:
+    """Run blank batches of 1 and `max_batch` images, which warms the engine and times it."""
+    return CostModel.through(
+        _best_s(model, np.zeros((1, *shape), np.uint8)),
+        _best_s(model, np.zeros((max_batch, *shape), np.uint8)),
+        max_batch,
+    )
+
+
+def _best_s(model: Model, images: NDArray[np.uint8]) -> float:
+    model.predict(images)  # warm: the first call allocates or compiles
+    started_at = time.perf_counter()
+    model.predict(images)
+    return time.perf_counter() - started_at

@@ -1,0 +1,199 @@
+"""Encoded bytes → pixels (decode threads) → batch queue → labelled result. Nothing of HTTP."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.batching import Ticket
+from app.decoding import DecodePool, Scratch
+from app.errors import DeadlineExpired, Overloaded
+from app.served import ServedModel
+from model_store.preprocessing import preprocess
+
+# One batch request keeps at most this share of a full batch in the queue, so that single requests
+# find room in every batch.
+BATCH_SHARE = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Milliseconds that one image spent in each stage."""
+
+    decode_ms: float
+    queue_ms: float
+    inference_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Probabilities of one image, with the model that computed them."""
+
+    served: ServedModel
+    probabilities: NDArray[np.float32]  # (labels,), in the order of served.labels
+    timings: Timings
+    batch_size: int
+
+
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Job(Ticket):
+    """A ticket with what the decode threads need, and the future its caller awaits."""
+
+    served: ServedModel
+    data: bytes
+    future: asyncio.Future[None]
+    accepted_at: float
+    decode_at: float = 0.0
+
+    def answer(self) -> Answer:
+        probabilities = self.probabilities
+        if probabilities is None:
+            raise self.error or DeadlineExpired("The deadline passed while the image waited.")
+        waited_s = (self.decode_at - self.accepted_at) + (self.started_at - self.queued_at)
+        timings = Timings(
+            decode_ms=1000 * (self.queued_at - self.decode_at),
+            queue_ms=1000 * waited_s,
+            inference_ms=1000 * (self.finished_at - self.started_at),
+        )
+        return Answer(self.served, probabilities, timings, self.batch_size)
+
+
+class Serving:
+    """Answers images with probabilities.
+
+    Args:
+        pool: decode threads, shared by all models.
+        deadline_s: from the complete upload of an image to its result.
+        stuck_s: how long after the deadline an image that is being computed may still take.
+        max_pixels: what an image's header may announce.
+    """
+
+    def __init__(
+        self, pool: DecodePool, *, deadline_s: float, stuck_s: float, max_pixels: int
+    ) -> None:
+        self._pool = pool
+        self._deadline_s = deadline_s
+        self._stuck_s = stuck_s
+        self._max_pixels = max_pixels
+
+    def admit(self, served: ServedModel) -> None:
+        """Refuse what would miss its deadline; cheap, so it is asked before the body is read.
+
+        Raises:
+            Overloaded: with the seconds after which the queue will be short enough.
+        """
+        decode_s = self._pool.expected_s()
+        expected_s = max(decode_s, served.queue.expected_s(ahead=self._pool.backlog))
+        if expected_s > self._deadline_s:
+            raise Overloaded(
+                f"What is queued takes {expected_s * 1000:.0f} ms; the deadline is "
+                f"{self._deadline_s * 1000:.0f} ms.",
+                retry_after_s=expected_s - self._deadline_s,
+            )
+
+    async def predict(self, served: ServedModel, data: bytes) -> Answer:
+        """Return the probabilities of one encoded image.
+
+        Raises:
+            ImageError: the bytes cannot become pixels.
+            Overloaded, DeadlineExpired: there was no time for it.
+            ComputeError: the engine failed.
+        """
+        self.admit(served)
+        return await self._run(served, data)
+
+    async def predict_many(
+        self, served: ServedModel, images: Sequence[bytes]
+    ) -> list[Answer | Exception]:
+        """Return one answer or error per image, in order.
+
+        Each image's deadline begins when its turn comes.
+
+        Raises:
+            Overloaded: there is no time even for the first.
+        """
+        self.admit(served)
+        window = asyncio.Semaphore(max(1, round(served.max_batch * BATCH_SHARE)))
+
+        async def one(data: bytes) -> Answer | Exception:
+            async with window:
+                try:
+                    return await self._run(served, data)
+                except Exception as error:  # one bad image must not take the others' answers
+                    return error
+
+        with served.lease():
+            return await asyncio.gather(*map(one, images))
+
+    async def _run(self, served: ServedModel, data: bytes) -> Answer:
+        loop = asyncio.get_running_loop()
+        now = time.monotonic()
+        job = _Job(
+            served=served,
+            data=data,
+            future=loop.create_future(),
+            accepted_at=now,
+            deadline=now + self._deadline_s,
+        )
+        with served.lease():
+            self._pool.submit(partial(self._decode, job))
+            timer = loop.call_later(self._deadline_s, self._expire, job)
+            try:
+                await job.future
+            finally:
+                timer.cancel()
+                job.abandoned = True
+        return job.answer()
+
+    def _decode(self, job: _Job, scratch: Scratch) -> None:
+        """Run on a decode thread; every path either queues the pixels or settles the job."""
+        job.decode_at = time.monotonic()
+        if job.abandoned:
+            return
+        try:
+            served, data, job.data = job.served, job.data, b""
+            out = scratch.pixels(served.shape)
+            pixels = preprocess(data, served.spec, max_pixels=self._max_pixels, out=out)
+            served.queue.submit(pixels, job)
+        except Exception as error:  # the caller gets it, whatever it is
+            _on_loop(job, _reject, job, error)
+
+    def _expire(self, job: _Job) -> None:
+        if job.started_at and not job.future.done():
+            # It is being computed: a late answer is worth more than none, unless it is stuck.
+            asyncio.get_running_loop().call_later(self._stuck_s, _give_up, job)
+        else:
+            _give_up(job)
+
+
+def deliver(tickets: Sequence[Ticket]) -> None:
+    """Hand finished tickets to the callers that await them: one wake-up of the loop per batch."""
+    jobs = [ticket for ticket in tickets if isinstance(ticket, _Job)]
+    if jobs:
+        _on_loop(jobs[0], _resolve, jobs)
+
+
+def _on_loop(job: _Job, callback: Callable[..., None], *args: object) -> None:
+    # The loop is closed only after every caller was answered or went away.
+    with suppress(RuntimeError):
+        job.future.get_loop().call_soon_threadsafe(callback, *args)
+
+
+def _resolve(jobs: Sequence[_Job]) -> None:
+    for job in jobs:
+        if not job.future.done():
+            job.future.set_result(None)
+
+
+def _reject(job: _Job, error: Exception) -> None:
+    if not job.future.done():
+        job.future.set_exception(error)
+
+
+def _give_up(job: _Job) -> None:
+    _reject(job, DeadlineExpired("The deadline passed while the image waited."))

@@ -1,0 +1,50 @@
+"""The whole service over ASGI, on models that need no files."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from fake_models import FakeModel, FakeStore
+
+from app.main import create_app
+from app.settings import Settings
+
+Start = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
+
+
+@pytest.fixture
+def store() -> FakeStore:
+    return FakeStore()
+
+
+@pytest.fixture
+def toy(store: FakeStore) -> FakeModel:
+    return store.publish("toy", 1)
+
+
+@pytest.fixture
+def start(store: FakeStore) -> Start:
+    """Start the service with some settings, and wait until it looked at the store."""
+
+    @asynccontextmanager
+    async def running(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+        service = create_app(
+            Settings(poll_seconds=0.02, **settings), store=store, open_version=store.open
+        )
+        async with service.router.lifespan_context(service):
+            transport = httpx.ASGITransport(service)
+            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+                while (await client.get("/readyz")).json()["status"] == "loading":
+                    await asyncio.sleep(0.001)
+                yield client
+
+    return running
+
+
+@pytest.fixture
+async def client(start: Start, toy: FakeModel) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001  # it fills the store
+    async with start() as client:
+        yield client

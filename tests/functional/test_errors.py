@@ -1,0 +1,229 @@
+"""Every refusal: its status, its code, and that it is a problem document."""
+
+from collections.abc import Iterable
+
+import httpx
+import pytest
+from conftest import Start
+from fake_models import FakeModel, FakeStore, png
+
+from app import errors
+from app.http.problems import TABLE, problem, row_of
+from model_store import errors as store_errors
+from model_store.errors import ProbeMismatch
+
+# These never meet a request.
+NOT_FOR_CLIENTS = {errors.InvalidSetting, store_errors.StoreUnwritable}
+
+
+def leaves(kind: type[Exception]) -> Iterable[type[Exception]]:
+    children = kind.__subclasses__()
+    return [leaf for child in children for leaf in leaves(child)] if children else [kind]
+
+
+def check_problem(response: httpx.Response, status: int, code: str) -> dict:
+    body = response.json()
+    assert (response.status_code, body["code"]) == (status, code)
+    assert response.headers["content-type"] == "application/problem+json"
+    assert body["status"] == status
+    assert body["type"] == f"urn:halftone:problem:{code}"
+    assert body["title"]
+    assert body["detail"]
+    assert body["request_id"] == response.headers["x-request-id"]
+    return body
+
+
+@pytest.mark.parametrize(
+    "kind", [*leaves(errors.AppError), *leaves(store_errors.ModelStoreError)], ids=str
+)
+def test_every_error_has_exactly_one_row(kind: type[Exception]) -> None:
+    assert (kind in TABLE) != (kind in NOT_FOR_CLIENTS)
+
+
+def test_rows_with_one_code_agree_on_status_and_title() -> None:
+    rows = {row.code: row for row in TABLE.values()}
+    assert all(rows[row.code] == row for row in TABLE.values())
+
+
+def test_named_settings_exist() -> None:
+    from app.settings import Settings, variable
+
+    known = {variable(field) for field in Settings.model_fields}
+    assert {row.setting for row in TABLE.values()} - {None} <= known
+
+
+def test_unknown_exceptions_are_opaque() -> None:
+    members = problem(RuntimeError("/secret/path"), "id")
+
+    assert row_of(RuntimeError()).status == 500
+    assert "secret" not in str(members)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "code"),
+    [
+        (b"", 400, "empty_upload"),
+        (b"hello", 415, "unsupported_format"),
+        (b"%PDF-1.7 ...", 415, "unsupported_format"),
+        (png()[:30], 422, "undecodable_image"),
+    ],
+    ids=["empty", "text", "pdf", "truncated"],
+)
+async def test_bodies_that_are_no_image(
+    client: httpx.AsyncClient, body: bytes, status: int, code: str
+) -> None:
+    check_problem(await client.post("/predict", content=body), status, code)
+
+
+@pytest.mark.usefixtures("toy")
+async def test_too_many_pixels_names_the_setting(start: Start) -> None:
+    async with start(max_pixels=50) as client:
+        body = check_problem(await client.post("/predict", content=png()), 422, "too_many_pixels")
+
+    assert body["setting"] == "HALFTONE_MAX_PIXELS"
+
+
+@pytest.mark.parametrize(
+    ("url", "method", "status", "code"),
+    [
+        ("/nothing/here", "GET", 404, "not_found"),
+        ("/predict", "GET", 405, "method_not_allowed"),
+        ("/health", "POST", 405, "method_not_allowed"),
+        ("/models/none/predict", "POST", 404, "model_not_found"),
+        ("/models/none", "GET", 404, "model_not_found"),
+        ("/models/UPPER%20case/predict", "POST", 404, "model_not_found"),
+        ("/models/..%2f../predict", "POST", 404, "not_found"),
+        ("/models/toy/versions/9/predict", "POST", 404, "version_not_found"),
+        ("/models/toy/versions/one/predict", "POST", 404, "version_not_found"),
+        ("/models/toy/versions/-1/predict", "POST", 404, "version_not_found"),
+        ("/models/none/versions/1/predict", "POST", 404, "model_not_found"),
+    ],
+)
+async def test_wrong_addresses(
+    client: httpx.AsyncClient, url: str, method: str, status: int, code: str
+) -> None:
+    check_problem(await client.request(method, url, content=png()), status, code)
+
+
+@pytest.mark.usefixtures("toy")
+@pytest.mark.parametrize("announced", [True, False], ids=["by length", "by counting"])
+async def test_too_many_bytes(start: Start, announced: bool) -> None:
+    async def chunks():
+        for _ in range(20):
+            yield b"x" * 100
+
+    async with start(max_upload_bytes=1000) as client:
+        content = b"x" * 2000 if announced else chunks()
+        refused = await client.post("/predict", content=content)
+        exact = await client.post("/predict", content=b"x" * 1000)
+
+    body = check_problem(refused, 413, "upload_too_large")
+    assert body["setting"] == "HALFTONE_MAX_UPLOAD_BYTES"
+    assert exact.status_code == 415
+
+
+@pytest.mark.usefixtures("toy")
+async def test_too_many_images(start: Start) -> None:
+    async with start(max_images=2) as client:
+        for count, status in [(2, 200), (3, 413), (60, 413)]:
+            files = [("files", ("x.png", png()))] * count
+            response = await client.post("/predict/batch", files=files)
+            assert response.status_code == status
+
+    assert check_problem(response, 413, "too_many_images")["setting"] == "HALFTONE_MAX_IMAGES"
+
+
+@pytest.mark.parametrize("url", ["/predict", "/predict/batch"])
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        (b"--b\r\n", "multipart/form-data; boundary=b"),
+        (b"nonsense", "multipart/form-data; boundary=b"),
+        (b"--b--\r\n", "multipart/form-data"),
+        (b"--b--\r\n", "multipart/form-data; boundary=" + "b" * 200),
+        (b"--b\r\n\r\nno header\r\n--b--\r\n", "multipart/form-data; boundary=b"),
+        (
+            b'--b\r\nContent-Disposition: form-data; name="image"\r\n\r\nx\r\n--b--\r\n',
+            "multipart/form-data; boundary=b",
+        ),
+    ],
+    ids=["cut", "nonsense", "no boundary", "long boundary", "no header", "other field"],
+)
+async def test_malformed_forms(
+    client: httpx.AsyncClient, url: str, body: bytes, content_type: str
+) -> None:
+    response = await client.post(url, content=body, headers={"content-type": content_type})
+
+    check_problem(response, 400, "malformed_upload")
+
+
+async def test_two_files_where_one_is_expected(client: httpx.AsyncClient) -> None:
+    response = await client.post("/predict", files=[("file", png()), ("file", png())])
+
+    assert response.status_code in (400, 413)
+
+
+async def test_batch_needs_a_form_with_images(client: httpx.AsyncClient) -> None:
+    raw = await client.post("/predict/batch", content=png())
+    check_problem(raw, 400, "malformed_upload")
+    empty = await client.post(
+        "/predict/batch",
+        content=b"--b--\r\n",
+        headers={"content-type": "multipart/form-data; boundary=b"},
+    )
+    check_problem(empty, 400, "empty_upload")
+
+
+async def test_engine_failure_is_opaque(client: httpx.AsyncClient, toy: FakeModel) -> None:
+    toy.error = RuntimeError("/home/secret/weights.bin")
+    response = await client.post("/predict", content=png())
+
+    check_problem(response, 500, "inference_failed")
+    assert "secret" not in response.text
+
+
+async def test_numbers_that_are_not_finite_are_never_an_answer(
+    client: httpx.AsyncClient, toy: FakeModel
+) -> None:
+    toy.answers_nan = True
+    response = await client.post("/predict", content=png())
+
+    check_problem(response, 500, "output_not_finite")
+
+
+async def test_service_recovers_after_the_engine_does(
+    client: httpx.AsyncClient, toy: FakeModel
+) -> None:
+    toy.error = RuntimeError()
+    await client.post("/predict", content=png())
+    toy.error = None
+
+    assert (await client.post("/predict", content=png())).status_code == 200
+
+
+async def test_version_that_cannot_serve(start: Start, store: FakeStore) -> None:
+    store.publish("toy", 1)
+    store.publish("toy", 2)
+    store.broken["toy", 1] = ProbeMismatch("/srv/models/toy/1: differs")
+    async with start() as client:
+        response = await client.post("/models/toy/versions/1/predict", content=png())
+
+    check_problem(response, 503, "model_unusable")
+    assert "/srv" not in response.text
+    assert int(response.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize("given", ["abc-123", "a" * 64, "A.b_c:d"])
+async def test_harmless_request_ids_are_kept(client: httpx.AsyncClient, given: str) -> None:
+    response = await client.post("/predict", content=b"", headers={"x-request-id": given})
+
+    assert response.json()["request_id"] == given == response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize("given", ["", "a b", "a" * 65, "<script>", "a\tb", "é"])
+async def test_other_request_ids_are_replaced(client: httpx.AsyncClient, given: str) -> None:
+    headers = {"x-request-id": given.encode("latin-1")}
+    response = await client.get("/livez", headers=headers)
+
+    assert response.headers["x-request-id"] != given
+    assert len(response.headers["x-request-id"]) == 16

@@ -1,0 +1,110 @@
+"""What the service says of itself: alive, ready, and what to do when it is not."""
+
+import httpx
+import pytest
+from conftest import Start
+from fake_models import FakeStore, png
+
+from model_store.errors import CorruptBundle
+
+
+async def test_empty_store_is_alive_but_not_ready_and_says_what_to_do(start: Start) -> None:
+    async with start() as client:
+        live = await client.get("/livez")
+        ready = await client.get("/readyz")
+        health = await client.get("/health")
+        refused = await client.post("/predict", content=png())
+
+    assert live.status_code == 200
+    assert ready.status_code == 503
+    assert health.status_code == 503
+    assert health.json()["status"] == "not ready"
+    assert "training fit" in health.json()["reason"]
+    assert refused.status_code == 503
+    assert refused.json()["code"] == "not_ready"
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+async def test_served_model_is_ready(client: httpx.AsyncClient) -> None:
+    health = (await client.get("/health")).json()
+
+    assert (await client.get("/readyz")).status_code == 200
+    assert health["status"] == "ready"
+    assert health["default"] == "toy"
+    assert health["models"][0]["version"] == 1
+    assert health["models"][0]["engine"] == "keras"
+
+
+@pytest.mark.usefixtures("toy")
+async def test_chosen_model_that_is_missing_is_named(start: Start) -> None:
+    async with start(model="casting") as client:
+        ready = await client.get("/readyz")
+        by_name = await client.post("/models/toy/predict", content=png())
+
+    assert ready.status_code == 503
+    assert "'casting'" in ready.json()["reason"]
+    assert by_name.status_code == 200
+
+
+async def test_model_that_cannot_load_is_shown_with_the_reason(
+    start: Start, store: FakeStore
+) -> None:
+    store.publish("bad", 1)
+    store.broken["bad", 1] = CorruptBundle("model.keras: its SHA-256 differs")
+    async with start() as client:
+        ready = await client.get("/readyz")
+        shown = (await client.get("/models/bad")).json()
+        refused = await client.post("/models/bad/predict", content=png())
+
+    assert ready.status_code == 503
+    assert shown["version"] is None
+    assert shown["failure"] == {"version": 1, "reason": "model.keras: its SHA-256 differs"}
+    assert refused.status_code == 503
+
+
+async def test_model_page_tells_labels_spec_and_versions(start: Start, store: FakeStore) -> None:
+    store.publish("toy", 1)
+    store.publish("toy", 2)
+    async with start() as client:
+        shown = (await client.get("/models/toy")).json()
+
+    assert shown["version"] == 2
+    assert shown["versions"] == [1, 2]
+    assert shown["labels"] == ["left", "right", "up"]
+    assert shown["image"]["height"] == 12
+    assert shown["engine"]["name"] == "keras"
+    assert shown["failure"] is None
+
+
+async def test_openapi_documents_every_route_with_examples(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    responses = document["paths"]["/predict"]["post"]["responses"]
+
+    assert set(responses) == {
+        "200", "400", "401", "404", "408", "413", "415", "422", "500", "503", "504",
+    }  # fmt: skip
+    for status, response in responses.items():
+        content = response["content"]["application/json" if status == "200" else PROBLEM]
+        assert "example" in content or content["examples"]
+    assert "/models/{name}/versions/{version}/predict/batch" in document["paths"]
+    ids = [
+        operation["operationId"]
+        for path in document["paths"].values()
+        for operation in path.values()
+    ]
+    assert len(set(ids)) == len(ids)
+
+
+PROBLEM = "application/problem+json"
+
+
+async def test_page_has_its_policy_and_every_answer_the_security_headers(
+    client: httpx.AsyncClient,
+) -> None:
+    page = await client.get("/")
+    prediction = await client.post("/predict", content=png())
+
+    assert page.status_code == 200
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    for response in (page, prediction):
+        assert response.headers["x-content-type-options"] == "nosniff"
