@@ -2,9 +2,9 @@
 
 /** A refusal in the service's own words (RFC 9457), or ours where none came. */
 export class Problem extends Error {
-  constructor({ title, detail = "", code = "", status = 0, requestId = "", retryAfter = 0 }) {
+  constructor({ title, detail = "", code = "", setting = "", status = 0, requestId = "", retryAfter = 0 }) {
     super(title);
-    Object.assign(this, { title, detail, code, status, requestId, retryAfter });
+    Object.assign(this, { title, detail, code, setting, status, requestId, retryAfter });
   }
 
   /** Whether the same request may succeed later: the picture was not at fault. */
@@ -21,10 +21,21 @@ export function route(action, model) {
   return model.isDefault ? action : `models/${encodeURIComponent(model.name)}/${action}`;
 }
 
+/** The models that can answer now; the default one is marked. */
 export async function fetchModels() {
   const response = await reach("models", { headers: { Accept: "application/json" } });
   const { models, default: defaultName } = await response.json();
-  return models.map((model) => ({ ...model, isDefault: model.name === defaultName }));
+  const ready = models.filter(({ image }) => image);
+  if (!ready.length) throw noModel(models.map(({ failure }) => failure).filter(Boolean));
+  return ready.map((model) => ({ ...model, isDefault: model.name === defaultName }));
+}
+
+function noModel(failures) {
+  const reasons = failures.map(({ version, reason }) => `Version ${version}: ${reason}`);
+  return new Problem({
+    title: "No model is loaded",
+    detail: reasons.join(" ") || "Train one or import one; the service picks it up by itself.",
+  });
 }
 
 /** POST one image as the multipart field `file`; resolves to the response and its round trip. */
@@ -72,6 +83,7 @@ async function problemOf(response) {
     title: said.title ?? `The service answered ${response.status} ${response.statusText}`.trim(),
     detail: said.detail,
     code: said.code,
+    setting: said.setting,
     status: response.status,
     requestId: said.request_id ?? response.headers.get("X-Request-Id") ?? "",
     retryAfter: Number(response.headers.get("Retry-After")) || 0,

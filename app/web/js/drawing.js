@@ -1,5 +1,6 @@
 // A pad to draw on, with pointer or keyboard; it hands over a PNG after every stroke.
 
+export const DRAWN = "drawing.png";
 const INK = "#fff";
 const PAPER = "#000"; // bright ink on black, as the models for small drawings are trained
 const PEN = 22; // pixels of 280: about the 2 of 28 that handwriting has in MNIST
@@ -134,4 +135,4 @@ export class Pad {
   }
 }
 
-const fileOf = (png) => new File([png], "drawing.png", { type: "image/png" });
+const fileOf = (png) => new File([png], DRAWN, { type: "image/png" });

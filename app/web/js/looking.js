@@ -3,6 +3,7 @@
 import { postImage, route } from "./api.js";
 
 const PIXELATED_BELOW = 200; // smaller pictures are enlarged with their pixels visible
+const NO_SUCH_ROUTE = new Set([404, 405, 501]);
 const byId = (id) => document.getElementById(id);
 
 /** The figure beside the answer. `onFailure` gets what goes wrong, aborts aside. */
@@ -29,7 +30,7 @@ export class Looking {
     const { model, file, signal } = this.#request;
     const { height, width } = model.image;
     byId("saw-size").textContent = `${width} × ${height}`;
-    const png = await imageFrom(route("preview", model), file, signal);
+    const { png } = await imageFrom(route("preview", model), file, signal);
     if (signal.aborted) return;
     byId("saw-figure").hidden = !png;
     if (!png) return;
@@ -45,9 +46,9 @@ export class Looking {
     const label = byId("explained").value;
     this.#explained = label;
     const path = `${route("explain", model)}?label=${encodeURIComponent(label)}`;
-    const png = await imageFrom(path, file, signal);
+    const { png, status } = await imageFrom(path, file, signal);
     if (signal.aborted || this.#explained !== label) return;
-    if (!png) this.#withoutHeat.add(model.name);
+    if (NO_SUCH_ROUTE.has(status)) this.#withoutHeat.add(model.name);
     byId("look").hidden = !png;
     if (png) setImage(byId("heat"), png);
     this.#update();
@@ -62,13 +63,13 @@ export class Looking {
   }
 }
 
-/** The PNG that answers, or null where there is none: a figure less is no reason to complain. */
+/** The PNG that answers, or the status that refuses: a figure less is no reason to complain. */
 async function imageFrom(path, file, signal) {
   try {
     const { response } = await postImage(path, file, signal);
-    return await response.blob();
-  } catch {
-    return null;
+    return { png: await response.blob() };
+  } catch ({ status = 0 }) {
+    return { status };
   }
 }
 

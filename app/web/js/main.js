@@ -2,13 +2,13 @@
 
 import { Problem, address, fetchModels, predict, route } from "./api.js";
 import { runBatch } from "./batch.js";
-import { Pad } from "./drawing.js";
+import { DRAWN, Pad } from "./drawing.js";
 import { printBall } from "./halftone.js";
 import { Looking, setImage } from "./looking.js";
 import { count, percent } from "./numbers.js";
 import { busy, showAnswer, showNothing, showProblem } from "./result.js";
 import { asCurl, asHttpx } from "./snippets.js";
-import { listen, offerFormats } from "./sources.js";
+import { PASTED, listen, offerFormats } from "./sources.js";
 
 const LARGEST_DRAWABLE = 64; // pixels a side
 const byId = (id) => document.getElementById(id);
@@ -36,6 +36,7 @@ async function ask(picture) {
     showAnswer(outcome);
     showRequest(asked, picture);
     looking.show(asked, picture, outcome.answer.predictions, signal);
+    if (outcome.answer.model.version !== asked.version) refreshModels();
   } catch (error) {
     if (signal.aborted) return;
     showProblem(error instanceof Problem ? error : new Problem({ title: "This page failed", detail: String(error) }));
@@ -55,7 +56,7 @@ function showRequest(asked, picture) {
   const url = address(route("predict", asked));
   byId("curl").textContent = asCurl(url, picture.name);
   byId("httpx").textContent = asHttpx(url, picture.name);
-  const onlyHere = picture.name === "drawing.png" || picture.name === "pasted.png";
+  const onlyHere = [DRAWN, PASTED].includes(picture.name);
   byId("keep").hidden = !onlyHere;
   if (byId("save").href) URL.revokeObjectURL(byId("save").href);
   Object.assign(byId("save"), { href: URL.createObjectURL(picture), download: picture.name });
@@ -96,14 +97,17 @@ async function askAll(files) {
 
 async function loadModels() {
   models = await fetchModels();
-  if (!models.length) {
-    throw new Problem({ title: "No model is loaded", detail: "Train or import one, and promote it; the service then picks it up." });
-  }
-  const chosen = Math.max(0, models.findIndex(({ isDefault }) => isDefault));
+  const kept = models.findIndex(({ name }) => name === byId("model").value);
+  const chosen = kept < 0 ? models.findIndex(({ isDefault }) => isDefault) : kept;
   byId("model").replaceChildren(...models.map(({ name, version }) => new Option(`${name}, version ${version}`, name)));
-  byId("model").selectedIndex = chosen;
+  byId("model").selectedIndex = Math.max(0, chosen);
   byId("model").disabled = models.length === 1;
   modelChanged();
+}
+
+/** Another version was promoted while the page was open. Failing, the list is only stale. */
+function refreshModels() {
+  loadModels().catch(() => {});
 }
 
 function modelChanged() {

@@ -30,12 +30,12 @@ export function showAnswer({ answer, stages, roundTripMs }) {
     `${label}, ${percent(probability)}. ${model.name}, version ${model.version}.`;
 }
 
-export function showProblem({ title, detail, code, requestId, mayPass }) {
+export function showProblem({ title, detail, code, setting, requestId, mayPass }) {
   only("problem");
   byId("announce").textContent = "";
   byId("problem-title").textContent = title;
   byId("problem-detail").textContent = detail;
-  byId("problem-trace").textContent = [requestId && `Request ${requestId}`, code].filter(Boolean).join(" · ");
+  byId("problem-trace").textContent = [requestId && `Request ${requestId}`, code, setting && `limit: ${setting}`].filter(Boolean).join(" · ");
   byId("again").hidden = !mayPass;
 }
 

@@ -1,5 +1,6 @@
 // Every way a picture comes in: dropped, pasted, chosen, photographed.
 
+export const PASTED = "pasted.png";
 const byId = (id) => document.getElementById(id);
 
 /** Call `onFiles` with a non-empty array of Files, `onNothing` when what came held none. */
@@ -47,17 +48,20 @@ function listenToDrops(take) {
 function listenToPastes(take) {
   addEventListener("paste", (event) => {
     if (event.target.matches?.("input, textarea")) return;
-    take([...event.clipboardData.files]);
+    take([...event.clipboardData.files].map(named));
   });
   if (!navigator.clipboard?.read) return;
   byId("paste").hidden = false;
   byId("paste").addEventListener("click", async () => take(await clipboardImages()));
 }
 
+// Browsers call every image from the clipboard the same; no file of that name is on the disk.
+const named = (file) => (file.name === "image.png" ? new File([file], PASTED, { type: file.type }) : file);
+
 async function clipboardImages() {
   const items = await navigator.clipboard.read().catch(() => []);
   const images = items.flatMap((item) => item.types.filter((type) => type.startsWith("image/")).map((type) => item.getType(type)));
-  return (await Promise.all(images)).map((blob) => new File([blob], "pasted.png", { type: blob.type }));
+  return (await Promise.all(images)).map((blob) => new File([blob], PASTED, { type: blob.type }));
 }
 
 /** Files of a drop, folders included. */
