@@ -24,7 +24,7 @@ Augment = Callable[[Pixels, np.random.Generator], Pixels]
 
 NAMES = ("none", "shifts", "flips-and-shifts", "handwriting")
 
-_LARGEST_SHIFT = 0.06  # of each side
+_LARGEST_SHIFT = 0.02  # of each side
 _CHUNK_BYTES = 1_000_000  # of float32 coordinates at a time: they stay in the second-level cache
 
 
@@ -49,7 +49,7 @@ def copied(images: Pixels, _: np.random.Generator) -> Pixels:
 
 
 def shifted(images: Pixels, generator: np.random.Generator) -> Pixels:
-    """Move each of (B, H, W) `images` by up to 6 % of each side; border pixels are repeated."""
+    """Move each of (B, H, W) `images` by up to 2 % of each side; border pixels are repeated."""
     return _moved(images, _shifts(images, generator), np.zeros((len(images), 2), bool))
 
 
