@@ -210,13 +210,12 @@ class BatchQueue:
             probabilities = self._predict(_gather(batch.images, rows))  # (N, labels)
             if len(probabilities) != len(rows):
                 raise InferenceFailed(f"Expected {len(rows)} rows. Received: {len(probabilities)}")
+            _settle(tickets, probabilities, time.monotonic())
         except Exception as error:  # whatever the engine raises, its thread lives on
             logger.exception("The engine failed on a batch of %d", len(rows))
             _fail(tickets, error)
-            return
-        finished_at = time.monotonic()
-        self._costs.observe(len(rows), finished_at - started_at)
-        _settle(tickets, probabilities, finished_at)
+        else:
+            self._costs.observe(len(rows), time.monotonic() - started_at)
 
     def _recycle(self, batch: _Batch) -> list[Ticket]:
         with self._changed:

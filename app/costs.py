@@ -13,7 +13,7 @@ class CostModel:
     """
 
     def __init__(self, fixed_s: float = 0.005, per_image_s: float = 0.001) -> None:
-        self._fixed_s = fixed_s
+        self._fixed_s = max(1e-6, fixed_s)
         self._per_image_s = per_image_s
         self._load = 1.0
 
@@ -23,7 +23,7 @@ class CostModel:
         if full < 2:
             return cls(fixed_s=one_s, per_image_s=0.0)
         per_image_s = max(0.0, (full_s - one_s) / (full - 1))
-        return cls(fixed_s=max(1e-6, one_s - per_image_s), per_image_s=per_image_s)
+        return cls(fixed_s=one_s - per_image_s, per_image_s=per_image_s)
 
     def batch_s(self, images: int) -> float:
         """Return the expected seconds of one batch of `images`."""
