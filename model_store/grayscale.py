@@ -39,11 +39,18 @@ def to_grayscale(
         raise UnsupportedMode(
             f"Expected one of the modes {', '.join(MODES)}. Received: {image.mode}"
         ) from None
-    mask = None if transparent is None else _color_key(image, transparent)
+    key = transparent or _transparent_level(image)
+    mask = None if key is None else _color_key(image, key)
     gray = convert(image, background)
     if mask is not None:
         gray.paste(background, mask=mask)
     return gray
+
+
+def _transparent_level(image: Image.Image) -> tuple[int] | None:
+    """Return the see-through level of a GIF whose palette is the grey ramp, read as plain "L"."""
+    level = image.info.get("transparency") if image.mode == "L" else None
+    return (level,) if isinstance(level, int) else None
 
 
 def _opaque(image: Image.Image, background: int) -> Image.Image:

@@ -1,25 +1,25 @@
 """Encoded bytes to the pixels that a model sees: the one function for training and for serving."""
 
 import math
-from dataclasses import dataclass
 from functools import cache
 from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
-from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
-from model_store.errors import ImageError, TooManyPixels, UndecodableImage, UnsupportedFormat
-from model_store.grayscale import to_grayscale
+from model_store.decoding import Decoded, Source, decode
 from model_store.ink import WORKING_SIDE, normalize_ink
-from model_store.orientation import exif_orientation
-from model_store.spec import ImageFormat, ImageSpec
+from model_store.spec import ImageSpec
+
+__all__ = [
+    "DEFAULT_MAX_PIXELS",
+    "Source",
+    "encode_png",
+    "preprocess",
+    "preprocess_with_source",
+    "preprocessing_version",
+]
 
 DEFAULT_MAX_PIXELS = 50_000_000
 
@@ -32,14 +32,6 @@ _REDUCING_GAP = 3.0
 
 # How much larger than the target a JPEG stays when its decoder leaves out fine detail.
 _DRAFT_GAP = 1.5
-
-_PLUGINS: dict[ImageFormat, type[ImageFile]] = {
-    "JPEG": JpegImageFile,
-    "PNG": PngImageFile,
-    "WEBP": WebPImageFile,
-    "BMP": BmpImageFile,
-    "GIF": GifImageFile,
-}
 
 _FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
@@ -57,16 +49,6 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """What the header of an encoded image says, before orientation is applied."""
-
-    format: str
-    mode: str
-    width: int
-    height: int
 
 
 def preprocess(
@@ -103,21 +85,10 @@ def preprocess_with_source(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     out: NDArray[np.uint8] | None = None,
 ) -> tuple[NDArray[np.uint8], Source]:
-    """Do what `preprocess` does, and tell what the file was."""
+    """Do what `preprocess` does, and tell what the header of the file said."""
     _check_out(out, spec)
-    kind = _sniff(data, spec.formats)
-    try:
-        image = _open(data, kind, max_pixels)
-        source = Source(kind, image.mode, image.width, image.height)
-        pixels = _shaped(*_decode(image, spec), spec)
-    except ImageError:
-        raise
-    except Exception as error:  # a decoder given hostile bytes may raise anything
-        raise UndecodableImage(
-            f"Expected a complete {kind} image. Received: {len(data)} bytes that begin as "
-            f"{kind} and cannot be decoded ({type(error).__name__})"
-        ) from error
-    return _deliver(pixels, out), source
+    decoded = decode(data, spec, max_pixels, lambda size, turn: _draft_floor(size, turn, spec))
+    return _deliver(_shaped(decoded, spec), out), decoded.source
 
 
 @cache
@@ -146,68 +117,11 @@ def _check_out(out: NDArray[np.uint8] | None, spec: ImageSpec) -> None:
         )
 
 
-def _sniff(data: bytes, formats: tuple[ImageFormat, ...]) -> ImageFormat:
-    kind = _format_of(data)
-    if kind is None or kind not in formats:
-        received = f"{len(data)} bytes of no known image format" if kind is None else kind
-        raise UnsupportedFormat(f"Expected one of {', '.join(formats)}. Received: {received}")
-    return kind
-
-
-def _format_of(data: bytes) -> ImageFormat | None:
-    if data.startswith(b"\xff\xd8\xff"):
-        return "JPEG"
-    if data.startswith(b"\x89PNG\r\n\x1a\n"):
-        return "PNG"
-    if data.startswith((b"GIF87a", b"GIF89a")):
-        return "GIF"
-    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        return "WEBP"
-    if data.startswith(b"BM"):
-        return "BMP"
-    return None
-
-
-def _open(data: bytes, kind: ImageFormat, max_pixels: int) -> ImageFile:
-    # The plugin's class and not Image.open: that one warns of large images, through the
-    # process-wide warning filters, and guesses at multi-picture files.
-    image = _PLUGINS[kind](BytesIO(data), "")
-    if image.width * image.height > max_pixels:
-        raise TooManyPixels(
-            f"Expected at most {max_pixels} pixels. Received: a {kind} header that announces "
-            f"{image.width} x {image.height}"
-        )
-    return image
-
-
-def _decode(image: ImageFile, spec: ImageSpec) -> tuple[Image.Image, int]:
-    """Return luma as stored in the file, and the orientation that says how to turn it.
-
-    Loads exactly once; after any error the image object is dropped, never loaded again.
-    """
-    if isinstance(image, JpegImageFile):  # its EXIF block stands before the pixels
-        _draft(image, spec, _orientation(image, spec))
-    extent = image.tile[0].extents if isinstance(image, GifImageFile) else None
-    image.load()
-    turn = _orientation(image, spec)  # a PNG's block may stand after the pixels
-    gray = to_grayscale(image, spec.alpha_background)
-    if extent is not None and extent != (0, 0, *image.size):
-        gray = _first_frame(gray, extent, spec.alpha_background)
-    return gray, turn
-
-
-def _orientation(image: ImageFile, spec: ImageSpec) -> int:
-    return 1 if spec.orientation == "ignore" else exif_orientation(image.info.get("exif"))
-
-
-def _draft(image: JpegImageFile, spec: ImageSpec, turn: int) -> None:
-    image.draft("L", _draft_floor(image, spec, turn) if spec.jpeg_draft else None)
-
-
-def _draft_floor(image: ImageFile, spec: ImageSpec, turn: int) -> tuple[int, int]:
+def _draft_floor(size: tuple[int, int], turn: int, spec: ImageSpec) -> tuple[int, int]:
+    """Return the width and height below which a JPEG must not be decoded."""
     if spec.ink is not None:
-        scale = min(1.0, WORKING_SIDE / max(image.size))
-        return math.ceil(scale * image.width), math.ceil(scale * image.height)
+        scale = min(1.0, WORKING_SIDE / max(size))
+        return math.ceil(scale * size[0]), math.ceil(scale * size[1])
     width, height = _turned((spec.width, spec.height), turn)
     return math.ceil(_DRAFT_GAP * width), math.ceil(_DRAFT_GAP * height)
 
@@ -216,36 +130,29 @@ def _turned(size: tuple[int, int], turn: int) -> tuple[int, int]:
     return size if turn < 5 else (size[1], size[0])
 
 
-def _first_frame(gray: Image.Image, extent: tuple[int, ...], background: int) -> Image.Image:
-    """Show `background` where a GIF's first frame leaves its canvas empty, as browsers do."""
-    left, top, right, bottom = extent
-    box = (left, top, right, bottom)
-    canvas = Image.new("L", gray.size, background)
-    canvas.paste(gray.crop(box), box)
-    return canvas
-
-
-def _shaped(gray: Image.Image, turn: int, spec: ImageSpec) -> Image.Image:
+def _shaped(decoded: Decoded, spec: ImageSpec) -> Image.Image:
     """Bring luma to the size, and the form, that the spec asks for."""
+    luma, turn = decoded.luma, decoded.orientation
     if spec.ink is not None:
-        return Image.fromarray(normalize_ink(np.asarray(_upright(_working_copy(gray), turn)), spec))
+        upright = np.asarray(_upright(_working_copy(luma), turn))
+        return Image.fromarray(normalize_ink(upright, spec))
     # Turned after the resize, which is the same picture for less work.
-    return _upright(_resize(gray, _turned((spec.width, spec.height), turn), spec), turn)
+    return _upright(_resized(luma, _turned((spec.width, spec.height), turn), spec), turn)
 
 
-def _working_copy(gray: Image.Image) -> Image.Image:
-    factor = math.ceil(max(gray.size) / WORKING_SIDE)
-    return gray if factor == 1 else gray.reduce(factor)
+def _working_copy(luma: Image.Image) -> Image.Image:
+    factor = math.ceil(max(luma.size) / WORKING_SIDE)
+    return luma if factor == 1 else luma.reduce(factor)
 
 
-def _resize(gray: Image.Image, size: tuple[int, int], spec: ImageSpec) -> Image.Image:
-    if gray.size == size:
-        return gray
-    return gray.resize(size, _FILTERS[spec.resampling], reducing_gap=_REDUCING_GAP)
+def _resized(luma: Image.Image, size: tuple[int, int], spec: ImageSpec) -> Image.Image:
+    if luma.size == size:
+        return luma
+    return luma.resize(size, _FILTERS[spec.resampling], reducing_gap=_REDUCING_GAP)
 
 
-def _upright(gray: Image.Image, turn: int) -> Image.Image:
-    return gray if turn == 1 else gray.transpose(_UPRIGHT[turn])
+def _upright(luma: Image.Image, turn: int) -> Image.Image:
+    return luma if turn == 1 else luma.transpose(_UPRIGHT[turn])
 
 
 def _deliver(pixels: Image.Image, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
