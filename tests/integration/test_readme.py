@@ -1,0 +1,211 @@
+"""Runs every command of the README, in a folder of its own, as a reader would."""
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from PIL import Image
+
+from app.settings import ELSEWHERE, Settings, variable
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", README, re.DOTALL)
+READY_SECONDS = 120
+
+
+def block(*words: str) -> str:
+    """Return the only code block that contains all of `words`."""
+    found = [text for _, text in BLOCKS if all(word in text for word in words)]
+    assert len(found) == 1, f"{words}: {len(found)} blocks"
+    return found[0]
+
+
+def environment(folder: Path) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("HALFTONE_")}
+    return kept | {"PYTHONPATH": str(ROOT), "HALFTONE_CACHE": str(folder / "cache")}
+
+
+def run(script: str, folder: Path, *, seconds: int = 400) -> str:
+    done = subprocess.run(
+        ["sh", "-euc", script],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+@contextmanager
+def serving(command: str, folder: Path, port: int, **variables: str) -> Iterator[None]:
+    # exec: the signal below must reach the service, not a shell around it.
+    process = subprocess.Popen(
+        ["sh", "-c", f"exec env {command}"],
+        cwd=folder,
+        env=environment(folder) | variables,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        wait_until_ready(port, process)
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+    assert process.returncode == 0
+
+
+def wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    pytest.fail(f"not ready; exit code {process.poll()}")
+
+
+def write_images(folder: Path) -> None:
+    random = np.random.default_rng(0)
+    for label, rows in (("bad", slice(10, 40)), ("good", slice(70, 100))):
+        (folder / label).mkdir(parents=True)
+        for i in range(40):
+            image = random.integers(0, 60, (120, 160), np.uint8)
+            image[rows, 30:130] += random.integers(60, 150, dtype=np.uint8)
+            Image.fromarray(image).save(folder / label / f"{i:02}.png")
+
+
+def write_notebook_model(path: Path) -> None:
+    import keras
+
+    network = keras.Sequential(
+        [
+            keras.Input((24 * 32,)),
+            keras.layers.Dense(16),
+            keras.layers.Activation("relu"),
+            keras.layers.Dropout(0.2),
+            keras.layers.Dense(2),
+            keras.layers.Activation("softmax"),
+        ]
+    )
+    network.compile("adam", "categorical_crossentropy")
+    network.save(path)
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the reader has followed the README up to "Call it"."""
+    pytest.importorskip("tensorflow", reason="training needs TensorFlow")
+    folder = tmp_path_factory.mktemp("reader")
+    write_images(folder / "images")
+    for name in ("part.png", "other.png"):
+        shutil.copy(folder / "images" / "bad" / "00.png", folder / name)
+    (folder / ".venv").symlink_to(sys.prefix)
+    write_notebook_model(folder / "model.keras")
+    run(block("training check", "training fit"), folder)
+    run(block("model_store import"), folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_training_commands_leave_a_model_and_predictions(reader: Path) -> None:
+    assert (reader / "models/parts/current.json").is_file()
+    assert (reader / "models/parts/1/report.html").is_file()
+    assert len((reader / "predictions.csv").read_text().splitlines()) == 81
+    assert (reader / "models/mine/current.json").is_file()
+
+
+@pytest.mark.slow
+def test_calls_are_answered(reader: Path) -> None:
+    port = free_port()
+    here = f"127.0.0.1:{port}"
+    command = block("python -m app").strip()
+    with serving(command, reader, port, HALFTONE_PORT=str(port), PATH=_venv_path()):
+        for line in block("curl -F file=@part.png").strip().splitlines():
+            answer = run(
+                line.replace("curl", "curl -sS --fail").replace("127.0.0.1:8000", here), reader
+            )
+            assert answer.startswith("{"), line
+        program = block("import httpx").replace("127.0.0.1:8000", here)
+        done = run(f"{sys.executable} - <<'END'\n{program}\nEND", reader)
+        assert done.split()[0] == "bad"
+        assert float(done.split()[1]) > 0.9
+
+
+@pytest.mark.slow
+def test_store_commands_work(reader: Path) -> None:
+    fit = next(line for line in block("training fit").splitlines() if "training fit" in line)
+    run(f". .venv/bin/activate\n{fit}", reader)
+    output = run(f". .venv/bin/activate\n{block('model_store rollback')}", reader)
+    assert "parts" in output
+    assert '"version":1' in (reader / "models/parts/current.json").read_text()
+
+
+@pytest.mark.slow
+def test_demo_serves(tmp_path: Path) -> None:
+    port = free_port()
+    with serving(str(ROOT / "scripts/demo"), tmp_path, port, PORT=str(port)):
+        sample = next((ROOT / "models/digits").glob("*/probe/*.png"))
+        answer = httpx.post(f"http://127.0.0.1:{port}/predict", content=sample.read_bytes())
+        assert answer.json()["model"]["name"] == "digits"
+
+
+def test_docker_commands_are_those_that_the_docker_test_runs() -> None:
+    tested = (ROOT / "tests/integration/test_docker.py").read_text()
+    for line in block("docker compose up").strip().splitlines():
+        assert "compose" in line
+    for word in ('"up"', '"run"', "train", "fit", "/data"):
+        assert word in tested, word
+
+
+def test_every_block_is_run() -> None:
+    known = (
+        "scripts/demo",
+        "training fit",
+        "model_store import",
+        "python -m app",
+        "curl -F",
+        "import httpx",
+        "docker compose up",
+        "model_store rollback",
+    )
+    for _, text in BLOCKS:
+        assert any(word in text for word in known), text
+
+
+def test_settings_and_their_defaults_are_true() -> None:
+    rows = re.findall(r"^\| (`HALFTONE_[^|]*) \| ([^|]*) \|", README, re.MULTILINE)
+    assert rows
+    defaults = {variable(name): field.default for name, field in Settings.model_fields.items()}
+    for names, values in rows:
+        stated = re.findall(r"`([^`]*)`", values) or [None]
+        for name, value in zip(re.findall(r"`([^`]*)`", names), stated, strict=True):
+            if name not in ELSEWHERE:
+                default = defaults[name]
+                assert value == (None if default is None else str(default)), name
+
+
+def _venv_path() -> str:
+    return f"{sys.prefix}/bin:{os.environ['PATH']}"
