@@ -108,7 +108,11 @@ def list_files(folder: Path) -> Iterator[tuple[str, int]]:
         CorruptBundle: there is a symlink, a device, or anything else but files and folders.
     """
     for path in sorted(folder.rglob("*")):
-        status, name = path.lstat(), path.relative_to(folder).as_posix()
+        name = path.relative_to(folder).as_posix()
+        try:
+            status = path.lstat()
+        except OSError as error:
+            raise CorruptBundle(f"{name}: cannot be read: {error.strerror}") from error
         if stat.S_ISREG(status.st_mode):
             yield name, status.st_size
         elif not stat.S_ISDIR(status.st_mode):

@@ -85,7 +85,10 @@ def _engines(bundle: Bundle) -> Iterator[str]:
     for name, record in manifest.engines.items():
         mark = " (default)" if name == manifest.default_engine else ""
         speed = ", ".join(
-            f"{milliseconds:.2f} ms for {size}" for size, milliseconds in record.latency_ms.items()
+            f"{milliseconds:.2f} ms for {size}"
+            for size, milliseconds in sorted(
+                record.latency_ms.items(), key=lambda item: int(item[0])
+            )
         )
         yield f"  engine    {name}{mark}{': ' if speed else ''}{speed}"
 

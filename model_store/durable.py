@@ -99,10 +99,30 @@ def explaining_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = {
-            errno.ENOSPC: "no space is left on the device",
-            errno.EDQUOT: "the disk quota is used up",
-            errno.EROFS: "the file system is read-only",
-            errno.EACCES: "permission was denied",
-        }.get(error.errno or 0, error.strerror or str(error))
-        raise StoreUnwritable(f"Cannot {what}: {reason}. Nothing was changed") from error
+        raise _unwritable(what, error) from error
+
+
+@contextmanager
+def explaining_lack_of_space(what: str) -> Iterator[None]:
+    """Turn a full disk into one sentence, and leave other errors alone.
+
+    Raises:
+        StoreUnwritable: for an OSError inside that says so, HDF5's included, which has no errno.
+    """
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+        if full:
+            raise _unwritable(what, error) from error
+        raise
+
+
+def _unwritable(what: str, error: OSError) -> StoreUnwritable:
+    reason = {
+        errno.ENOSPC: "no space is left on the device",
+        errno.EDQUOT: "the disk quota is used up",
+        errno.EROFS: "the file system is read-only",
+        errno.EACCES: "permission was denied",
+    }.get(error.errno or 0, error.strerror or str(error))
+    return StoreUnwritable(f"Cannot {what}: {reason}. Nothing was changed")

@@ -70,7 +70,8 @@ class KerasArchive:
         with self.path.open("rb", buffering=0) as file:
             file.seek(stored.offset)
             _read_fully(file, flat.data, name)
-        return flat.view(stored.dtype).reshape(stored.shape)
+        array = flat.view(stored.dtype).reshape(stored.shape)
+        return array.astype(stored.dtype.newbyteorder("="), copy=False)
 
 
 def read_archive(path: Path) -> KerasArchive:
@@ -82,6 +83,8 @@ def read_archive(path: Path) -> KerasArchive:
         CorruptBundle: it is damaged.
     """
     try:
+        if not path.is_file():  # a pipe would block
+            raise CorruptBundle(f"{path.name}: not a file")
         with path.open("rb") as file:
             _refuse_other_formats(file, path.name)
             return _index(path, file)
@@ -197,6 +200,8 @@ def _index_weights(file: BinaryIO, start: int, length: int) -> dict[str, StoredA
 
     try:
         with h5py.File(_Window(file, start, length), "r") as root:
+            if root.userblock_size:
+                raise UnsafeModel(f"{WEIGHTS_MEMBER}: holds {root.userblock_size} foreign bytes")
             found = {
                 name: _stored_array(name, dataset, start, length)
                 for name, dataset in _datasets(root)

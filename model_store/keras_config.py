@@ -21,7 +21,7 @@ _LAYERS = _names(
     Concatenate Conv1D Conv2D Conv2DTranspose Cropping2D Dense DepthwiseConv2D Dropout ELU Flatten
     GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D GlobalMaxPooling1D
     GlobalMaxPooling2D GroupNormalization Identity InputLayer LayerNormalization LeakyReLU
-    MaxPooling1D MaxPooling2D Maximum Minimum Multiply Normalization PReLU Permute ReLU Rescaling
+    MaxPooling1D MaxPooling2D Maximum Minimum Multiply PReLU Permute ReLU Rescaling
     Reshape SeparableConv2D Softmax SpatialDropout1D SpatialDropout2D Subtract UnitNormalization
     UpSampling2D ZeroPadding2D
     """

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import stat
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -215,8 +216,9 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_FILE
     try:
-        if path.is_symlink() or path.stat().st_size > _MAX_MANIFEST_BYTES:
-            raise InvalidManifest(f"Expected {MANIFEST_FILE} to be a file of at most 16 MB.")
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_MANIFEST_BYTES:
+            raise InvalidManifest(f"Expected {MANIFEST_FILE} to be a file of at most 16 MB")
         return _parse(path.read_bytes())
     except OSError as error:
         raise InvalidManifest(

@@ -1,0 +1,407 @@
+import json
+import os
+import shutil
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from paper_bundles import contents, paper_store, publish, write_files
+
+from model_store.bundle import Bundle
+from model_store.errors import (
+    CorruptBundle,
+    InvalidManifest,
+    InvalidName,
+    ModelNotFound,
+    ProbeMismatch,
+    StoreDamaged,
+    StoreUnwritable,
+    VersionNotFound,
+)
+from model_store.manifest import read_manifest
+from model_store.store import ModelStore, default_root
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    return paper_store(tmp_path / "models")
+
+
+def test_a_store_that_does_not_exist_is_empty(store: ModelStore) -> None:
+    assert store.names() == []
+    assert store.versions("paper") == []
+    assert store.current("paper") is None
+    assert store.latest() is None
+
+
+def test_the_first_publish_is_version_1_and_current(store: ModelStore) -> None:
+    bundle = publish(store)
+
+    current = store.current("paper")
+    assert bundle.manifest.version == 1
+    assert bundle.folder == store.root / "paper" / "1"
+    assert store.names() == ["paper"]
+    assert current is not None
+    assert (current.version, current.previous) == (1, None)
+
+
+def test_a_published_manifest_names_model_files_and_libraries(store: ModelStore) -> None:
+    manifest = read_manifest(publish(store).folder)
+
+    assert manifest.name == "paper"
+    assert set(manifest.files) == {"model.keras", "engine/net.xml", "probe/00.png"}
+    assert manifest.files["model.keras"].size == len(b"weights")
+    assert "numpy" in manifest.libraries
+
+
+def test_publishing_again_makes_the_next_version_current(store: ModelStore) -> None:
+    publish(store)
+    publish(store)
+
+    current = store.current("paper")
+    assert current is not None
+    assert store.versions("paper") == [1, 2]
+    assert (current.version, current.previous) == (2, 1)
+
+
+def test_a_removed_version_leaves_its_number_unused(store: ModelStore) -> None:
+    publish(store)
+    shutil.rmtree(publish(store).folder)
+
+    assert publish(store).manifest.version == 3
+
+
+def test_a_number_is_not_reused_when_everything_but_the_pointer_is_gone(store: ModelStore) -> None:
+    publish(store)
+    shutil.rmtree(publish(store).folder)
+    (store.root / "paper" / ".last-version").unlink()
+
+    assert publish(store).manifest.version == 3
+
+
+def test_rollback_swaps_current_and_previous(store: ModelStore) -> None:
+    publish(store)
+    publish(store)
+
+    first, second = store.rollback("paper"), store.rollback("paper")
+
+    assert (first.version, first.previous) == (1, 2)
+    assert (second.version, second.previous) == (2, 1)
+
+
+def test_rollback_without_a_previous_version_says_so(store: ModelStore) -> None:
+    publish(store)
+
+    with pytest.raises(VersionNotFound, match="no previous version"):
+        store.rollback("paper")
+
+
+def test_promoting_the_current_version_keeps_the_previous_one(store: ModelStore) -> None:
+    publish(store)
+    publish(store)
+
+    current = store.promote("paper", 2)
+
+    assert (current.version, current.previous) == (2, 1)
+
+
+def test_a_version_that_fails_verification_is_not_promoted(store: ModelStore) -> None:
+    damaged = publish(store)
+    publish(store)
+    (damaged.folder / "model.keras").write_bytes(b"weighty")
+
+    with pytest.raises(CorruptBundle, match=r"model\.keras"):
+        store.promote("paper", 1)
+    with pytest.raises(CorruptBundle):
+        store.rollback("paper")
+    current = store.current("paper")
+    assert current is not None
+    assert current.version == 2
+
+
+def test_a_draft_that_fails_verification_leaves_no_trace(tmp_path: Path) -> None:
+    def refuse(bundle: Bundle) -> None:
+        raise ProbeMismatch(f"{bundle.manifest.name} answers wrong")
+
+    store = ModelStore(tmp_path, verify=refuse)
+
+    with pytest.raises(ProbeMismatch, match="paper answers wrong"):
+        publish(store)
+    assert store.names() == []
+    assert _debris(tmp_path / "paper") == []
+
+
+def test_an_abandoned_draft_is_removed(store: ModelStore) -> None:
+    with store.draft("paper") as draft:
+        write_files(draft.folder)
+
+    assert not draft.folder.exists()
+    assert store.names() == []
+
+
+def test_publishing_sweeps_what_a_dead_publisher_left(store: ModelStore) -> None:
+    publish(store)
+    debris = store.root / "paper" / ".draft-0123"
+    debris.mkdir()
+    write_files(debris)
+    (store.root / "paper" / ".tmp-4567").write_text("{")
+
+    publish(store)
+
+    assert _debris(store.root / "paper") == []
+
+
+def test_publishing_spares_the_draft_of_a_living_publisher(store: ModelStore) -> None:
+    with store.draft("paper") as slow:
+        write_files(slow.folder, b"slow")
+        publish(store, weights=b"fast")
+        bundle = slow.publish(contents())
+
+    assert store.versions("paper") == [1, 2]
+    assert bundle.manifest.version == 2
+    assert (bundle.folder / "model.keras").read_bytes() == b"slow"
+
+
+def test_concurrent_publishers_in_threads_lose_nothing(store: ModelStore) -> None:
+    start = threading.Barrier(6)
+
+    def run(number: int) -> None:
+        start.wait()
+        publish(store, weights=b"from %d" % number)
+
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert store.versions("paper") == [1, 2, 3, 4, 5, 6]
+    weights = {
+        (store.bundle("paper", version).folder / "model.keras").read_bytes()
+        for version in range(1, 7)
+    }
+    assert weights == {b"from %d" % number for number in range(6)}
+    current = store.current("paper")
+    assert current is not None
+    assert (current.version, current.previous) == (6, 5)
+
+
+def test_latest_is_the_name_promoted_last(store: ModelStore) -> None:
+    publish(store, "one")
+    publish(store, "two")
+    publish(store, "one")
+
+    assert store.latest() == "one"
+    store.promote("two", 1)
+    assert store.latest() == "two"
+
+
+def test_promotion_times_rise_even_when_the_clock_went_back(store: ModelStore) -> None:
+    publish(store)
+    future = datetime.now(UTC) + timedelta(days=1)
+    path = store.root / "paper" / "current.json"
+    stated = json.loads(path.read_text()) | {"promoted_at": future.isoformat()}
+    path.write_text(json.dumps(stated))
+
+    assert store.promote("paper", 1).promoted_at > future
+
+
+def test_an_unknown_model_names_those_there_are(store: ModelStore) -> None:
+    publish(store, "one")
+    publish(store, "two")
+
+    with pytest.raises(ModelNotFound, match="There are: one, two"):
+        store.bundle("three")
+    with pytest.raises(ModelNotFound, match="There are: one, two"):
+        store.promote("three", 1)
+
+
+def test_an_unknown_version_names_those_there_are(store: ModelStore) -> None:
+    publish(store)
+
+    with pytest.raises(VersionNotFound, match="no version 7, only 1"):
+        store.bundle("paper", 7)
+
+
+def test_a_model_without_a_current_version_says_what_to_promote(store: ModelStore) -> None:
+    publish(store)
+    (store.root / "paper" / "current.json").unlink()
+
+    with pytest.raises(ModelNotFound, match="promote one of 1"):
+        store.bundle("paper")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "..", ".", "a/b", "../a", "A", "a b", "-a", "a-", "a" * 65, "a\n", "é", "a\x00"]
+)
+def test_names_that_could_leave_the_store_are_refused(store: ModelStore, name: str) -> None:
+    with pytest.raises(InvalidName), store.draft(name):
+        pass
+    with pytest.raises(InvalidName):
+        store.bundle(name)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "null",
+        '{"version": 1}',
+        '{"version": "1", "previous": null, "promoted_at": "2026-01-01T00:00:00Z"}',
+        '{"version": 0, "previous": null, "promoted_at": "2026-01-01T00:00:00Z"}',
+        '{"version": 1, "previous": null, "promoted_at": "2026-01-01T00:00:00"}',
+        '{"version": 1, "previous": null, "promoted_at": "2026-01-01T00:00:00Z", "more": 1}',
+    ],
+)
+def test_a_damaged_pointer_is_named_and_mended_by_promote(store: ModelStore, text: str) -> None:
+    publish(store)
+    publish(store, "other")
+    (store.root / "paper" / "current.json").write_text(text)
+
+    with pytest.raises(StoreDamaged, match="promote paper VERSION"):
+        store.bundle("paper")
+    assert store.latest() == "other"
+    assert store.promote("paper", 1).version == 1
+    assert store.bundle("paper").manifest.version == 1
+
+
+def test_a_version_folder_that_is_a_link_does_not_exist(store: ModelStore) -> None:
+    bundle = publish(store)
+    (store.root / "paper" / "2").symlink_to(bundle.folder)
+
+    assert store.versions("paper") == [1]
+
+
+def test_a_model_folder_that_is_a_link_is_no_model(store: ModelStore, tmp_path: Path) -> None:
+    outside = paper_store(tmp_path / "outside")
+    publish(outside)
+    publish(store, "own")
+    (store.root / "paper").symlink_to(outside.root / "paper")
+
+    assert store.names() == ["own"]
+    with pytest.raises(ModelNotFound):
+        store.bundle("paper", 1)
+    with pytest.raises(StoreDamaged, match="link"):
+        store.current("paper")
+    with pytest.raises(StoreDamaged, match="link"):
+        publish(store)
+    assert outside.versions("paper") == [1]
+
+
+def test_a_pointer_that_is_a_link_is_not_followed(store: ModelStore, tmp_path: Path) -> None:
+    publish(store)
+    pointer = store.root / "paper" / "current.json"
+    pointer.rename(tmp_path / "elsewhere.json")
+    pointer.symlink_to(tmp_path / "elsewhere.json")
+
+    with pytest.raises(StoreDamaged, match="links are not followed"):
+        store.current("paper")
+
+
+def test_a_pointer_that_is_a_pipe_does_not_block(store: ModelStore) -> None:
+    publish(store)
+    pointer = store.root / "paper" / "current.json"
+    pointer.unlink()
+    os.mkfifo(pointer)
+
+    with pytest.raises(StoreDamaged):
+        store.current("paper")
+
+
+def test_a_manifest_of_another_version_is_refused(store: ModelStore) -> None:
+    publish(store)
+    publish(store)
+    manifest = store.root / "paper" / "1" / "manifest.json"
+    shutil.copyfile(manifest, store.root / "paper" / "2" / "manifest.json")
+
+    with pytest.raises(CorruptBundle, match="Expected the manifest of paper 2. Received: paper 1"):
+        store.bundle("paper")
+
+
+def test_a_manifest_of_another_model_is_refused(store: ModelStore) -> None:
+    publish(store)
+    (store.root / "paper").rename(store.root / "renamed")
+
+    with pytest.raises(CorruptBundle, match="manifest of renamed 1. Received: paper 1"):
+        store.bundle("renamed")
+
+
+def test_a_manifest_that_is_a_pipe_does_not_block(store: ModelStore) -> None:
+    manifest = publish(store).folder / "manifest.json"
+    manifest.unlink()
+    os.mkfifo(manifest)
+
+    assert store.versions("paper") == []
+    with pytest.raises(InvalidManifest):
+        read_manifest(manifest.parent)
+
+
+def test_strange_files_in_the_store_are_no_models(store: ModelStore) -> None:
+    publish(store)
+    (store.root / "README.txt").write_text("hello")
+    (store.root / "Not A Model").mkdir()
+    (store.root / "empty").mkdir()
+    (store.root / "paper" / "notes").mkdir()
+    (store.root / "paper" / "02").mkdir()
+    (store.root / "paper" / "7").write_text("a file")
+
+    assert store.names() == ["paper"]
+    assert store.versions("paper") == [1]
+
+
+def test_a_root_that_is_a_file_says_so(tmp_path: Path) -> None:
+    (tmp_path / "models").write_text("")
+
+    with pytest.raises(StoreDamaged, match="models"):
+        ModelStore(tmp_path / "models").names()
+
+
+def test_a_store_reads_without_any_right_to_write(store: ModelStore) -> None:
+    publish(store)
+    (store.root / "paper" / ".lock").unlink()
+    for folder in [store.root, *(path for path in store.root.rglob("*") if path.is_dir())]:
+        folder.chmod(0o555)
+    before = sorted(store.root.rglob("*"))
+
+    try:
+        assert store.bundle("paper").manifest.version == 1
+        assert store.latest() == "paper"
+        assert sorted(store.root.rglob("*")) == before
+    finally:
+        for folder in [store.root, *(path for path in store.root.rglob("*") if path.is_dir())]:
+            folder.chmod(0o755)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
+def test_a_store_without_the_right_to_write_says_so(store: ModelStore) -> None:
+    publish(store)
+    (store.root / "paper").chmod(0o555)
+
+    try:
+        with pytest.raises(StoreUnwritable, match="permission was denied"):
+            publish(store)
+    finally:
+        (store.root / "paper").chmod(0o755)
+
+
+def test_published_files_can_be_read_by_other_users(store: ModelStore) -> None:
+    bundle = publish(store)
+    mask = os.umask(0)
+    os.umask(mask)
+
+    for path in [bundle.folder, *bundle.folder.rglob("*"), store.root / "paper" / "current.json"]:
+        wanted = (0o777 if path.is_dir() else 0o666) & ~mask
+        assert path.stat().st_mode & 0o777 == wanted, path
+
+
+def test_the_default_root_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HALFTONE_MODELS", "/srv/models")
+    assert default_root() == Path("/srv/models")
+    monkeypatch.delenv("HALFTONE_MODELS")
+    assert default_root() == Path("models")
+
+
+def _debris(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.name.startswith((".draft-", ".tmp-"))]
