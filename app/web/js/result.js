@@ -21,7 +21,7 @@ export function showAnswer({ answer, stages, roundTripMs }) {
   byId("label").textContent = label;
   byId("label").classList.toggle("long", label.length > LONG_LABEL);
   byId("sure").textContent = percent(probability);
-  byId("trace").textContent = `Request ${request_id}`;
+  byId("trace").textContent = `This was request ${request_id}.`;
   byId("json").textContent = JSON.stringify(answer, null, 2);
   showClasses(predictions);
   showTiming(stages, roundTripMs);

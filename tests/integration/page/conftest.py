@@ -1,0 +1,95 @@
+"""A real Chromium, and the page in it."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from canned_service import ROUTES, CannedService
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+from starlette.applications import Starlette
+
+from app.http.page import add_page
+
+CHROMIUM = Path("/usr/bin/chromium")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+PATIENCE_MS = 30_000  # for a machine that is busy with other things; nothing waits this long
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[str]:
+    """The page's files on a real port, under the policy that the service sends with them."""
+    app = Starlette()
+    add_page(app)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_level="error"))
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}/"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if not CHROMIUM.exists():
+        pytest.skip(f"needs Chromium at {CHROMIUM}")
+    with sync_playwright() as playwright:
+        expect.set_options(timeout=PATIENCE_MS)
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def service() -> CannedService:
+    return CannedService()
+
+
+Opener = Callable[..., Page]
+
+
+@pytest.fixture
+def open_page(browser: Browser, site: str, service: CannedService) -> Iterator[Opener]:
+    """Opens the page; afterwards nothing may have gone wrong in it or been asked elsewhere."""
+    contexts, wrong = [], []
+
+    def open_with(**options: Any) -> Page:
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda line: "Security" in line.text and wrong.append(line.text))
+        page.on("request", lambda asked: _check_origin(asked.url, site, wrong))
+        page.route(ROUTES, service.answer)
+        page.goto(site)
+        expect(page.locator("#model option").first).not_to_have_text("none loaded")
+        return page
+
+    yield open_with
+    for context in contexts:
+        context.close()
+    assert wrong == []
+
+
+def _check_origin(url: str, site: str, wrong: list[str]) -> None:
+    if not url.startswith((site, "blob:", "data:")):
+        wrong.append(f"asked elsewhere: {url}")
+
+
+@pytest.fixture
+def page(open_page: Opener) -> Page:
+    return open_page()

@@ -1,0 +1,44 @@
+"""What a visitor does to the page."""
+
+from typing import Any
+
+from playwright.sync_api import Page
+
+
+def choose(page: Page, *pictures: dict[str, Any]) -> None:
+    page.set_input_files("#files", list(pictures))
+
+
+def stroke(page: Page, *points: tuple[float, float]) -> None:
+    """Draw through points given as shares of the pad's sides."""
+    box = page.locator("#pad").bounding_box()
+    assert box is not None
+    at = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    page.mouse.move(*at[0])
+    page.mouse.down()
+    for point in at[1:]:
+        page.mouse.move(*point, steps=5)
+    page.mouse.up()
+
+
+def drop(page: Page, *names: str) -> None:
+    transfer = page.evaluate_handle(
+        """names => { const transfer = new DataTransfer();
+             for (const name of names)
+               transfer.items.add(new File([new Uint8Array([1, 2])], name, {type: 'image/png'}));
+             return transfer; }""",
+        list(names),
+    )
+    page.dispatch_event("#frame", "drop", {"dataTransfer": transfer})
+
+
+def tab_to(page: Page, name: str) -> None:
+    """Press Tab until the element whose label or text begins with `name` has the focus."""
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        focused = page.evaluate(
+            "(document.activeElement.labels?.[0] ?? document.activeElement).textContent.trim()"
+        )
+        if focused.startswith(name):
+            return
+    raise AssertionError(f"Tab never reached {name!r}")

@@ -1,0 +1,247 @@
+"""One picture: where it comes from, and what the page says of it."""
+
+import io
+import re
+
+import pytest
+from canned_service import CASTING, DIGITS, CannedService, model, picture, png
+from conftest import Opener
+from page_actions import choose, drop, stroke
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+
+def test_chosen_picture_is_answered_with_class_model_and_times(page: Page) -> None:
+    choose(page, picture())
+    expect(page.locator("#label")).to_have_text("9")
+    expect(page.locator("#sure")).to_have_text("98.71 %")
+    expect(page.locator("#who")).to_have_text("digits, version 3, says")
+    expect(page.locator("#announce")).to_have_text("9, 98.71 %. digits, version 3.")
+    assert page.locator("#stages .stage").all_inner_texts() == [
+        "decode\n1.2 ms",
+        "queue\n< 0.1 ms",
+        "inference\n3.8 ms",
+        "other\n0.8 ms",
+    ]
+    expect(page.locator("#service-time")).to_have_text("5.9 ms")
+    expect(page.locator("#round-trip")).to_have_text(re.compile(r"ms with the way there and back"))
+    expect(page.locator("#trace")).to_have_text("Request req-7")
+
+
+def test_choose_button_opens_the_file_dialog_for_the_models_formats(page: Page) -> None:
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Choose pictures").click()
+    assert chooser.value.is_multiple()
+    assert page.locator("#files").get_attribute("accept") == "image/jpeg,image/png,image/webp"
+    chooser.value.set_files([picture("chosen.png")])
+    expect(page.locator("#answer")).to_be_visible()
+
+
+def test_upload_is_the_file_itself(page: Page, service: CannedService) -> None:
+    data = png(shade=7)
+    choose(page, picture("seven.png", data))
+    expect(page.locator("#answer")).to_be_visible()
+    assert service.predictions == [("/predict", "seven.png", data)]
+
+
+def test_dropped_picture_is_answered(page: Page, service: CannedService) -> None:
+    drop(page, "dropped.png")
+    expect(page.locator("#label")).to_have_text("9")
+    assert [name for _, name, _ in service.predictions] == ["dropped.png"]
+
+
+def test_dropped_text_is_refused_in_a_sentence(page: Page, service: CannedService) -> None:
+    drop(page)
+    expect(page.get_by_role("alert")).to_contain_text("That was no picture")
+    assert service.predictions == []
+
+
+def test_pasted_picture_is_answered(open_page: Opener, service: CannedService) -> None:
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    page.evaluate(
+        """async () => { const pad = document.getElementById('pad');
+             const image = await new Promise(done => pad.toBlob(done));
+             await navigator.clipboard.write([new ClipboardItem({'image/png': image})]); }"""
+    )
+    page.keyboard.press("Control+V")
+    expect(page.locator("#label")).to_have_text("9")
+    expect(page.locator("#curl")).to_contain_text("pasted.png")
+    with page.expect_response("**/predict"):
+        page.get_by_role("button", name="Paste").click()
+    assert len(service.predictions) == 2
+    assert all(content.startswith(b"\x89PNG") for _, _, content in service.predictions)
+
+
+def test_photo_comes_from_the_rear_camera_and_is_offered_to_touch(open_page: Opener) -> None:
+    page = open_page()
+    assert page.locator("#camera").get_attribute("capture") == "environment"
+    page.set_input_files("#camera", [picture("photo.jpg")])
+    expect(page.locator("#answer")).to_be_visible()
+
+
+def test_model_saw_small_pixels_enlarged_without_smoothing(page: Page) -> None:
+    choose(page, picture())
+    saw = page.locator("#saw")
+    expect(saw).to_have_js_property("naturalWidth", 28)
+    expect(saw).to_have_css("image-rendering", "pixelated")
+    assert page.evaluate("document.getElementById('saw').width") > 150
+
+
+def test_picture_of_another_shape_keeps_the_models_proportions(page: Page) -> None:
+    page.select_option("#model", "casting")
+    choose(page, picture())
+    expect(page.locator("#saw-size")).to_have_text("48 × 96")
+    expect(page.locator("#saw")).to_have_js_property("naturalWidth", 48)
+    box = page.locator("#saw").bounding_box()
+    assert box is not None
+    assert box["height"] / box["width"] == pytest.approx(2, rel=0.01)
+
+
+def test_choosing_a_model_asks_it_about_the_same_picture(
+    page: Page, service: CannedService
+) -> None:
+    choose(page, picture("same.png"))
+    expect(page.locator("#label")).to_have_text("9")
+    page.select_option("#model", "casting")
+    expect(page.locator("#label")).to_have_text("ok_front")
+    assert [(path, name) for path, name, _ in service.predictions] == [
+        ("/predict", "same.png"),
+        ("/models/casting/predict", "same.png"),
+    ]
+
+
+def test_only_ten_of_many_classes_show_until_all_are_wanted(
+    page: Page, service: CannedService
+) -> None:
+    service.models = [model("many", [f"species {i}" for i in range(120)], 32, 32)]
+    page.reload()
+    choose(page, picture())
+    expect(page.locator("#bars li:visible")).to_have_count(10)
+    page.get_by_role("button", name="Show all 120").click()
+    expect(page.locator("#bars li:visible")).to_have_count(120)
+    page.get_by_role("button", name="Show the first 10").click()
+    expect(page.locator("#bars li:visible")).to_have_count(10)
+
+
+def test_bars_are_as_long_as_their_probability(page: Page) -> None:
+    choose(page, picture())
+    expect(page.locator("#bars li")).to_have_count(10)
+    shares = page.evaluate(
+        """async () => { await Promise.all(document.getAnimations().map(a => a.finished));
+             return [...document.querySelectorAll('.fill')]
+               .map(bar => bar.offsetWidth / bar.parentElement.offsetWidth); }"""
+    )
+    assert shares[0] == pytest.approx(0.9871, abs=0.01)
+    assert max(shares[1:]) < 0.02
+
+
+def test_labels_are_text_whatever_they_look_like(page: Page, service: CannedService) -> None:
+    label = "<img src=x onerror=alert(1)>"
+    service.models = [model("odd", ["plain", label], 32, 32)]
+    page.reload()
+    choose(page, picture(name="<b>.png"))
+    expect(page.locator("#label")).to_have_text(label)
+    expect(page.locator("#bars .name").first).to_have_text(label)
+
+
+def test_late_answer_to_an_older_picture_is_not_shown(page: Page, service: CannedService) -> None:
+    service.replies = [None, service.usual("/predict", top=4)]
+    choose(page, picture("slow.png"))
+    expect(page.locator("#result")).to_have_attribute("aria-busy", "true")
+    choose(page, picture("fast.png"))
+    expect(page.locator("#label")).to_have_text("4")
+    expect(page.locator("#result")).to_have_attribute("aria-busy", "false")
+    expect(page.locator("#curl")).to_contain_text("fast.png")
+
+
+def test_version_promoted_meanwhile_appears_in_the_chooser(
+    page: Page, service: CannedService
+) -> None:
+    page.select_option("#model", "casting")
+    service.models = [DIGITS, {**CASTING, "version": 4}]
+    choose(page, picture())
+    expect(page.locator("#who")).to_have_text("casting, version 4, says")
+    expect(page.locator("#model option:checked")).to_have_text("casting, version 4")
+
+
+def test_heat_map_lies_over_the_pixels_as_strong_as_the_slider(
+    page: Page, service: CannedService
+) -> None:
+    choose(page, picture())
+    slider = page.get_by_label("Where it looked")
+    expect(slider).to_be_visible()
+    expect(page.locator("#heat")).to_be_hidden()
+    slider.fill("60")
+    expect(page.locator("#heat")).to_have_css("opacity", "0.6")
+    page.get_by_label("for", exact=True).select_option("3")
+    expect(page.locator("#heat")).to_be_visible()
+    assert service.explained == ["label=9", "label=3"]
+
+
+def test_service_without_heat_maps_shows_no_slider(page: Page, service: CannedService) -> None:
+    service.explains = False
+    with page.expect_response("**/explain*"):
+        choose(page, picture())
+    expect(page.locator("#saw")).to_be_visible()
+    expect(page.get_by_label("Where it looked")).to_be_hidden()
+
+
+def test_drawn_strokes_are_sent_as_bright_ink_on_black(page: Page, service: CannedService) -> None:
+    page.get_by_role("button", name="Draw").click()
+    stroke(page, (0.3, 0.2), (0.7, 0.2), (0.4, 0.8))
+    expect(page.locator("#label")).to_have_text("9")
+    ((_, name, content),) = service.predictions
+    drawn = Image.open(io.BytesIO(content)).convert("L")
+    assert name == "drawing.png"
+    assert drawn.size == (280, 280)
+    assert drawn.getpixel((140, 56)) == 255
+    assert drawn.getpixel((20, 260)) == 0
+
+
+def test_undo_asks_again_and_clear_empties_the_answer(page: Page, service: CannedService) -> None:
+    page.get_by_role("button", name="Draw").click()
+    stroke(page, (0.2, 0.5), (0.8, 0.5))
+    stroke(page, (0.5, 0.2), (0.5, 0.8))
+    with page.expect_response("**/predict"):
+        page.get_by_role("button", name="Undo").click()
+    expect(page.locator("#answer")).to_be_visible()
+    expect(page.locator("#result")).to_have_attribute("aria-busy", "false")
+    assert service.predictions[-1][2] == service.predictions[0][2]
+    page.get_by_role("button", name="Clear").click()
+    expect(page.locator("#answer")).to_be_hidden()
+
+
+def test_drawing_is_offered_for_small_square_models_only(page: Page) -> None:
+    page.get_by_role("button", name="Draw").click()
+    expect(page.locator("#pad")).to_be_visible()
+    page.select_option("#model", "casting")
+    expect(page.get_by_role("button", name="Draw")).to_be_hidden()
+    expect(page.locator("#pad")).to_be_hidden()
+
+
+def test_drawing_can_be_saved_for_the_copied_command(page: Page) -> None:
+    page.get_by_role("button", name="Draw").click()
+    stroke(page, (0.2, 0.5), (0.8, 0.5))
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Save the picture").click()
+    assert download.value.suggested_filename == "drawing.png"
+
+
+def test_copied_commands_name_the_request_just_made(open_page: Opener, site: str) -> None:
+    page = open_page(permissions=["clipboard-read", "clipboard-write"])
+    page.select_option("#model", "casting")
+    choose(page, picture("it's; a,b.png"))
+    page.get_by_text("curl", exact=True).click()
+    page.get_by_role("button", name="Copy as curl").click()
+    expect(page.locator("#announce")).to_have_text("Copied.")
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied == (
+        f"curl -sS '{site}models/casting/predict' \\\n"
+        """  -F 'file=@"it'\\''s; a,b.png"'"""
+    )
+    page.get_by_text("Python, httpx").click()
+    page.get_by_role("button", name="Copy as httpx").click()
+    expect(page.locator("[data-copy=httpx]")).to_have_class(re.compile("done"))
+    copied = page.evaluate("navigator.clipboard.readText()")
+    compile(copied, "copied", "exec")
+    assert f'"{site}models/casting/predict"' in copied

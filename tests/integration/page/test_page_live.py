@@ -1,0 +1,164 @@
+"""The page on the real service: what it shows is what the service says."""
+
+import csv
+import io
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from canned_service import picture, png
+from conftest import PATIENCE_MS
+from page_actions import choose, stroke
+from PIL import Image
+from playwright.sync_api import Browser, Page, expect
+
+from model_store.store import ModelStore
+
+SHIPPED = Path(__file__).parents[3] / "models"
+
+# Strokes as people write them, in shares of the pad's sides.
+HANDWRITTEN = {
+    "0": [[(0.5, 0.2), (0.33, 0.32), (0.3, 0.55), (0.4, 0.78), (0.55, 0.8), (0.68, 0.65)]],
+    "1": [[(0.52, 0.2), (0.5, 0.8)]],
+    "2": [[(0.32, 0.35), (0.4, 0.22), (0.58, 0.22), (0.64, 0.36), (0.33, 0.78), (0.7, 0.78)]],
+    "3": [[(0.34, 0.24), (0.6, 0.24), (0.63, 0.38), (0.45, 0.48), (0.65, 0.6), (0.58, 0.78)]],
+    "4": [[(0.38, 0.2), (0.34, 0.52), (0.68, 0.52)], [(0.62, 0.22), (0.58, 0.82)]],
+    "5": [[(0.66, 0.22), (0.38, 0.22), (0.36, 0.46), (0.6, 0.48), (0.66, 0.65), (0.55, 0.79)]],
+    "7": [[(0.32, 0.24), (0.68, 0.24), (0.46, 0.8)]],
+}
+HANDWRITTEN["0"][0] += [(0.68, 0.35), (0.5, 0.2)]
+HANDWRITTEN["3"][0] += [(0.34, 0.75)]
+HANDWRITTEN["5"][0] += [(0.34, 0.76)]
+
+
+@contextmanager
+def serving(models: Path) -> Iterator[str]:
+    """`python -m app` on a free port, from ready until the end of the block."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = {"HALFTONE_MODELS": str(models), "HALFTONE_PORT": str(port)}
+    process = subprocess.Popen([sys.executable, "-m", "app"], env=os.environ | settings)
+    url = f"http://127.0.0.1:{port}/"
+    try:
+        transport = httpx.HTTPTransport(retries=8)  # the port opens after a moment; backs off
+        with httpx.Client(transport=transport, timeout=60) as client:
+            assert client.get(f"{url}readyz").status_code == 200
+        yield url
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def tiny(shared_tiny_store: ModelStore) -> Iterator[str]:
+    with serving(shared_tiny_store.root) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def digits() -> Iterator[str]:
+    if not (SHIPPED / "digits" / "current.json").exists():
+        pytest.skip("no digits model in models/")
+    with serving(SHIPPED) as url:
+        yield url
+
+
+def visit(browser: Browser, url: str) -> Page:
+    page = browser.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    page.goto(url)
+    expect(page.locator("#model option").first).not_to_have_text("none loaded")
+    return page
+
+
+def photo() -> bytes:
+    buffer = io.BytesIO()
+    Image.radial_gradient("L").resize((90, 120)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def test_shown_answer_is_the_services_answer(browser: Browser, tiny: str) -> None:
+    page = visit(browser, tiny)
+    choose(page, picture("photo.jpg", photo()))
+    expect(page.locator("#answer")).to_be_visible()
+    said = httpx.post(f"{tiny}predict", files={"file": photo()}).json()
+    expect(page.locator("#label")).to_have_text(said["label"])
+    names = page.locator("#bars .name").all_inner_texts()
+    assert names == [entry["label"] for entry in said["predictions"]]
+    expect(page.locator("#who")).to_have_text("tiny, version 1, says")
+    stages = page.locator("#stages dt").all_inner_texts()
+    assert stages == ["decode", "queue", "inference", "other"]
+    page.close()
+
+
+def test_copied_commands_give_the_shown_answer(browser: Browser, tiny: str, tmp_path: Path) -> None:
+    name = "it's; 1,2.jpg"
+    (tmp_path / name).write_bytes(photo())
+    page = visit(browser, tiny)
+    choose(page, picture(name, photo()))
+    expect(page.locator("#answer")).to_be_visible()
+    label = page.locator("#label").inner_text()
+
+    def run(*command: str) -> str:
+        return subprocess.run(
+            command, cwd=tmp_path, check=True, capture_output=True, text=True
+        ).stdout
+
+    httpx_code = page.locator("#httpx").text_content() or ""
+    assert run(sys.executable, "-c", httpx_code).split()[0] == label
+    if shutil.which("curl"):
+        curl_line = page.locator("#curl").text_content() or ""
+        assert json.loads(run("sh", "-c", curl_line))["label"] == label
+    page.close()
+
+
+def test_broken_file_is_refused_in_the_services_words(browser: Browser, tiny: str) -> None:
+    page = visit(browser, tiny)
+    choose(page, picture("broken.png", png()[:40]))
+    expect(page.get_by_role("alert")).to_contain_text("The image cannot be decoded")
+    choose(page, picture("text.png", b"not an image at all"))
+    expect(page.get_by_role("alert")).to_contain_text("Not a supported image format")
+    expect(page.get_by_role("alert")).to_contain_text("unsupported_format")
+    page.close()
+
+
+def test_table_holds_one_row_per_picture_good_or_broken(browser: Browser, tiny: str) -> None:
+    page = visit(browser, tiny)
+    choose(page, *(picture(f"{i}.png", png(shade=i)) for i in range(12)), picture("x", b"no"))
+    expect(page.get_by_role("heading", name="12 answers, 1 failed")).to_be_visible()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download CSV").click()
+    text = download.value.path().read_bytes().decode("utf-8-sig")
+    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    assert [row["file"] for row in rows] == [*(f"{i}.png" for i in range(12)), "x"]
+    assert {row["model"] for row in rows} == {"tiny", ""}
+    page.close()
+
+
+def test_stopped_service_is_a_sentence(browser: Browser, shared_tiny_store: ModelStore) -> None:
+    with serving(shared_tiny_store.root) as url:
+        page = visit(browser, url)
+    choose(page, picture())
+    expect(page.get_by_role("alert")).to_contain_text("The service did not answer")
+    page.close()
+
+
+@pytest.mark.parametrize("digit", HANDWRITTEN)
+def test_drawn_digit_is_recognized(browser: Browser, digits: str, digit: str) -> None:
+    page = visit(browser, digits)
+    page.select_option("#model", "digits")
+    page.get_by_role("button", name="Draw").click()
+    for points in HANDWRITTEN[digit]:
+        with page.expect_response("**/predict"):
+            stroke(page, *points)
+    expect(page.locator("#label")).to_have_text(digit)
+    page.close()

@@ -1,0 +1,57 @@
+"""What goes wrong is said in sentences."""
+
+from canned_service import CannedService, picture, problem
+from page_actions import choose
+from playwright.sync_api import Page, expect
+
+
+def test_broken_file_shows_the_services_sentence_and_request(
+    page: Page, service: CannedService
+) -> None:
+    choose(page, picture())
+    expect(page.locator("#answer")).to_be_visible()
+    service.replies = [problem(415, "unsupported_format")]
+    choose(page, picture("broken.png", b"not an image"))
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("Title of unsupported_format")
+    expect(alert).to_contain_text("Detail of unsupported_format.")
+    expect(alert).to_contain_text("Request req-bad")
+    expect(page.locator("#answer")).to_be_hidden()
+    expect(page.locator("#picture")).to_be_hidden()
+    expect(page.get_by_role("button", name="Try again")).to_be_hidden()
+
+
+def test_overload_says_so_and_the_picture_can_be_sent_again(
+    page: Page, service: CannedService
+) -> None:
+    service.replies = [problem(503, "overloaded", setting="HALFTONE_DEADLINE_MS")]
+    choose(page, picture())
+    expect(page.get_by_role("alert")).to_contain_text("limit: HALFTONE_DEADLINE_MS")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#label")).to_have_text("9")
+    expect(page.get_by_role("alert")).to_be_hidden()
+
+
+def test_proxy_error_without_json_is_still_a_sentence(page: Page, service: CannedService) -> None:
+    service.replies = [{"status": 502, "content_type": "text/html", "body": "<h1>nginx</h1>"}]
+    choose(page, picture())
+    expect(page.get_by_role("alert")).to_contain_text("The service answered 502 Bad Gateway")
+
+
+def test_unreachable_service_is_a_sentence(page: Page) -> None:
+    page.route("**/predict", lambda route: route.abort())
+    choose(page, picture())
+    expect(page.get_by_role("alert")).to_contain_text("The service did not answer")
+
+
+def test_no_model_is_a_sentence_until_there_is_one(page: Page, service: CannedService) -> None:
+    refused = {"version": 4, "reason": "Its probes differ."}
+    models = service.models
+    service.models = [{"name": "new", "version": None, "image": None, "failure": refused}]
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("No model is loaded")
+    expect(page.get_by_role("alert")).to_contain_text("Version 4: Its probes differ.")
+    service.models = models
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#model")).to_contain_text("digits, version 3")
+    expect(page.get_by_role("alert")).to_be_hidden()

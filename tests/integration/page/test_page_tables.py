@@ -1,0 +1,75 @@
+"""Several pictures become a table, and the table a CSV."""
+
+import csv
+import io
+
+import pytest
+from canned_service import CannedService, picture, problem
+from page_actions import choose
+from playwright.sync_api import Page, expect
+
+
+def test_several_pictures_become_a_table_in_their_order(page: Page, service: CannedService) -> None:
+    service.replies = [service.usual("/predict", top=2), problem(422, "undecodable_image")]
+    choose(page, picture("a.png"), picture("b.png"), picture("c.png"))
+    expect(page.get_by_role("heading", name="2 answers, 1 failed")).to_be_visible()
+    rows = page.locator("#rows tr").all_inner_texts()
+    assert [[cell.strip() for cell in row.split("\t")[:3]] for row in rows] == [
+        ["a.png", "2", "98.71 %"],
+        ["b.png", "Title of undecodable_image", ""],
+        ["c.png", "9", "98.71 %"],
+    ]
+
+
+def test_table_downloads_as_csv_that_no_spreadsheet_runs(
+    page: Page, service: CannedService
+) -> None:
+    service.replies = [None, problem(422, "undecodable_image", detail='It says "no",\nso there.')]
+    evil = '=HYPERLINK("http:x","y").png'
+    choose(page, picture(evil), picture("b, c.png"))
+    expect(page.locator("#rows .failed")).to_be_visible()
+    service.held[0].fulfill(**service.usual("/predict"))
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download CSV").click()
+    assert download.value.suggested_filename == "predictions.csv"
+    text = download.value.path().read_bytes().decode("utf-8-sig")
+    first, second = csv.DictReader(io.StringIO(text, newline=""))
+    assert first["file"] == "'" + evil.replace("/", ":")
+    assert (first["label"], float(first["probability"])) == ("9", 0.9871)
+    assert (first["model"], first["version"]) == ("digits", "3")
+    assert sum(float(first[f"p({digit})"]) for digit in range(10)) == pytest.approx(1)
+    assert second["file"] == "b, c.png"
+    assert second["error"] == 'Title of undecodable_image: It says "no",\nso there.'
+    assert (second["label"], second["p(0)"]) == ("", "")
+
+
+def test_csv_cells_that_begin_like_formulas_are_kept_as_text(page: Page) -> None:
+    texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1"]
+    line = page.evaluate(
+        "async texts => texts.map((await import('/js/csv.js')).cell).join(',')", texts
+    )
+    assert next(csv.reader(io.StringIO(line, newline=""))) == [f"'{text}" for text in texts]
+
+
+def test_overload_during_a_table_is_waited_out(page: Page, service: CannedService) -> None:
+    service.replies = [problem(503, "overloaded"), problem(503, "overloaded")]
+    choose(page, picture("a.png"), picture("b.png"))
+    expect(page.get_by_role("heading", name="2 answers")).to_be_visible()
+    assert len(service.predictions) == 4
+
+
+def test_stopped_table_keeps_what_it_has(page: Page, service: CannedService) -> None:
+    service.replies = [service.usual("/predict")] + [None] * 4
+    choose(page, *(picture(f"{i}.png") for i in range(8)))
+    expect(page.locator("#rows")).to_contain_text("98.71 %")
+    page.get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("heading", name="1 answer, 7 not sent")).to_be_visible()
+    expect(page.get_by_role("link", name="Download CSV")).to_be_visible()
+
+
+def test_row_of_the_table_opens_as_a_full_answer(page: Page) -> None:
+    choose(page, picture("a.png"), picture("b.png"))
+    page.get_by_role("button", name="b.png").click()
+    expect(page.locator("#answer")).to_be_visible()
+    expect(page.locator("#curl")).to_contain_text("b.png")
+    expect(page.locator("#batch")).to_be_visible()
