@@ -16,7 +16,7 @@ from model_store.spec import ImageSpec, InkNormalization
 WORKING_SIDE = 512
 
 _MASK_SIDE = 128  # of the copy in which lighting and regions are judged
-_FLAT_SPREAD = 12  # grey levels; a border that varies less is one flat background
+_FLAT_SPREAD = 4  # grey levels; a border that varies less is one flat background
 _FAINTEST_INK = 14.0  # grey levels between ink and paper, below which there is no ink
 _EDGE = 0.35  # of full ink: where a region begins
 _FRINGE = 0.12  # of full ink: where the antialiased edge of a kept region ends
@@ -119,8 +119,9 @@ def _ink_is_dark(small: NDArray[np.float32]) -> bool:
     weights = (np.maximum(np.abs(x), np.abs(y)) > 0.85).ravel().astype(np.float64)
     departure = levels
     for _ in range(6):
-        scaled = terms * weights[:, None]
-        surface = terms @ np.linalg.lstsq(scaled, levels * weights, rcond=None)[0]
+        # Normal equations: six unknowns, and well-conditioned on [-1, 1].
+        weighted = (terms * np.square(weights)[:, None]).T
+        surface = terms @ np.linalg.lstsq(weighted @ terms, weighted @ levels, rcond=None)[0]
         departure = levels - surface
         scale = 4.0 * max(2.0, float(np.median(np.abs(departure))))
         weights = np.clip(1 - (departure / scale) ** 2, 0, None)
