@@ -15,6 +15,7 @@ from model_store.ink import is_ink_form
 from model_store.preprocessing import preprocess
 from model_store.spec import ImageSpec, InkNormalization
 from model_store.store import ModelStore
+from training.best_epoch import EpochEnd, Listener
 from training.cache import PixelCache
 from training.check import Findings, inspect
 from training.dataset import Dataset, assemble_dataset
@@ -23,8 +24,9 @@ from training.pilot import choose_augmentation
 from training.progress import Reporter, duration
 from training.publishing import FinishedRun, write_bundle
 from training.recipe import Recipe, recipe_for
+from training.runs import TrainedRun, load_run
 from training.sources import Source, open_labelled
-from training.trainer import EpochEnd, Listener, TrainedRun, load_run, train
+from training.trainer import train
 
 _INK_SAMPLE = 500
 _INK_LARGEST_SIDE = 64
@@ -150,6 +152,7 @@ def _train(
         dropout=request.dropout,
         seed=request.seed,
         epochs=request.epochs,
+        quick=request.quick,
     )
     if request.publish_kept:
         return recipe, _kept(folder)

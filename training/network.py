@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 _REFERENCE_INPUTS = 784
 _MIN_STD = 1e-3
 _ROWS_AT_A_TIME = 16_384
+_XLA_PARAMETERS = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,14 @@ def fold_into_published(
     for last in weights[-2:]:
         last /= np.float32(temperature)
     return list(weights)
+
+
+def pays_to_compile(network: keras.Model) -> bool:
+    """Tell whether XLA makes `network` faster.
+
+    It fuses Adam's passes over a large kernel; in a small network its dropout costs more than that.
+    """
+    return bool(network.count_params() >= _XLA_PARAMETERS)
 
 
 def dense_weights(network: keras.Sequential) -> list[keras.Variable]:

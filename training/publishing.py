@@ -22,8 +22,8 @@ from training.network import build_network, fold_into_published
 from training.recipe import Recipe
 from training.record import RunRecord, Sample
 from training.report import write_report
+from training.runs import TrainedRun
 from training.sources import Source
-from training.trainer import TrainedRun
 from training.verdict import compare_with_chance, refuse_chance
 
 _EXPORT_IMAGES = 512

@@ -1,11 +1,9 @@
 """The training loop: Keras's `fit`, fed from the pixel cache, with the best epoch kept on disk."""
 
-import json
 import math
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import keras
@@ -14,59 +12,21 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from training.augmentation import augmentation
+from training.best_epoch import KeepBest, Listener
 from training.dataset import LabelledImages
-from training.errors import NotLearning, TrainingInterrupted
+from training.errors import TrainingInterrupted
 from training.network import (
     Standardization,
     build_training_network,
-    dense_weights,
+    pays_to_compile,
     scale_first_kernel,
     standardization,
 )
 from training.recipe import Recipe
+from training.runs import TrainedRun, save_run
 
 _STATISTICS_IMAGES = 4096
 _WARM_UP_SHARE = 0.05
-_MIN_PATIENCE = 12
-
-
-@dataclass(frozen=True, slots=True)
-class EpochEnd:
-    """What is known after one epoch."""
-
-    epoch: int  # from 1
-    epochs: int
-    seconds: float
-    images: int
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """The best weights of a run, in a folder, and how they came about."""
-
-    folder: Path
-    inputs: Standardization
-    best_epoch: int
-    history: dict[str, list[float]]
-    seconds: float
-    interrupted: bool
-    val_logits: NDArray[np.float32]  # (N, labels) of the best epoch
-
-    def weights(self) -> list[NDArray[np.float32]]:
-        """Read kernel and bias of every dense layer, in order."""
-        return [np.load(path) for path in sorted((self.folder / "best").glob("*.npy"))]
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """What the trainer tells while it works."""
-
-    images: Callable[[int], None]
-    epoch: Callable[[EpochEnd], None]
 
 
 def train(
@@ -97,9 +57,9 @@ def train(
         optimizer=_optimizer(recipe, steps),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=["accuracy"],
-        jit_compile=True,
+        jit_compile=pays_to_compile(network),
     )
-    best = _KeepBest(val_images, recipe, folder, listener, len(train_images))
+    best = KeepBest(val_images, recipe, folder, listener, len(train_images))
     started = time.monotonic()
     interrupted = False
     try:
@@ -107,7 +67,10 @@ def train(
             _batches(train_images, recipe, sample.shape[1:]),
             epochs=recipe.epochs,
             steps_per_epoch=steps,
-            callbacks=[best],
+            # Averaged weights are swapped in before they are validated, and out again after.
+            callbacks=[keras.callbacks.SwapEMAWeights(swap_on_epoch=True), best]
+            if recipe.ema_momentum
+            else [best],
             shuffle=False,
             verbose=0,
         )
@@ -124,32 +87,8 @@ def train(
         interrupted,
         best.logits,
     )
-    _save(run)
+    save_run(run)
     return run
-
-
-def load_run(folder: Path) -> TrainedRun:
-    """Read what an earlier `train` left in `folder`.
-
-    Raises:
-        OSError: there is no complete run.
-    """
-    record = json.loads((folder / "run.json").read_text())
-    arrays = np.load(folder / "run.npz", allow_pickle=False)
-    inputs = Standardization(arrays["mean"], record.pop("scale"))
-    return TrainedRun(folder=folder, inputs=inputs, val_logits=arrays["val_logits"], **record)
-
-
-def _save(run: TrainedRun) -> None:
-    np.savez(run.folder / "run.npz", mean=run.inputs.mean, val_logits=run.val_logits)
-    record = {
-        "scale": run.inputs.scale,
-        "best_epoch": run.best_epoch,
-        "history": run.history,
-        "seconds": run.seconds,
-        "interrupted": run.interrupted,
-    }
-    (run.folder / "run.json").write_text(json.dumps(record))
 
 
 def _statistics(images: LabelledImages) -> tuple[Standardization, NDArray[np.uint8]]:
@@ -174,7 +113,12 @@ def _optimizer(recipe: Recipe, steps_per_epoch: int) -> keras.optimizers.Optimiz
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, steps - warm_up, warmup_target=recipe.learning_rate, warmup_steps=warm_up
     )
-    return keras.optimizers.AdamW(schedule, weight_decay=recipe.weight_decay)
+    return keras.optimizers.AdamW(
+        schedule,
+        weight_decay=recipe.weight_decay,
+        use_ema=recipe.ema_momentum is not None,
+        ema_momentum=recipe.ema_momentum or 0.99,
+    )
 
 
 def _batches(images: LabelledImages, recipe: Recipe, shape: Sequence[int]) -> tf.data.Dataset:
@@ -204,104 +148,3 @@ def _endless_batches(
             chosen, rest = rest[:size], rest[size:]
             # Sorted, so that the disk is read in one direction.
             yield np.sort(chosen)
-
-
-class _KeepBest(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
-    """Validates after every epoch, keeps the best weights, and stops what gets no better."""
-
-    def __init__(
-        self,
-        images: LabelledImages,
-        recipe: Recipe,
-        folder: Path,
-        listener: Listener,
-        train_images: int,
-    ) -> None:
-        super().__init__()
-        self.epoch = 0
-        self.logits: NDArray[np.float32] = np.empty((0, 0), np.float32)
-        self.history: dict[str, list[float]] = {}
-        self._images = images
-        self._recipe = recipe
-        self._folder = folder
-        self._listener = listener
-        self._train_images = train_images
-        self._best_loss = math.inf
-        self._patience = max(_MIN_PATIENCE, recipe.epochs // 3)
-
-    def set_model(self, model: keras.Model) -> None:
-        super().set_model(model)
-
-        @tf.function(jit_compile=True)  # type: ignore[untyped-decorator]  # ships no types
-        def forward(images: tf.Tensor) -> tf.Tensor:
-            return model(images, training=False)
-
-        self._forward = forward
-
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002  # Keras's signature
-        self._started = time.monotonic()
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002  # Keras's signature
-        self._listener.images(self._recipe.batch_size)
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        logits = self._validate()
-        val_loss = float(_cross_entropy(logits, self._images.truth).mean())
-        val_accuracy = float((logits.argmax(axis=1) == self._images.truth).mean())
-        end = EpochEnd(
-            epoch + 1,
-            self._recipe.epochs,
-            time.monotonic() - self._started,
-            self._train_images,
-            **{key: float((logs or {})[key]) for key in ("loss", "accuracy")},
-            val_loss=val_loss,
-            val_accuracy=val_accuracy,
-        )
-        self._remember(end)
-        if not (math.isfinite(end.loss) and math.isfinite(val_loss)):
-            raise NotLearning(
-                f"The loss is not finite after epoch {end.epoch} (training {end.loss}, validation "
-                f"{val_loss}): the model is not learning and nothing was published."
-            )
-        if val_loss < self._best_loss:
-            self._keep(end, logits)
-        elif end.epoch - self.epoch >= self._patience:
-            self.model.stop_training = True
-        self._listener.epoch(end)
-
-    def _remember(self, end: EpochEnd) -> None:
-        for key, value in asdict(end).items():
-            if key in ("loss", "accuracy", "val_loss", "val_accuracy", "seconds"):
-                self.history.setdefault(key, []).append(value)
-
-    def _keep(self, end: EpochEnd, logits: NDArray[np.float32]) -> None:
-        new = self._folder / "new"
-        shutil.rmtree(new, ignore_errors=True)
-        new.mkdir()
-        for k, variable in enumerate(dense_weights(self.model)):
-            np.save(new / f"{k:03}.npy", _without_copying(variable))
-        shutil.rmtree(self._folder / "best", ignore_errors=True)
-        new.rename(self._folder / "best")
-        self.epoch, self._best_loss, self.logits = end.epoch, end.val_loss, logits
-
-    def _validate(self) -> NDArray[np.float32]:
-        """Return the logits of the validation images; batches are padded to one shape."""
-        size, parts = self._recipe.batch_size, []
-        for start in range(0, len(self._images), size):
-            chosen = np.arange(start, min(start + size, len(self._images)))
-            images = self._images.read(chosen)
-            padded = np.pad(images, ((0, size - len(images)), (0, 0), (0, 0)))
-            parts.append(self._forward(tf.constant(padded)).numpy()[: len(images)])
-        return np.concatenate(parts)
-
-
-def _without_copying(variable: keras.Variable) -> NDArray[np.float32]:
-    # `numpy()` would copy twice, which is 2 GB for the largest kernel.
-    return np.asarray(memoryview(tf.convert_to_tensor(variable.value)))
-
-
-def _cross_entropy(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> NDArray[np.float64]:
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    log_sum = np.log(np.exp(shifted).sum(axis=1))
-    losses: NDArray[np.float64] = log_sum - shifted[np.arange(len(truth)), truth]
-    return losses
