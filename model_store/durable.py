@@ -125,4 +125,4 @@ def _unwritable(what: str, error: OSError) -> StoreUnwritable:
         errno.EROFS: "the file system is read-only",
         errno.EACCES: "permission was denied",
     }.get(error.errno or 0, error.strerror or str(error))
-    return StoreUnwritable(f"Cannot {what}: {reason}. Nothing was changed")
+    return StoreUnwritable(f"Cannot {what}: {reason}")

@@ -265,7 +265,9 @@ def _move_in(draft: Path, model: Path, number: int) -> None:
         sync_folder(model)
         make_current(model, number)
     except OSError:
-        os.rename(final, draft)  # leave no version behind that was never promoted
+        current = read_current_if_sound(model)
+        if current is None or current.version != number:
+            os.rename(final, draft)  # leave no version behind that was never promoted
         raise
 
 
