@@ -1,0 +1,103 @@
+"""What the shipped digits model makes of digits that are not MNIST's: drawn, printed, displaced."""
+
+import io
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from drawn_digits import FONTS, drawn_digits
+from numpy.typing import NDArray
+from PIL import Image
+
+from model_store.bundle import Model, open_model, read_bundle
+from model_store.preprocessing import encode_png, preprocess
+
+ROOT = Path(__file__).parents[3]
+SHIPPED = ROOT / "models" / "digits" / "1"
+MNIST = Path(os.environ.get("HALFTONE_DATA", ROOT.parent / "shared" / "data")) / "mnist.npz"
+
+Pixels = NDArray[np.uint8]
+Labels = NDArray[np.int64]
+
+
+def displaced(image: Pixels, generator: np.random.Generator) -> Pixels:
+    """Return (28, 28) `image` inverted, shifted by up to 4 px and scaled by 0.8 to 1.2."""
+    scale = generator.uniform(0.8, 1.2)
+    down, right = generator.integers(-4, 4, 2, endpoint=True)
+    matrix = (1 / scale, 0, 14 - (14 + right) / scale, 0, 1 / scale, 14 - (14 + down) / scale)
+    moved = Image.fromarray(image).transform(
+        (28, 28), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR
+    )
+    return 255 - np.asarray(moved)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Iterator[Model]:
+    if not SHIPPED.is_dir():
+        pytest.skip(f"{SHIPPED} is not there")
+    model = open_model(read_bundle(SHIPPED), "auto", threads=1)
+    yield model
+    model.close()
+
+
+@pytest.fixture(scope="module")
+def mnist() -> tuple[Pixels, Labels]:
+    if not MNIST.is_file():
+        pytest.skip(f"{MNIST} is not there; HALFTONE_DATA names the folder that holds it")
+    with np.load(MNIST, allow_pickle=False) as arrays:
+        return arrays["x_test"], arrays["y_test"].astype(np.int64)
+
+
+def accuracy(model: Model, files: list[bytes], labels: Labels) -> float:
+    pixels = np.stack([preprocess(data, model.spec) for data in files])
+    names = [model.labels[k] for k in model.predict(pixels).argmax(axis=1)]
+    return float(np.mean([name == str(label) for name, label in zip(names, labels, strict=True)]))
+
+
+def test_drawings_can_be_repeated_and_follow_their_seed() -> None:
+    first, again, other = ([d.jpeg for d in drawn_digits(1, seed)] for seed in (3, 3, 4))
+    assert first == again
+    assert all(a != b for a, b in zip(first, other, strict=True))
+
+
+def test_every_digit_is_drawn_by_hand_and_in_every_font() -> None:
+    counts = Counter((digit.label, digit.style) for digit in drawn_digits(2 * len(FONTS)))
+    assert counts == {
+        **{(label, font): 1 for label in range(10) for font in FONTS},
+        **{(label, "hand"): len(FONTS) for label in range(10)},
+    }
+
+
+def test_drawings_are_dark_ink_wholly_on_pale_paper() -> None:
+    for digit in drawn_digits(4, seed=7):
+        grey = np.asarray(Image.open(io.BytesIO(digit.jpeg)))
+        paper = np.median(grey)
+        ink = grey < 0.6 * paper
+        assert paper > 150
+        assert 0.001 < ink.mean() < 0.2
+        assert not (ink[0].any() or ink[-1].any() or ink[:, 0].any() or ink[:, -1].any())
+
+
+@pytest.mark.slow
+def test_shipped_model_reads_drawn_and_printed_digits(shipped: Model) -> None:
+    digits = list(drawn_digits(100))
+    labels = np.array([digit.label for digit in digits])
+    assert accuracy(shipped, [digit.jpeg for digit in digits], labels) >= 0.97
+
+
+@pytest.mark.slow
+def test_shipped_model_reads_inverted_shifted_and_scaled_digits(
+    shipped: Model, mnist: tuple[Pixels, Labels]
+) -> None:
+    generator = np.random.default_rng(0)
+    files = [encode_png(displaced(image, generator)) for image in mnist[0]]
+    assert accuracy(shipped, files, mnist[1]) >= 0.97
+
+
+@pytest.mark.slow
+def test_shipped_model_sees_mnist_as_it_is(shipped: Model, mnist: tuple[Pixels, Labels]) -> None:
+    seen = [preprocess(encode_png(image), shipped.spec) for image in mnist[0][:1000]]
+    assert (np.stack(seen) == mnist[0][:1000]).all()
