@@ -10,6 +10,7 @@ from uvicorn.supervisors import Multiprocess
 
 from app.errors import InvalidSetting
 from app.http.protocol import ServerConfig
+from app.keys import read_digests
 from app.logs import logging_config
 from app.settings import Settings, describe, load_settings
 
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str]) -> int:
         return _explain(arguments)
     try:
         settings = load_settings()
+        if settings.api_keys_file is not None:
+            read_digests(settings.api_keys_file)
     except InvalidSetting as error:
         print(error, file=sys.stderr)  # noqa: T201  # there is no log yet
         return 2

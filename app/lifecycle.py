@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from types import FrameType
 
 from app.registry import Registry
+from app.watchdog import Watchdog
 
 logger = logging.getLogger("halftone.lifecycle")
 
@@ -20,23 +21,23 @@ class Lifecycle:
 
     Args:
         registry: refreshed at start, every `poll_seconds`, and on SIGHUP.
+        watchdog: runs beside it.
         poll_seconds: time between looks at the store.
         drain_seconds: time between SIGTERM and the end of listening.
-        watchdog_seconds: how long an engine may make no progress while work waits.
     """
 
     def __init__(
         self,
         registry: Registry,
+        watchdog: Watchdog,
         *,
         poll_seconds: float,
         drain_seconds: float,
-        watchdog_seconds: float,
     ) -> None:
         self._registry = registry
+        self._watchdog = watchdog
         self._poll_seconds = poll_seconds
         self._drain_seconds = drain_seconds
-        self._watchdog_seconds = watchdog_seconds
         self._hurry = asyncio.Event()
         self.draining = False
         self.loaded = asyncio.Event()
@@ -45,22 +46,14 @@ class Lifecycle:
     async def running(self) -> AsyncIterator[None]:
         """Serve within the block: load in the background, and close the models at its end."""
         with self._signals():
-            polling = asyncio.create_task(self._poll())
+            tasks = [asyncio.create_task(self._poll()), asyncio.create_task(self._watchdog.run())]
             try:
                 yield
             finally:
-                polling.cancel()
-                with suppress(asyncio.CancelledError):
-                    await polling
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
                 await self._registry.close()
-
-    def why_not_alive(self) -> str | None:
-        """Say what only a restart can mend: an engine that makes no progress while work waits."""
-        for served in [*self._registry.served(), *self._registry.pinned()]:
-            stuck_s = served.queue.stuck_s()
-            if stuck_s > self._watchdog_seconds:
-                return f"The engine of {served.name} has made no progress for {stuck_s:.0f} s."
-        return None
 
     def reload(self) -> None:
         """Look at the store at once, and try again what failed."""

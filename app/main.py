@@ -5,10 +5,12 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 import app
 from app.cpu import available_cpus
 from app.decoding import DecodePool
+from app.http.access import ApiKeys
 from app.http.documentation import complete_openapi
 from app.http.envelope import Envelope
 from app.http.health import health_router
@@ -17,11 +19,13 @@ from app.http.models import models_router
 from app.http.page import add_page
 from app.http.predict import predict_router
 from app.http.problems import handle_framework_errors
+from app.keys import KeyFile
 from app.lifecycle import Lifecycle
 from app.registry import Registry, Store
 from app.served import Model, ServedModel
 from app.serving import Serving, deliver
 from app.settings import Settings, load_settings
+from app.watchdog import Watchdog
 from model_store.bundle import open_model
 from model_store.store import ModelStore
 
@@ -59,11 +63,12 @@ def create_app(
         stuck_s=settings.watchdog_seconds,
         max_pixels=settings.max_pixels,
     )
+    watchdog = Watchdog(registry, patience_s=settings.watchdog_seconds)
     lifecycle = Lifecycle(
         registry,
+        watchdog,
         poll_seconds=settings.poll_seconds,
         drain_seconds=settings.drain_seconds,
-        watchdog_seconds=settings.watchdog_seconds,
     )
 
     @asynccontextmanager
@@ -85,11 +90,24 @@ def create_app(
         max_bytes_in_flight=settings.max_bytes_in_flight,
         upload_seconds=settings.upload_seconds,
     )
-    service.add_middleware(Envelope, access_log=settings.access_log)
+    if settings.api_keys_file is not None:
+        service.add_middleware(ApiKeys, keys=KeyFile(settings.api_keys_file))
+    service.add_middleware(
+        Envelope, access_log=settings.access_log, draining=lambda: lifecycle.draining
+    )
+    if settings.cors_origins:
+        service.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_methods=["GET", "POST"],
+            allow_headers=["*"],
+            expose_headers=["X-Request-Id", "Server-Timing", "Retry-After"],
+        )
     handle_framework_errors(service)
     service.include_router(predict_router(registry, serving, max_images=settings.max_images))
     service.include_router(models_router(registry))
-    service.include_router(health_router(registry, lifecycle))
+    service.include_router(health_router(registry, lifecycle, watchdog))
+    service.state.watchdog = watchdog
     service.openapi = partial(complete_openapi, service)  # type: ignore[method-assign]  # FastAPI's documented way
     add_page(service)
     return service

@@ -4,7 +4,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -30,18 +30,20 @@ class Envelope:
     Args:
         app: everything else.
         access_log: whether every request is logged.
+        draining: whether connections should end with their answer, because the service stops.
     """
 
-    def __init__(self, app: ASGIApp, *, access_log: bool) -> None:
+    def __init__(self, app: ASGIApp, *, access_log: bool, draining: Callable[[], bool]) -> None:
         self._app = app
         self._access_log = access_log
+        self._draining = draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; anything but HTTP passes through."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(scope, send)
+        exchange = Exchange(scope, send, is_last=self._draining())
         try:
             await self._app(scope, receive, exchange.send)
         except ClientGone:
@@ -60,12 +62,13 @@ class Envelope:
 class Exchange:
     """One request and its answer."""
 
-    def __init__(self, scope: Scope, send: Send) -> None:
+    def __init__(self, scope: Scope, send: Send, *, is_last: bool) -> None:
         self.request_id = request_id_of(scope["headers"])
         self.started_at = time.perf_counter()
         self.status = 0
         self._scope = scope
         self._send = send
+        self._is_last = is_last
         state = scope.setdefault("state", {})
         state["request_id"] = self.request_id
         state["started_at"] = self.started_at
@@ -77,6 +80,8 @@ class Exchange:
             headers = MutableHeaders(raw=list(message.get("headers", ())))
             headers["x-request-id"] = self.request_id
             headers.raw.extend(SECURITY_HEADERS)
+            if self._is_last:
+                headers["connection"] = "close"
             message["headers"] = headers.raw
         await self._send(message)
 

@@ -15,22 +15,23 @@ from app.http.models import default_name
 from app.http.schemas import Health, HealthOfModel, Status
 from app.lifecycle import Lifecycle
 from app.registry import Registry
+from app.watchdog import Watchdog
 
 
-def health_router(registry: Registry, lifecycle: Lifecycle) -> APIRouter:
+def health_router(registry: Registry, lifecycle: Lifecycle, watchdog: Watchdog) -> APIRouter:
     """Return the health routes; they need no API key and wait for nothing."""
     router = APIRouter(tags=["health"])
 
     async def livez() -> Response:
-        reason = lifecycle.why_not_alive()
+        reason = watchdog.why_not_alive()
         return _answer(Status(status="stuck" if reason else "ok", reason=reason), reason is None)
 
     async def readyz() -> Response:
-        status = _status(registry, lifecycle)
+        status = _status(registry, lifecycle, watchdog)
         return _answer(status, status.status == "ready")
 
     async def health() -> Response:
-        status = _status(registry, lifecycle)
+        status = _status(registry, lifecycle, watchdog)
         report = Health(
             **dict(status),
             default=default_name(registry),
@@ -54,18 +55,18 @@ def health_router(registry: Registry, lifecycle: Lifecycle) -> APIRouter:
     return router
 
 
-def _status(registry: Registry, lifecycle: Lifecycle) -> Status:
+def _status(registry: Registry, lifecycle: Lifecycle, watchdog: Watchdog) -> Status:
     if lifecycle.draining:
         return Status(status="draining", reason="The service is stopping.")
-    if stuck := lifecycle.why_not_alive():
+    if stuck := watchdog.why_not_alive():
         return Status(status="stuck", reason=stuck)
     if not lifecycle.loaded.is_set():
         return Status(status="loading", reason="The models are being loaded.")
     try:
-        registry.default()
+        failed = watchdog.why_not_trusted(registry.default())
     except NotReady as error:
         return Status(status="not ready", reason=str(error))
-    return Status(status="ready")
+    return Status(status="not ready" if failed else "ready", reason=failed)
 
 
 def _of_model(registry: Registry, name: str) -> HealthOfModel:

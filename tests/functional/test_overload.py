@@ -1,0 +1,218 @@
+"""Deadlines, refusals and clients that leave, while the engine is held."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import httpx
+import pytest
+from conftest import Start
+from fake_models import FakeModel, png
+
+Post = Callable[[bytes], Awaitable[httpx.Response]]
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.001)
+
+
+@pytest.fixture
+def held(toy: FakeModel) -> FakeModel:
+    """The toy model, to be held once it is served."""
+    return toy
+
+
+async def hold(client: httpx.AsyncClient, model: FakeModel) -> asyncio.Task[httpx.Response]:
+    """Occupy the engine with one image until `model.go` is set."""
+    model.batches.clear()
+    model.go.clear()
+    first = asyncio.create_task(client.post("/predict", content=png()))
+    await until(lambda: model.batches)
+    return first
+
+
+async def waiting(client: httpx.AsyncClient) -> int:
+    return (await client.get("/health")).json()["models"][0]["waiting"]
+
+
+async def test_what_expires_while_it_waits_gets_504_and_is_not_computed(
+    start: Start, toy: FakeModel
+) -> None:
+    async with start(deadline_ms=300) as client:
+        first = await hold(client, toy)
+        late = await client.post("/predict", content=png(seed=1))
+        toy.go.set()
+        answered = await first
+
+    assert (late.status_code, late.json()["code"]) == (504, "deadline_expired")
+    assert late.json()["setting"] == "HALFTONE_DEADLINE_MS"
+    assert answered.status_code == 200  # it was being computed when its deadline passed
+    assert sum(toy.batches) == 1 or toy.batches == [1, 0]
+
+
+async def test_full_queue_is_refused_at_once_with_retry_after(start: Start, toy: FakeModel) -> None:
+    async with start(max_queue=4, deadline_ms=60_000) as client:
+        first = await hold(client, toy)
+        accepted = [
+            asyncio.create_task(client.post("/predict", content=png(seed=n))) for n in range(4)
+        ]
+        while await waiting(client) < 4:
+            await asyncio.sleep(0.001)
+        refused = await client.post("/predict", content=png(seed=9))
+        live = await client.get("/livez")
+        toy.go.set()
+        answers = [await first, *await asyncio.gather(*accepted)]
+
+    assert (refused.status_code, refused.json()["code"]) == (503, "overloaded")
+    assert int(refused.headers["retry-after"]) >= 1
+    assert live.status_code == 200
+    assert [answer.status_code for answer in answers] == [200] * 5
+    assert sum(toy.batches) == 5
+
+
+async def call(app: Any, body: bytes, gone: asyncio.Event) -> list[dict]:
+    """POST over bare ASGI; `gone` disconnects the client."""
+    sent: list[dict] = []
+    bodies = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+    async def receive() -> dict:
+        for message in bodies:
+            return message
+        await gone.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: dict) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http",
+        "asgi": {"version": "3.0"},
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/predict",
+        "raw_path": b"/predict",
+        "root_path": "",
+        "scheme": "http",
+        "query_string": b"",
+        "headers": [],
+        "client": ("127.0.0.1", 1),
+        "server": ("test", 80),
+    }
+    await app(scope, receive, send)
+    return sent
+
+
+async def test_images_of_disconnected_clients_are_dropped_before_inference(
+    start: Start, toy: FakeModel
+) -> None:
+    async with start(deadline_ms=60_000) as client:
+        app = client._transport.app  # type: ignore[attr-defined]
+        first = await hold(client, toy)
+        gone, stays = asyncio.Event(), asyncio.Event()
+        leaver = asyncio.create_task(call(app, png(seed=1), gone))
+        stayer = asyncio.create_task(call(app, png(seed=2), stays))
+        while await waiting(client) < 2:
+            await asyncio.sleep(0.001)
+        gone.set()
+        assert await leaver == []
+        toy.go.set()
+        answered = await stayer
+        await first
+
+    assert toy.batches == [1, 1]
+    assert answered[0]["status"] == 200
+
+
+async def test_batch_leaves_room_for_single_requests(start: Start, toy: FakeModel) -> None:
+    async with start(deadline_ms=60_000, max_queue=8) as client:
+        first = await hold(client, toy)
+        files = [("files", ("x.png", png(seed=n))) for n in range(40)]
+        many = asyncio.create_task(client.post("/predict/batch", files=files))
+        while await waiting(client) < 4:
+            await asyncio.sleep(0.001)
+        single = asyncio.create_task(client.post("/predict", content=png(seed=50)))
+        while await waiting(client) < 5:
+            await asyncio.sleep(0.001)
+        toy.go.set()
+        answers = await asyncio.gather(first, many, single)
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200]
+    assert not any("error" in entry for entry in answers[1].json()["results"])
+
+
+async def test_slow_upload_is_answered_408(start: Start, toy: FakeModel) -> None:
+    never = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"abc"
+        await never.wait()
+
+    async with start(upload_seconds=0.05) as client:
+        response = await client.post("/predict", content=body())
+
+    assert (response.status_code, response.json()["code"]) == (408, "upload_too_slow")
+    assert toy.batches.count(1) >= 0
+
+
+async def test_bytes_in_flight_are_capped_over_all_requests_and_given_back(
+    start: Start, toy: FakeModel
+) -> None:
+    async with start(max_bytes_in_flight=len(png()) + 50, deadline_ms=60_000) as client:
+        first = await hold(client, toy)
+        refused = await client.post("/predict", content=png())
+        toy.go.set()
+        answered = await first
+        afterwards = await client.post("/predict", content=png())
+
+    assert (refused.status_code, refused.json()["code"]) == (503, "uploads_full")
+    assert refused.json()["setting"] == "HALFTONE_MAX_BYTES_IN_FLIGHT"
+    assert answered.status_code == afterwards.status_code == 200
+
+
+async def test_stuck_engine_fails_liveness_and_readiness(start: Start, toy: FakeModel) -> None:
+    async with start(watchdog_seconds=0.1, deadline_ms=60_000) as client:
+        first = await hold(client, toy)
+        while (await client.get("/livez")).status_code == 200:
+            await asyncio.sleep(0.01)
+        stuck = (await client.get("/livez")).json()
+        ready = await client.get("/readyz")
+        toy.go.set()
+        await first
+        mended = await client.get("/livez")
+
+    assert stuck["status"] == "stuck"
+    assert "toy" in stuck["reason"]
+    assert ready.status_code == 503
+    assert mended.status_code == 200
+
+
+async def test_engine_that_gets_stuck_without_traffic_is_noticed(
+    start: Start, toy: FakeModel
+) -> None:
+    async with start(watchdog_seconds=0.1) as client:
+        toy.go.clear()
+        while (await client.get("/livez")).status_code == 200:
+            await asyncio.sleep(0.01)
+        toy.go.set()
+        while (await client.get("/livez")).status_code != 200:
+            await asyncio.sleep(0.01)
+
+
+async def test_engine_that_fails_on_a_blank_image_is_not_ready(
+    start: Start, toy: FakeModel
+) -> None:
+    async with start(watchdog_seconds=5) as client:
+        watchdog = client._transport.app.state.watchdog  # type: ignore[attr-defined]
+        toy.answers_nan = True
+        watchdog.send_probes()
+        while (await client.get("/readyz")).status_code == 200:
+            await asyncio.sleep(0.01)
+        reason = (await client.get("/health")).json()["reason"]
+        toy.answers_nan = False
+        watchdog.send_probes()
+        while (await client.get("/readyz")).status_code != 200:
+            await asyncio.sleep(0.01)
+
+    assert "blank image" in reason
