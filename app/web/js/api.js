@@ -2,9 +2,16 @@
 
 /** A refusal in the service's own words (RFC 9457), or ours where none came. */
 export class Problem extends Error {
-  constructor({ title, detail = "", code = "", setting = "", status = 0, requestId = "", retryAfter = 0 }) {
+  detail = "";
+  code = ""; // stable, for programs
+  setting = ""; // the variable an operator could change
+  requestId = "";
+  status = 0; // 0: nothing answered
+  retryAfter = 0; // seconds
+
+  constructor(title, members) {
     super(title);
-    Object.assign(this, { title, detail, code, setting, status, requestId, retryAfter });
+    Object.assign(this, members, { title });
   }
 
   /** Whether the same request may succeed later: the picture was not at fault. */
@@ -32,8 +39,7 @@ export async function fetchModels() {
 
 function noModel(failures) {
   const reasons = failures.map(({ version, reason }) => `Version ${version}: ${reason}`);
-  return new Problem({
-    title: "No model is loaded",
+  return new Problem("No model is loaded", {
     detail: reasons.join(" ") || "Train one or import one; the service picks it up by itself.",
   });
 }
@@ -68,8 +74,7 @@ async function reach(path, options) {
     response = await fetch(address(path), options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem({
-      title: "The service did not answer",
+    throw new Problem("The service did not answer", {
       detail: "The connection failed, or the picture could not be read. Is the service running?",
     });
   }
@@ -79,12 +84,12 @@ async function reach(path, options) {
 
 async function problemOf(response) {
   const said = await response.json().catch(() => ({}));
-  return new Problem({
-    title: said.title ?? `The service answered ${response.status} ${response.statusText}`.trim(),
-    detail: said.detail,
-    code: said.code,
-    setting: said.setting,
-    status: response.status,
+  const { status, statusText } = response;
+  return new Problem(said.title ?? `The service answered ${status} ${statusText}`.trim(), {
+    detail: said.detail ?? "",
+    code: said.code ?? "",
+    setting: said.setting ?? "",
+    status,
     requestId: said.request_id ?? response.headers.get("X-Request-Id") ?? "",
     retryAfter: Number(response.headers.get("Retry-After")) || 0,
   });

@@ -32,7 +32,7 @@ async function outcomeOf(model, file, signal) {
       return await predict(model, file, signal);
     } catch (error) {
       if (error.name === "AbortError") return {};
-      const problem = error instanceof Problem ? error : new Problem({ title: String(error) });
+      const problem = error instanceof Problem ? error : new Problem(String(error));
       if (problem.status !== 503 || attempt === ATTEMPTS) return { problem };
       await pause(Math.max(problem.retryAfter * 1000, 250 * attempt), signal);
     }
@@ -86,11 +86,14 @@ function finish(outcomes) {
   byId("batch-title").textContent = [count(answered, "answer", "answers"), ...notes].join(", ");
   byId("announce").textContent = byId("batch-title").textContent;
   byId("progress").hidden = byId("stop").hidden = true;
-  offer(new Blob(["\ufeff", csvOf(outcomes)], { type: "text/csv" })); // the mark tells Excel it is UTF-8
+  // The mark in front tells Excel that it is UTF-8.
+  offer(new Blob(["\ufeff", csvOf(outcomes)], { type: "text/csv" }));
 }
 
 function offer(csv) {
   const link = byId("csv");
   if (link.href) URL.revokeObjectURL(link.href);
-  Object.assign(link, { href: URL.createObjectURL(csv), download: "predictions.csv", hidden: false });
+  link.href = URL.createObjectURL(csv);
+  link.download = "predictions.csv";
+  link.hidden = false;
 }

@@ -2,13 +2,14 @@
 
 /** One row per outcome: file, answer or error, then the probability of every class. */
 export function csvOf(outcomes) {
-  const labels = [...new Set(outcomes.flatMap((o) => o.answer?.predictions.map((p) => p.label) ?? []))];
-  labels.sort();
+  const labels = [...new Set(outcomes.flatMap(labelsOf))].sort();
   const header = ["file", "label", "probability", "error", "model", "version", "request_id"];
   const rows = outcomes.map((outcome) => [...summary(outcome), ...spread(outcome, labels)]);
   const lines = [[...header, ...labels.map((label) => `p(${label})`)], ...rows];
   return lines.map((cells) => cells.map(cell).join(",") + "\r\n").join("");
 }
+
+const labelsOf = ({ answer }) => answer?.predictions.map(({ label }) => label) ?? [];
 
 function summary({ file, answer, problem }) {
   if (!answer) {

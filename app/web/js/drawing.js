@@ -114,7 +114,8 @@ export class Pad {
 
   #paint({ withPen = this.#keyboard.shown } = {}) {
     const { width, height } = this.#canvas;
-    Object.assign(this.#context, { fillStyle: PAPER, strokeStyle: INK, lineWidth: PEN, lineCap: "round", lineJoin: "round" });
+    Object.assign(this.#context, { fillStyle: PAPER, strokeStyle: INK, lineWidth: PEN });
+    Object.assign(this.#context, { lineCap: "round", lineJoin: "round" });
     this.#context.fillRect(0, 0, width, height);
     for (const [first, ...rest] of this.#strokes) {
       this.#context.beginPath();

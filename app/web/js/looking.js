@@ -6,7 +6,7 @@ const PIXELATED_BELOW = 200; // smaller pictures are enlarged with their pixels 
 const NO_SUCH_ROUTE = new Set([404, 405, 501]);
 const byId = (id) => document.getElementById(id);
 
-/** The figure beside the answer. `onFailure` gets what goes wrong, aborts aside. */
+/** The figure beside the answer. Refusals only hide it: the answer stands without. */
 export class Looking {
   #request = null; // { model, file, signal } of the answer on the page
   #explained = null; // the label whose heat map is loaded or on its way
@@ -22,7 +22,7 @@ export class Looking {
     this.#explained = null;
     byId("heat").hidden = true;
     byId("explained").replaceChildren(...predictions.map(({ label }) => new Option(label)));
-    byId("look").hidden = true;
+    byId("saw").parentElement.classList.add("stale");
     await Promise.all([this.#showPixels(), this.#showHeat()]);
   }
 
@@ -35,6 +35,7 @@ export class Looking {
     byId("saw-figure").hidden = !png;
     if (!png) return;
     const stack = byId("saw").parentElement;
+    stack.classList.remove("stale");
     stack.classList.toggle("pixelated", Math.max(height, width) <= PIXELATED_BELOW);
     stack.style.setProperty("--ratio", width / height);
     setImage(byId("saw"), png);
@@ -42,7 +43,10 @@ export class Looking {
 
   async #showHeat() {
     const { model, file, signal } = this.#request;
-    if (this.#withoutHeat.has(model.name)) return;
+    if (this.#withoutHeat.has(model.name)) {
+      byId("look").hidden = true;
+      return;
+    }
     const label = byId("explained").value;
     this.#explained = label;
     const path = `${route("explain", model)}?label=${encodeURIComponent(label)}`;

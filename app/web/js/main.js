@@ -39,7 +39,7 @@ async function ask(picture) {
     if (outcome.answer.model.version !== asked.version) refreshModels();
   } catch (error) {
     if (signal.aborted) return;
-    showProblem(error instanceof Problem ? error : new Problem({ title: "This page failed", detail: String(error) }));
+    showProblem(error);
   } finally {
     if (!signal.aborted) busy(false);
   }
@@ -99,11 +99,13 @@ async function loadModels() {
   models = await fetchModels();
   const kept = models.findIndex(({ name }) => name === byId("model").value);
   const chosen = kept < 0 ? models.findIndex(({ isDefault }) => isDefault) : kept;
-  byId("model").replaceChildren(...models.map(({ name, version }) => new Option(`${name}, version ${version}`, name)));
+  byId("model").replaceChildren(...models.map(optionOf));
   byId("model").selectedIndex = Math.max(0, chosen);
   byId("model").disabled = models.length === 1;
   modelChanged();
 }
+
+const optionOf = ({ name, version }) => new Option(`${name}, version ${version}`, name);
 
 /** Another version was promoted while the page was open. Failing, the list is only stale. */
 function refreshModels() {
@@ -115,12 +117,16 @@ function modelChanged() {
   byId("facts").textContent = [
     `${image.width} × ${image.height}, grayscale`,
     count(labels.length, "class", "classes"),
-    metrics && `${percent(metrics.accuracy)} right on ${count(metrics.images, "unseen picture", "unseen pictures")}`,
+    metrics && accuracyOf(metrics),
   ].filter(Boolean).join(" · ");
   offerFormats(image.formats ?? []);
   const drawable = image.height === image.width && image.height <= LARGEST_DRAWABLE;
   byId("draw").hidden = !drawable;
   if (!drawable) setDrawing(false);
+}
+
+function accuracyOf({ accuracy, images }) {
+  return `${percent(accuracy)} right on ${count(images, "unseen picture", "unseen pictures")}`;
 }
 
 function setDrawing(isDrawing) {
@@ -133,6 +139,12 @@ function setDrawing(isDrawing) {
   byId("prompt").hidden = byId("picture").hidden = true;
   pad.clear();
   byId("pad").focus();
+}
+
+function toggleDrawing() {
+  const isDrawing = byId("pad").hidden;
+  if (!isDrawing) forget();
+  setDrawing(isDrawing);
 }
 
 function pictureBroken() {
@@ -155,10 +167,11 @@ async function copy(button) {
 }
 
 printBall(byId("ball"));
-listen(take, () =>
-  showProblem(new Problem({ title: "That was no picture", detail: "Drop, paste or choose an image file." })),
-);
-byId("draw").addEventListener("click", () => setDrawing(byId("pad").hidden));
+listen(take, () => {
+  const detail = "Drop, paste or choose an image file.";
+  showProblem(new Problem("That was no picture", { detail }));
+});
+byId("draw").addEventListener("click", toggleDrawing);
 byId("undo").addEventListener("click", () => pad.undo());
 byId("clear").addEventListener("click", () => pad.clear());
 byId("again").addEventListener("click", () => (file ? ask(file) : start()));
@@ -166,7 +179,7 @@ byId("stop").addEventListener("click", () => batch.abort());
 byId("picture").addEventListener("error", pictureBroken);
 byId("model").addEventListener("change", () => {
   modelChanged();
-  if (file) ask(file);
+  if (file) byId("pad").hidden ? show(file) : ask(file);
 });
 for (const button of document.querySelectorAll("[data-copy]")) {
   button.addEventListener("click", () => copy(button));

@@ -1,8 +1,10 @@
 // One answer, or one refusal, on the page.
 
+import { Problem } from "./api.js";
 import { milliseconds, percent } from "./numbers.js";
 
 const SHOWN_AT_FIRST = 10;
+const NAMED_STAGES = ["decode", "queue", "inference"];
 const LONG_LABEL = 14; // characters; more are set smaller
 const byId = (id) => document.getElementById(id);
 
@@ -30,12 +32,17 @@ export function showAnswer({ answer, stages, roundTripMs }) {
     `${label}, ${percent(probability)}. ${model.name}, version ${model.version}.`;
 }
 
-export function showProblem({ title, detail, code, setting, requestId, mayPass }) {
+/** Say what went wrong: a Problem in its own words, anything else as a fault of this page. */
+export function showProblem(error) {
+  const known = error instanceof Problem;
+  const problem = known ? error : new Problem("This page failed", { detail: String(error) });
+  const { title, detail, code, setting, requestId, mayPass } = problem;
   only("problem");
   byId("announce").textContent = "";
   byId("problem-title").textContent = title;
   byId("problem-detail").textContent = detail;
-  byId("problem-trace").textContent = [requestId && `Request ${requestId}`, code, setting && `limit: ${setting}`].filter(Boolean).join(" · ");
+  const trace = [requestId && `Request ${requestId}`, code, setting && `limit: ${setting}`];
+  byId("problem-trace").textContent = trace.filter(Boolean).join(" · ");
   byId("again").hidden = !mayPass;
 }
 
@@ -67,7 +74,7 @@ function barOf({ label, probability }) {
 
 /** The stages the service names, and what its total leaves over. */
 function showTiming(stages, roundTripMs) {
-  const parts = ["decode", "queue", "inference"].filter((name) => stages.has(name)).map((name) => [name, stages.get(name)]);
+  const parts = [...stages].filter(([name]) => NAMED_STAGES.includes(name));
   const accounted = parts.reduce((sum, [, ms]) => sum + ms, 0);
   const total = stages.get("total") ?? accounted;
   if (total > accounted) parts.push(["other", total - accounted]);

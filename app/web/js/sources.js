@@ -56,12 +56,17 @@ function listenToPastes(take) {
 }
 
 // Browsers call every image from the clipboard the same; no file of that name is on the disk.
-const named = (file) => (file.name === "image.png" ? new File([file], PASTED, { type: file.type }) : file);
+const named = (file) => (file.name === "image.png" ? pasted(file) : file);
+
+const pasted = (blob) => new File([blob], PASTED, { type: blob.type });
 
 async function clipboardImages() {
   const items = await navigator.clipboard.read().catch(() => []);
-  const images = items.flatMap((item) => item.types.filter((type) => type.startsWith("image/")).map((type) => item.getType(type)));
-  return (await Promise.all(images)).map((blob) => new File([blob], PASTED, { type: blob.type }));
+  const images = items.flatMap((item) => {
+    const type = item.types.find((offered) => offered.startsWith("image/"));
+    return type ? [item.getType(type)] : [];
+  });
+  return (await Promise.all(images)).map(pasted);
 }
 
 /** Files of a drop, folders included. */

@@ -25,7 +25,7 @@ def test_chosen_picture_is_answered_with_class_model_and_times(page: Page) -> No
     ]
     expect(page.locator("#service-time")).to_have_text("5.9 ms")
     expect(page.locator("#round-trip")).to_have_text(re.compile(r"ms with the way there and back"))
-    expect(page.locator("#trace")).to_have_text("Request req-7")
+    expect(page.locator("#trace")).to_have_text("This was request req-7.")
 
 
 def test_choose_button_opens_the_file_dialog_for_the_models_formats(page: Page) -> None:
