@@ -6,8 +6,8 @@ from dataclasses import dataclass
 _SMALL_BATCH, _LARGE_BATCH = 32, 128
 _LARGE_DATA_SET = 10_000
 _STEPS = 2_400
-# Distorted characters never repeat: the network goes on learning twenty times as long.
-_HANDWRITING_STEPS = 45_000
+# Distorted characters never repeat: the network goes on learning thirty times as long.
+_HANDWRITING_STEPS = 75_000
 _MIN_EPOCHS, _MAX_EPOCHS = 20, 300
 _QUICK_SHARE, _QUICK_MIN_EPOCHS = 0.1, 8
 
