@@ -13,6 +13,7 @@ from PIL import Image
 
 _MAX_16 = 65535
 _STEP_16 = 257  # 65535 / 255
+_BAND_PIXELS = 1 << 20
 
 
 class UnsupportedMode(ValueError):
@@ -84,22 +85,36 @@ def _by_way_of_rgb(image: Image.Image, background: int) -> Image.Image:
 def _sixteen_bit(image: Image.Image, background: int) -> Image.Image:
     """Scale 0-65535 to 0-255, rounding to the nearest; `convert("L")` would clip at 255."""
     del background
-    return Image.fromarray(scale_16_to_8(np.asarray(image)))
+    return _by_bands(image, scale_16_to_8)
 
 
 def scale_16_to_8(samples: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return round(samples / 257), samples outside 0-65535 clipped first, as uint8."""
+    """Return round(samples / 257) as uint8, samples outside 0-65535 clipped first."""
     wide: NDArray[np.uint32] = np.clip(samples, 0, _MAX_16).astype(np.uint32)
     return ((wide + _STEP_16 // 2) // _STEP_16).astype(np.uint8)
 
 
 def _color_key(image: Image.Image, transparent: tuple[int, ...]) -> Image.Image:
-    samples = np.asarray(image)  # (H, W) or (H, W, 3)
-    if samples.ndim == 3:
-        same = (samples == np.asarray(transparent)).all(axis=2)
-    else:
-        same = samples == transparent[0]
-    return Image.fromarray(same.astype(np.uint8) * np.uint8(255))
+    """Return a mask, 255 where `image` has the transparent colour."""
+
+    def same(samples: NDArray[Any]) -> NDArray[np.uint8]:  # (h, W) or (h, W, 3)
+        equal: NDArray[np.bool_] = samples == np.asarray(transparent)
+        mask = np.asarray(equal.all(axis=2)) if samples.ndim == 3 else equal
+        return np.where(mask, np.uint8(255), np.uint8(0))
+
+    return _by_bands(image, same)
+
+
+def _by_bands(
+    image: Image.Image, function: Callable[[NDArray[Any]], NDArray[np.uint8]]
+) -> Image.Image:
+    """Apply a function of pixels to a few rows at a time: wide intermediates stay small."""
+    result = Image.new("L", image.size)
+    rows = max(1, _BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(top + rows, image.height))
+        result.paste(Image.fromarray(function(np.asarray(image.crop(box)))), box)
+    return result
 
 
 MODES: dict[str, Callable[[Image.Image, int], Image.Image]] = {
