@@ -4,12 +4,13 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import FrameType
+from typing import Any
 
+from app.readiness import Readiness
 from app.registry import Registry
-from app.watchdog import Watchdog
 
 logger = logging.getLogger("halftone.lifecycle")
 
@@ -21,7 +22,8 @@ class Lifecycle:
 
     Args:
         registry: refreshed at start, every `poll_seconds`, and on SIGHUP.
-        watchdog: runs beside it.
+        readiness: told when draining begins.
+        background: what else runs for as long as the service does.
         poll_seconds: time between looks at the store.
         drain_seconds: time between SIGTERM and the end of listening.
     """
@@ -29,24 +31,24 @@ class Lifecycle:
     def __init__(
         self,
         registry: Registry,
-        watchdog: Watchdog,
+        readiness: Readiness,
+        background: Sequence[Callable[[], Coroutine[Any, Any, None]]],
         *,
         poll_seconds: float,
         drain_seconds: float,
     ) -> None:
         self._registry = registry
-        self._watchdog = watchdog
+        self._readiness = readiness
+        self._background = background
         self._poll_seconds = poll_seconds
         self._drain_seconds = drain_seconds
         self._hurry = asyncio.Event()
-        self.draining = False
-        self.loaded = asyncio.Event()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve within the block: load in the background, and close the models at its end."""
         with self._signals():
-            tasks = [asyncio.create_task(self._poll()), asyncio.create_task(self._watchdog.run())]
+            tasks = [asyncio.create_task(run()) for run in (self._poll, *self._background)]
             try:
                 yield
             finally:
@@ -55,15 +57,20 @@ class Lifecycle:
                 await asyncio.gather(*tasks, return_exceptions=True)
                 await self._registry.close()
 
+    @property
+    def is_draining(self) -> bool:
+        """Whether SIGTERM was received."""
+        return self._readiness.draining
+
     def reload(self) -> None:
         """Look at the store at once, and try again what failed."""
         self._hurry.set()
 
     def drain(self) -> None:
         """Stop being ready, so that load balancers look elsewhere; requests are still answered."""
-        if not self.draining:
+        if not self._readiness.draining:
             logger.info("Draining for %g s", self._drain_seconds)
-        self.draining = True
+        self._readiness.draining = True
 
     async def _poll(self) -> None:
         retry = False
@@ -72,7 +79,6 @@ class Lifecycle:
                 await self._registry.refresh(retry=retry)
             except Exception:  # one failed look must not be the last
                 logger.exception("Looking for new versions failed")
-            self.loaded.set()
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_seconds):
                     await self._hurry.wait()
@@ -113,7 +119,7 @@ class _Signals:
 
     def _on_term(self, number: int, _frame: FrameType | None) -> None:
         # A second SIGTERM does not wait.
-        delay_s = 0.0 if self._lifecycle.draining else self._drain_seconds
+        delay_s = 0.0 if self._lifecycle.is_draining else self._drain_seconds
         self._loop.call_soon_threadsafe(self._lifecycle.drain)
         self._loop.call_soon_threadsafe(self._loop.call_later, delay_s, self._stop, number)
 

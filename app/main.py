@@ -14,13 +14,16 @@ from app.http.access import ApiKeys
 from app.http.documentation import complete_openapi
 from app.http.envelope import Envelope
 from app.http.health import health_router
-from app.http.limits import UploadLimits
+from app.http.limits import ByteBudget, UploadLimits
 from app.http.models import models_router
+from app.http.monitoring import metrics_router
 from app.http.page import add_page
 from app.http.predict import predict_router
 from app.http.problems import handle_framework_errors
 from app.keys import KeyFile
 from app.lifecycle import Lifecycle
+from app.metrics import Metrics
+from app.readiness import Readiness, every_second
 from app.registry import Registry, Store
 from app.served import Model, ServedModel
 from app.serving import Serving, deliver
@@ -48,11 +51,13 @@ def create_app(
         open_version: opens one version of a model; by default from that store.
     """
     opening = open_version or _opening(settings)
+    metrics = Metrics()
     registry = Registry(
         store or ModelStore(settings.models),
         lambda name, version: ServedModel(
             opening(name, version), deliver, capacity=settings.max_queue
         ),
+        metrics,
         chosen=settings.model,
         pinned_limit=settings.pinned_versions,
     )
@@ -64,9 +69,20 @@ def create_app(
         max_pixels=settings.max_pixels,
     )
     watchdog = Watchdog(registry, patience_s=settings.watchdog_seconds)
+    readiness = Readiness(registry, watchdog)
+    budget = ByteBudget(settings.max_bytes_in_flight)
+
+    def sample() -> None:
+        metrics.sample(
+            registry.served(),
+            bytes_in_flight=budget.held,
+            is_ready=readiness.condition().is_ready,
+        )
+
     lifecycle = Lifecycle(
         registry,
-        watchdog,
+        readiness,
+        (watchdog.run, partial(every_second, sample)),
         poll_seconds=settings.poll_seconds,
         drain_seconds=settings.drain_seconds,
     )
@@ -86,14 +102,14 @@ def create_app(
     )
     service.add_middleware(
         UploadLimits,
+        budget=budget,
         max_bytes=settings.max_upload_bytes,
-        max_bytes_in_flight=settings.max_bytes_in_flight,
         upload_seconds=settings.upload_seconds,
     )
     if settings.api_keys_file is not None:
         service.add_middleware(ApiKeys, keys=KeyFile(settings.api_keys_file))
     service.add_middleware(
-        Envelope, access_log=settings.access_log, draining=lambda: lifecycle.draining
+        Envelope, access_log=settings.access_log, metrics=metrics, readiness=readiness
     )
     if settings.cors_origins:
         service.add_middleware(
@@ -104,9 +120,12 @@ def create_app(
             expose_headers=["X-Request-Id", "Server-Timing", "Retry-After"],
         )
     handle_framework_errors(service)
-    service.include_router(predict_router(registry, serving, max_images=settings.max_images))
+    service.include_router(
+        predict_router(registry, serving, metrics, max_images=settings.max_images)
+    )
     service.include_router(models_router(registry))
-    service.include_router(health_router(registry, lifecycle, watchdog))
+    service.include_router(health_router(registry, readiness, watchdog))
+    service.include_router(metrics_router(metrics, sample))
     service.state.watchdog = watchdog
     service.openapi = partial(complete_openapi, service)  # type: ignore[method-assign]  # FastAPI's documented way
     add_page(service)

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from app.errors import NotReady
+from app.metrics import Metrics
 from app.served import ServedModel
 from model_store.errors import ModelNotFound, ModelStoreError, VersionNotFound
 
@@ -72,14 +73,22 @@ class Registry:
     Args:
         store: where names and current versions are read.
         open_version: opens and warms one version; slow, called in a thread.
+        metrics: told of versions that were loaded, or failed to.
         chosen: the model that /predict means, or None for the rule.
         pinned_limit: how many versions other than the current ones stay open.
     """
 
     def __init__(
-        self, store: Store, open_version: Open, *, chosen: str | None, pinned_limit: int
+        self,
+        store: Store,
+        open_version: Open,
+        metrics: Metrics,
+        *,
+        chosen: str | None,
+        pinned_limit: int,
     ) -> None:
         self._store = store
+        self._metrics = metrics
         self._open_version = open_version
         self._chosen = chosen
         self._pinned_limit = pinned_limit
@@ -88,7 +97,7 @@ class Registry:
         self._pinning = asyncio.Lock()
         self._refreshing = asyncio.Lock()
         self._failures: dict[str, Failure] = {}
-        self._complete = False
+        self.is_complete = False
         self._problem: str | None = "The models are being loaded."
 
     def served(self) -> list[ServedModel]:
@@ -121,7 +130,7 @@ class Registry:
         if self._chosen is not None and self._chosen in self._current:
             return self._current[self._chosen].served
         # Before the first look at the store is complete, the last promoted may still be missing.
-        if self._chosen is not None or not self._current or not self._complete:
+        if self._chosen is not None or not self._current or not self.is_complete:
             raise NotReady(self.why_not_ready())
         return max(self._current.values(), key=lambda current: current.promoted_at).served
 
@@ -168,7 +177,7 @@ class Registry:
                 if self._should_load(name, current, retry=retry):
                     await self._load(name, current)
             self._problem = None
-            self._complete = True
+            self.is_complete = True
 
     async def version(self, name: str, version: int) -> ServedModel:
         """Return one version of `name`, opening it if need be.
@@ -228,6 +237,7 @@ class Registry:
             served = await asyncio.to_thread(self._open_version, name, current.version)
         except Exception as error:  # whatever is wrong with it, what serves goes on serving
             self._failures[name] = Failure(current.version, _reason(error), time.monotonic())
+            self._metrics.failed_to_load(name)
             logger.error("%s version %d cannot serve: %s", name, current.version, error)
             return
         previous = self._current.get(name)
@@ -236,6 +246,7 @@ class Registry:
         logger.info("Serving %s version %d on %s", name, served.version, served.engine_name)
         for warning in served.warnings:
             logger.warning("%s version %d: %s", name, served.version, warning)
+        self._metrics.loaded(served, previous.served if previous else None)
         if previous is not None:
             previous.served.retire()
 

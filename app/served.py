@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from app.batching import BatchQueue, Ticket
 from app.costs import CostModel
+from app.drift import DriftMonitor
 from model_store.manifest import EngineName, Manifest
 from model_store.spec import ImageSpec
 
@@ -83,6 +84,7 @@ class ServedModel:
         self.engine_name = model.engine_name
         self.warnings = model.warnings
         self.max_batch = model.manifest.engines[model.engine_name].max_batch
+        self._drift = DriftMonitor(model.manifest.reference) if model.manifest.reference else None
         self._model = model
         self._leases = 0
         self._retired = False
@@ -104,6 +106,16 @@ class ServedModel:
         finally:
             self._leases -= 1
             self._close_when_unused()
+
+    def observe(self, pixels: NDArray[np.uint8]) -> None:
+        """Count one incoming image, (H, W) uint8, where training left something to compare."""
+        if self._drift is not None:
+            self._drift.observe(pixels)
+
+    def drift_scores(self) -> dict[str, float]:
+        """Return how far incoming pixels are from training's; empty if that is not known."""
+        scores = self._drift.scores() if self._drift is not None else None
+        return scores or {}
 
     def retire(self) -> None:
         """Close as soon as the last lease ends. On the event loop's thread only."""

@@ -160,6 +160,7 @@ class Serving:
             out = scratch.pixels(served.shape)
             pixels = preprocess(data, served.spec, max_pixels=self._max_pixels, out=out)
             served.queue.submit(pixels, job)
+            served.observe(pixels)
         except Exception as error:  # the caller gets it, whatever it is
             _on_loop(job, _reject, job, error)
 

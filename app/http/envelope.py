@@ -4,18 +4,25 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import ClientGone
 from app.http.problems import problem_response, row_of
+from app.metrics import Metrics
+from app.readiness import Readiness
 
 logger = logging.getLogger("halftone.http")
 access_logger = logging.getLogger("halftone.access")
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}")
+
+# Asked every few seconds by machines.
+QUIET_PATHS = frozenset({"/livez", "/readyz", "/health", "/metrics"})
+
+METHODS = frozenset({"GET", "HEAD", "POST", "OPTIONS", "PUT", "PATCH", "DELETE"})
 
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
@@ -30,20 +37,24 @@ class Envelope:
     Args:
         app: everything else.
         access_log: whether every request is logged.
-        draining: whether connections should end with their answer, because the service stops.
+        metrics: told of every request.
+        readiness: while it drains, connections end with their answer.
     """
 
-    def __init__(self, app: ASGIApp, *, access_log: bool, draining: Callable[[], bool]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, access_log: bool, metrics: Metrics, readiness: Readiness
+    ) -> None:
         self._app = app
+        self._metrics = metrics
+        self._readiness = readiness
         self._access_log = access_log
-        self._draining = draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; anything but HTTP passes through."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(scope, send, is_last=self._draining())
+        exchange = Exchange(scope, send, is_last=self._readiness.draining)
         try:
             await self._app(scope, receive, exchange.send)
         except ClientGone:
@@ -52,10 +63,12 @@ class Envelope:
             if row_of(error).status == 500:
                 logger.exception("Request %s failed", exchange.request_id)
             if not exchange.status:
+                scope["state"]["code"] = row_of(error).code
                 answer = problem_response(error, exchange.request_id)
                 await answer(scope, receive, exchange.send)
         finally:
-            if self._access_log:
+            exchange.count(self._metrics)
+            if self._access_log and not exchange.is_quiet():
                 exchange.log()
 
 
@@ -84,6 +97,20 @@ class Exchange:
                 headers["connection"] = "close"
             message["headers"] = headers.raw
         await self._send(message)
+
+    def is_quiet(self) -> bool:
+        """Return whether this was a probe that went well, which nobody wants to read of."""
+        return self._scope["path"] in QUIET_PATHS and self.status == 200
+
+    def count(self, metrics: Metrics) -> None:
+        """Tell the metrics; only what the service itself names becomes a label."""
+        state = self._scope["state"]
+        route = getattr(self._scope.get("route"), "path", "unmatched")
+        method = self._scope["method"] if self._scope["method"] in METHODS else "other"
+        seconds = time.perf_counter() - self.started_at
+        metrics.request(method, route, self.status, state.get("model", ""), seconds)
+        if "code" in state:
+            metrics.refused(state["code"])
 
     def log(self) -> None:
         """Write the access log's line."""

@@ -10,15 +10,14 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 import app
-from app.errors import NotReady
 from app.http.models import default_name
 from app.http.schemas import Health, HealthOfModel, Status
-from app.lifecycle import Lifecycle
+from app.readiness import Readiness
 from app.registry import Registry
 from app.watchdog import Watchdog
 
 
-def health_router(registry: Registry, lifecycle: Lifecycle, watchdog: Watchdog) -> APIRouter:
+def health_router(registry: Registry, readiness: Readiness, watchdog: Watchdog) -> APIRouter:
     """Return the health routes; they need no API key and wait for nothing."""
     router = APIRouter(tags=["health"])
 
@@ -27,11 +26,11 @@ def health_router(registry: Registry, lifecycle: Lifecycle, watchdog: Watchdog) 
         return _answer(Status(status="stuck" if reason else "ok", reason=reason), reason is None)
 
     async def readyz() -> Response:
-        status = _status(registry, lifecycle, watchdog)
+        status = _status(readiness)
         return _answer(status, status.status == "ready")
 
     async def health() -> Response:
-        status = _status(registry, lifecycle, watchdog)
+        status = _status(readiness)
         report = Health(
             **dict(status),
             default=default_name(registry),
@@ -55,18 +54,9 @@ def health_router(registry: Registry, lifecycle: Lifecycle, watchdog: Watchdog) 
     return router
 
 
-def _status(registry: Registry, lifecycle: Lifecycle, watchdog: Watchdog) -> Status:
-    if lifecycle.draining:
-        return Status(status="draining", reason="The service is stopping.")
-    if stuck := watchdog.why_not_alive():
-        return Status(status="stuck", reason=stuck)
-    if not lifecycle.loaded.is_set():
-        return Status(status="loading", reason="The models are being loaded.")
-    try:
-        failed = watchdog.why_not_trusted(registry.default())
-    except NotReady as error:
-        return Status(status="not ready", reason=str(error))
-    return Status(status="not ready" if failed else "ready", reason=failed)
+def _status(readiness: Readiness) -> Status:
+    condition = readiness.condition()
+    return Status(status=condition.word, reason=condition.reason)
 
 
 def _of_model(registry: Registry, name: str) -> HealthOfModel:

@@ -8,24 +8,43 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import MalformedUpload, UploadsFull, UploadTooLarge, UploadTooSlow
 
 
+class ByteBudget:
+    """Bytes of bodies that one process holds, over all its requests."""
+
+    def __init__(self, max_bytes: int) -> None:
+        self._max_bytes = max_bytes
+        self.held = 0
+
+    def hold(self, size: int) -> None:
+        """Count `size` more bytes, or raise UploadsFull."""
+        if self.held + size > self._max_bytes:
+            raise UploadsFull(
+                f"Expected at most {self._max_bytes} bytes in flight over all requests."
+            )
+        self.held += size
+
+    def release(self, size: int) -> None:
+        """Give `size` bytes back."""
+        self.held -= size
+
+
 class UploadLimits:
-    """Counts what arrives, and refuses before it is parsed. One instance per process.
+    """Counts what arrives, and refuses before it is parsed.
 
     Args:
         app: what reads the bodies.
+        budget: shared by all requests.
         max_bytes: longest body.
-        max_bytes_in_flight: bodies held at once, over all requests.
         upload_seconds: from the headers to the last byte.
     """
 
     def __init__(
-        self, app: ASGIApp, *, max_bytes: int, max_bytes_in_flight: int, upload_seconds: float
+        self, app: ASGIApp, *, budget: ByteBudget, max_bytes: int, upload_seconds: float
     ) -> None:
         self._app = app
         self._max_bytes = max_bytes
-        self._max_bytes_in_flight = max_bytes_in_flight
         self._upload_seconds = upload_seconds
-        self.bytes_in_flight = 0
+        self.budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; anything but HTTP passes through."""
@@ -37,7 +56,7 @@ class UploadLimits:
             upload.check_announced()
             await self._app(scope, upload.receive, send)
         finally:
-            self.bytes_in_flight -= upload.held
+            self.budget.release(upload.held)
 
     def check_length(self, length: int) -> None:
         """Raise UploadTooLarge if `length` bytes are too many for one body."""
@@ -45,14 +64,6 @@ class UploadLimits:
             raise UploadTooLarge(
                 f"Expected at most {self._max_bytes} bytes. Received: {length} or more"
             )
-
-    def hold(self, size: int) -> None:
-        """Count `size` more bytes in flight, or raise UploadsFull."""
-        if self.bytes_in_flight + size > self._max_bytes_in_flight:
-            raise UploadsFull(
-                f"Expected at most {self._max_bytes_in_flight} bytes in flight over all requests."
-            )
-        self.bytes_in_flight += size
 
     def deadline(self) -> float:
         """Return the event loop's time by which a body that begins now must be complete."""
@@ -98,7 +109,7 @@ class _Upload:
     def _count(self, size: int) -> None:
         self._received += size
         self._limits.check_length(self._received)
-        self._limits.hold(size)
+        self._limits.budget.hold(size)
         self.held += size
 
 

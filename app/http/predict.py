@@ -1,6 +1,7 @@
 """POST /predict and its kin: one image or many, the default model or a named one."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import APIRouter
@@ -9,17 +10,21 @@ from starlette.responses import Response
 
 from app.http import documentation as docs
 from app.http.disconnects import while_connected
+from app.http.problems import row_of
 from app.http.rendering import batch_response, read_top_k, single_response
 from app.http.uploads import read_image, read_images
+from app.metrics import Metrics
 from app.registry import Registry
 from app.served import ServedModel
-from app.serving import Serving
+from app.serving import Answer, Serving
 from model_store.errors import VersionNotFound
 
 PREFIXES = ("", "/models/{name}", "/models/{name}/versions/{version}")
 
 
-def predict_router(registry: Registry, serving: Serving, *, max_images: int) -> APIRouter:
+def predict_router(
+    registry: Registry, serving: Serving, metrics: Metrics, *, max_images: int
+) -> APIRouter:
     """Return the routes that predict."""
     router = APIRouter(tags=["predict"])
 
@@ -30,6 +35,7 @@ def predict_router(registry: Registry, serving: Serving, *, max_images: int) -> 
         image = await read_image(request)
         served = await resolve(registry, request.path_params)
         answer = await while_connected(request.receive, serving.predict(served, image))
+        count(request, metrics, served, [answer])
         return single_response(request, answer, top_k)
 
     async def predict_batch(request: Request) -> Response:
@@ -39,6 +45,7 @@ def predict_router(registry: Registry, serving: Serving, *, max_images: int) -> 
         served = await resolve(registry, request.path_params)
         work = serving.predict_many(served, images)
         answers = await while_connected(request.receive, work)
+        count(request, metrics, served, answers)
         return batch_response(request, served, answers, top_k)
 
     for prefix in PREFIXES:
@@ -49,6 +56,19 @@ def predict_router(registry: Registry, serving: Serving, *, max_images: int) -> 
             f"{prefix}/predict/batch", predict_batch, methods=["POST"], **docs.batch_route(prefix)
         )
     return router
+
+
+def count(
+    request: Request, metrics: Metrics, served: ServedModel, answers: Sequence[Answer | Exception]
+) -> None:
+    """Tell the metrics of answers that are about to be sent."""
+    request.state.model = served.name
+    total_s = time.perf_counter() - request.state.started_at
+    for answer in answers:
+        if isinstance(answer, Answer):
+            metrics.answered(answer, total_s)
+        else:
+            metrics.refused(row_of(answer).code)
 
 
 async def resolve(registry: Registry, path: Mapping[str, Any]) -> ServedModel:

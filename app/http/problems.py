@@ -135,6 +135,7 @@ def handle_framework_errors(app: FastAPI) -> None:
     """Make the framework's own refusals problems too; all other errors reach the envelope."""
 
     async def answer(request: Request, error: Exception) -> Response:
+        request.state.code = row_of(error).code
         return problem_response(error, request.state.request_id)
 
     app.add_exception_handler(HTTPException, answer)

@@ -70,9 +70,17 @@ class Service:
 
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + PATIENCE_S
-        while httpx.get(f"{self.url}/readyz").status_code != 200:
-            assert time.monotonic() < deadline, "".join(self.lines)
+        while not self._is_ready():
+            failed = [line for line in self.lines if "cannot serve" in line]
+            assert not failed
+            assert time.monotonic() < deadline, "".join(self.lines[-20:])
             time.sleep(0.02)
+
+    def _is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz").status_code == 200
+        except httpx.ConnectError:  # worker processes have not begun to listen
+            return False
 
     @property
     def address(self) -> tuple[str, int]:

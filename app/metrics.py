@@ -1,0 +1,161 @@
+"""What Prometheus is told. Labels are bounded: routes, codes, and names that the store knows."""
+
+import os
+from collections.abc import Iterable
+from typing import Literal
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from app.served import ServedModel
+from app.serving import Answer
+
+# Seconds; a forward pass takes 0.1 to 60 ms, a large photo 25 to 80 ms to decode.
+SECONDS = (
+    *(0.0002, 0.0005, 0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05),
+    *(0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+BATCH_SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 128)
+PROBABILITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
+# How the gauges of several workers become one.
+GaugeMode = Literal["livemin", "livemax", "livesum"]
+MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class Metrics:
+    """All metrics of one process. With several workers their files are summed at each scrape."""
+
+    def __init__(self) -> None:
+        self._shared = MULTIPROCESS_DIR in os.environ
+        self._registry = registry = CollectorRegistry()
+        if not self._shared:
+            ProcessCollector(registry=registry)
+        self._requests = Counter(
+            "halftone_requests",
+            "Requests by route template, status and model.",
+            ("method", "route", "status", "model"),
+            registry=registry,
+        )
+        self._request_seconds = Histogram(
+            "halftone_request_seconds",
+            "From the request's headers to its answer.",
+            ("route",),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._refusals = Counter(
+            "halftone_refusals",
+            "Requests, and images of batches, that were not answered, by problem code.",
+            ("code",),
+            registry=registry,
+        )
+        self._stage_seconds = Histogram(
+            "halftone_stage_seconds",
+            "Time of an image in a stage.",
+            ("model", "stage"),
+            buckets=SECONDS,
+            registry=registry,
+        )
+        self._batch_size = Histogram(
+            "halftone_batch_size",
+            "Images in the batch that an image was computed in.",
+            ("model",),
+            buckets=BATCH_SIZES,
+            registry=registry,
+        )
+        self._predicted = Counter(
+            "halftone_predicted",
+            "Images by the most probable label.",
+            ("model", "label"),
+            registry=registry,
+        )
+        self._probability = Histogram(
+            "halftone_probability",
+            "Probability of the most probable label.",
+            ("model",),
+            buckets=PROBABILITIES,
+            registry=registry,
+        )
+        self._loads = Counter(
+            "halftone_model_loads",
+            "Versions that were loaded, or failed to.",
+            ("model", "outcome"),
+            registry=registry,
+        )
+        self._info = _gauge("model_info", "1 for the version that serves.", registry, "livemax", (
+            "model", "version", "engine",
+        ))  # fmt: skip
+        self._depth = _gauge("queue_depth", "Images that wait.", registry, "livesum", ("model",))
+        self._stuck = _gauge(
+            "engine_stuck_seconds", "Time without progress.", registry, "livemax", ("model",)
+        )
+        self._drift = _gauge(
+            "drift",
+            "Population stability index of incoming pixels against training's.",
+            registry,
+            "livemax",
+            ("model", "statistic"),
+        )
+        self._bytes = _gauge("bytes_in_flight", "Request bodies held.", registry, "livesum")
+        self._ready = _gauge("ready", "1 if the process can predict.", registry, "livemin")
+
+    def request(self, method: str, route: str, status: int, model: str, seconds: float) -> None:
+        """Count one request."""
+        self._requests.labels(method, route, str(status), model).inc()
+        self._request_seconds.labels(route).observe(seconds)
+
+    def refused(self, code: str) -> None:
+        """Count a request, or one image of a batch, that got a problem instead of an answer."""
+        self._refusals.labels(code).inc()
+
+    def answered(self, answer: Answer, total_s: float) -> None:
+        """Count one image that was predicted."""
+        name, timings = answer.served.name, answer.timings
+        stages = self._stage_seconds
+        stages.labels(name, "decode").observe(timings.decode_ms / 1000)
+        stages.labels(name, "queue").observe(timings.queue_ms / 1000)
+        stages.labels(name, "inference").observe(timings.inference_ms / 1000)
+        stages.labels(name, "total").observe(total_s)
+        self._batch_size.labels(name).observe(answer.batch_size)
+        best = int(answer.probabilities.argmax())
+        self._predicted.labels(name, answer.served.labels[best]).inc()
+        self._probability.labels(name).observe(float(answer.probabilities[best]))
+
+    def loaded(self, served: ServedModel, previous: ServedModel | None) -> None:
+        """Count a version that serves from now on, instead of `previous`."""
+        self._loads.labels(served.name, "ok").inc()
+        if previous is not None:
+            self._info.labels(previous.name, previous.version, previous.engine_name).set(0)
+        self._info.labels(served.name, served.version, served.engine_name).set(1)
+
+    def failed_to_load(self, name: str) -> None:
+        """Count a version that cannot serve."""
+        self._loads.labels(name, "failed").inc()
+
+    def sample(
+        self, models: Iterable[ServedModel], *, bytes_in_flight: int, is_ready: bool
+    ) -> None:
+        """Set the gauges."""
+        self._bytes.set(bytes_in_flight)
+        self._ready.set(is_ready)
+        for served in models:
+            self._depth.labels(served.name).set(served.queue.depth)
+            self._stuck.labels(served.name).set(served.queue.stuck_s())
+            for statistic, score in served.drift_scores().items():
+                self._drift.labels(served.name, statistic).set(score)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """Return the exposition of all workers' metrics, and its content type."""
+        encode, content_type = choose_encoder(accept)
+        registry = self._registry
+        if self._shared:
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library's
+        return encode(registry), content_type
+
+
+def _gauge(
+    name: str, text: str, registry: CollectorRegistry, mode: GaugeMode, labels: tuple[str, ...] = ()
+) -> Gauge:
+    return Gauge(f"halftone_{name}", text, labels, registry=registry, multiprocess_mode=mode)

@@ -1,0 +1,109 @@
+"""GET /metrics: what is counted, and that a client cannot invent labels."""
+
+import asyncio
+from collections.abc import Mapping
+
+import httpx
+import pytest
+from conftest import Start
+from fake_models import FakeModel, FakeStore, png
+from prometheus_client.parser import text_string_to_metric_families
+
+from model_store.errors import CorruptBundle
+
+Samples = Mapping[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+async def scrape(client: httpx.AsyncClient) -> Samples:
+    response = await client.get("/metrics", headers={"accept": "text/plain; version=0.0.4"})
+    assert response.status_code == 200
+    assert response.headers["content-type"].startswith("text/plain")
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+    }
+
+
+def value(samples: Samples, name: str, **labels: str) -> float:
+    return samples.get((f"halftone_{name}", tuple(sorted(labels.items()))), 0.0)
+
+
+async def test_predictions_are_counted_by_route_status_model_stage_and_label(
+    client: httpx.AsyncClient,
+) -> None:
+    best = (await client.post("/predict", content=png())).json()["label"]
+    await client.post("/models/toy/predict", content=png())
+    await client.post("/predict", content=b"no image")
+    samples = await scrape(client)
+
+    requests = {"method": "POST", "route": "/predict"}
+    assert value(samples, "requests_total", **requests, status="200", model="toy") == 1
+    assert value(samples, "requests_total", **requests, status="415", model="") == 1
+    named = {"method": "POST", "route": "/models/{name}/predict", "status": "200", "model": "toy"}
+    assert value(samples, "requests_total", **named) == 1
+    assert value(samples, "refusals_total", code="unsupported_format") == 1
+    for stage in ("decode", "queue", "inference", "total"):
+        assert value(samples, "stage_seconds_count", model="toy", stage=stage) == 2
+    assert value(samples, "predicted_total", model="toy", label=best) == 2
+    assert value(samples, "probability_count", model="toy") == 2
+    assert value(samples, "batch_size_sum", model="toy") == 2
+    assert value(samples, "model_info", model="toy", version="1", engine="keras") == 1
+    assert value(samples, "ready") == 1
+    assert value(samples, "bytes_in_flight") == 0
+
+
+async def test_every_image_of_a_batch_counts(client: httpx.AsyncClient) -> None:
+    files = [("files", ("x.png", image)) for image in (png(), b"bad", png())]
+    await client.post("/predict/batch", files=files)
+    samples = await scrape(client)
+
+    assert value(samples, "stage_seconds_count", model="toy", stage="total") == 2
+    assert value(samples, "refusals_total", code="unsupported_format") == 1
+
+
+async def test_clients_cannot_invent_labels(client: httpx.AsyncClient) -> None:
+    for n in range(30):
+        await client.get(f"/nothing/{n}")
+        await client.post(f"/models/none{n}/predict", content=png())
+        await client.request(f"BREW{n}", "/predict")
+    samples = await scrape(client)
+    labels = {key for key in samples if key[0] == "halftone_requests_total"}
+
+    assert len(labels) < 8
+    assert not any("none7" in str(key) or "BREW" in str(key) for key in samples)
+
+
+async def test_non_finite_answers_raise_an_alarm(client: httpx.AsyncClient, toy: FakeModel) -> None:
+    toy.answers_nan = True
+    await client.post("/predict", content=png())
+
+    assert value(await scrape(client), "refusals_total", code="output_not_finite") == 1
+
+
+async def test_loads_and_their_failures_are_counted(start: Start, store: FakeStore) -> None:
+    store.publish("toy", 1)
+    async with start() as client:
+        store.broken["toy", 2] = CorruptBundle("no")
+        store.publish("toy", 2)
+        async with asyncio.timeout(20):
+            while not value(samples := await scrape(client), "model_loads_total", **FAILED):
+                await asyncio.sleep(0.001)
+            store.publish("toy", 3)
+            while value(samples, "model_loads_total", model="toy", outcome="ok") < 2:
+                samples = await scrape(client)
+                await asyncio.sleep(0.001)
+
+    assert value(samples, "model_info", model="toy", version="1", engine="keras") == 0
+    assert value(samples, "model_info", model="toy", version="3", engine="keras") == 1
+
+
+FAILED = {"model": "toy", "outcome": "failed"}
+
+
+@pytest.mark.parametrize("accept", ["", "application/openmetrics-text", "*/*"])
+async def test_any_scraper_is_answered(client: httpx.AsyncClient, accept: str) -> None:
+    response = await client.get("/metrics", headers={"accept": accept})
+
+    assert response.status_code == 200
+    assert "halftone_ready" in response.text
