@@ -60,8 +60,8 @@ def check_config(config: dict[str, Any]) -> None:
     Raises:
         UnsafeModel: it names anything else; the message says what.
     """
-    if config.get("class_name") not in _MODELS:
-        raise UnsafeModel(f"Expected a Keras model. Received: {config.get('class_name')!r}")
+    if _text(config, "class_name") not in _MODELS:
+        raise UnsafeModel(f"Expected a Keras model. Received: {_text(config, 'class_name')}")
     for node in _nodes(config, 0):
         _check_node(node)
 
@@ -96,16 +96,20 @@ def _check_node(node: dict[str, Any]) -> None:
 
 
 def _check_class(node: dict[str, Any]) -> None:
-    kind, module = node["class_name"], node.get("module")
+    kind, module = _text(node, "class_name"), _text(node, "module")
     if kind in _SYMBOLS:
         return
-    allowed = isinstance(module, str) and kind in _ALLOWED.get(module, ())
+    allowed = kind in _ALLOWED.get(module, ())
     if kind == "function":
-        allowed = allowed and node.get("config") in _ACTIVATIONS
-        kind = node.get("config")
+        kind = _text(node, "config")
+        allowed = allowed and kind in _ACTIVATIONS
     if not allowed or node.get("registered_name") not in (None, kind):
-        named = f"{module}.{kind}" if module else str(kind)
         raise UnsafeModel(
-            f"{named} is not one of the built-in layers that can be opened without running code of "
-            "the model's own; Lambda layers and custom objects are refused"
+            f"{module}.{kind} is not one of the built-in layers that can be opened without running "
+            "code of the model's own; Lambda layers and custom objects are refused"
         )
+
+
+def _text(node: dict[str, Any], key: str) -> str:
+    value = node.get(key)
+    return value if isinstance(value, str) else f"({type(value).__name__})"

@@ -1,0 +1,247 @@
+import json
+import os
+import stat
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from keras_files import MEMBERS, layer, network, weights, write, write_zip
+
+from model_store.errors import BundleError, CorruptBundle, IncompatibleModel, UnsafeModel
+from model_store.keras_archive import read_archive
+
+
+def test_a_plain_file_gives_its_layers_and_arrays(tmp_path: Path) -> None:
+    archive = read_archive(write(tmp_path / "m.keras"))
+
+    assert archive.config["class_name"] == "Sequential"
+    assert sorted(archive.arrays) == ["layers/dense/vars/0", "layers/dense/vars/1"]
+    assert archive.arrays["layers/dense/vars/0"].shape == (120, 3)
+
+
+def test_arrays_are_read_as_hdf5_reads_them(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.keras")
+    with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as member:
+        expected = h5py.File(member)["layers/dense/vars/0"][:]
+
+    kernel = read_archive(path).read("layers/dense/vars/0")
+
+    assert np.array_equal(kernel, expected)
+    assert kernel.dtype == np.float32
+    assert kernel.ctypes.data % 64 == 0
+
+
+def test_big_endian_arrays_are_read_in_native_order(tmp_path: Path) -> None:
+    def fill(root: Any) -> None:
+        root["layers/dense/vars/0"] = np.arange(4, dtype=">f4")
+
+    kernel = read_archive(write(tmp_path / "m.keras", h5=weights(fill))).read("layers/dense/vars/0")
+
+    assert kernel.dtype.isnative
+    assert kernel.tolist() == [0, 1, 2, 3]
+
+
+def test_optimizer_loss_and_metrics_are_dropped_unread(tmp_path: Path) -> None:
+    config = network() | {"compile_config": {"loss": {"class_name": "Evil", "module": "os"}}}
+
+    assert "compile_config" not in read_archive(write(tmp_path / "m.keras", config)).config
+
+
+def _external_link(root: Any) -> None:
+    root["layers"] = h5py.ExternalLink("/etc/passwd", "/")
+
+
+def _soft_link(root: Any) -> None:
+    root["real"] = np.zeros(3, np.float32)
+    root["layers/dense/vars/0"] = h5py.SoftLink("/real")
+
+
+def _external_storage(root: Any) -> None:
+    root.create_dataset("d", (3,), "f4", external=[("/etc/passwd", 0, h5py.h5f.UNLIMITED)])
+
+
+def _virtual(root: Any) -> None:
+    virtual = h5py.VirtualLayout((3,), "f4")
+    virtual[:] = h5py.VirtualSource("/etc/passwd", "d", (3,))
+    root.create_virtual_dataset("d", virtual)
+
+
+def _compressed(root: Any) -> None:
+    root.create_dataset("d", data=np.zeros(100_000, np.float32), compression="gzip")
+
+
+def _shape_bomb(root: Any) -> None:
+    root.create_dataset("d", (1 << 40,), "f4", chunks=(1 << 10,))
+
+
+def _unallocated(root: Any) -> None:
+    plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    plist.set_alloc_time(h5py.h5d.ALLOC_TIME_LATE)
+    space = h5py.h5s.create_simple((1 << 40,))
+    h5py.h5d.create(root.id, b"d", h5py.h5t.IEEE_F32LE, space, plist)
+
+
+def _strings(root: Any) -> None:
+    root["d"] = np.array([b"cos\nsystem"], dtype=object).astype("S")
+
+
+def _references(root: Any) -> None:
+    root.create_dataset("d", data=[root.ref], dtype=h5py.ref_dtype)
+
+
+def _variable_length(root: Any) -> None:
+    root.create_dataset("d", (1,), h5py.vlen_dtype(np.float32))
+
+
+def _named_type(root: Any) -> None:
+    root["d"] = np.dtype("f4")
+
+
+def _cycle(root: Any) -> None:
+    root.create_group("a")["up"] = root
+
+
+@pytest.mark.parametrize(
+    "fill",
+    [
+        _external_link,
+        _soft_link,
+        _external_storage,
+        _virtual,
+        _compressed,
+        _shape_bomb,
+        _unallocated,
+        _strings,
+        _references,
+        _variable_length,
+        _named_type,
+        _cycle,
+    ],
+    ids=lambda fill: fill.__name__.strip("_"),
+)
+def test_hdf5_files_that_hold_more_than_plain_arrays_are_unsafe(
+    tmp_path: Path, fill: Callable[[Any], None]
+) -> None:
+    with pytest.raises(UnsafeModel):
+        read_archive(write(tmp_path / "m.keras", h5=weights(fill)))
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/evil", "assets/x", "model.weights.npz", "a\\b"])
+def test_members_that_no_plain_model_has_are_unsafe(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UnsafeModel, match="members"):
+        read_archive(write(tmp_path / "m.keras", members={name: b"x"}))
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_missing_member_is_refused(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path / "m.keras")
+    with zipfile.ZipFile(path) as archive:
+        members = {other: archive.read(other) for other in MEMBERS if other != name}
+
+    with pytest.raises(UnsafeModel, match="members"):
+        read_archive(write_zip(path, members))
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_doubled_member_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "m.keras")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("config.json", json.dumps(network(layer("Lambda"))))
+
+    with pytest.raises(UnsafeModel, match="members"):
+        read_archive(path)
+
+
+def test_a_compressed_archive_is_refused_without_expanding_it(tmp_path: Path) -> None:
+    bomb = b"\0" * (64 << 20)
+    path = write(tmp_path / "m.keras", h5=bomb, compression=zipfile.ZIP_DEFLATED)
+
+    with pytest.raises(UnsafeModel, match="stored"):
+        read_archive(path)
+
+
+def test_an_oversized_configuration_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnsafeModel, match=r"config\.json"):
+        read_archive(write(tmp_path / "m.keras", members={"config.json": b" " * (5 << 20)}))
+
+
+def test_a_member_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "m.keras"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in MEMBERS:
+            info = zipfile.ZipInfo(name)
+            info.external_attr = (stat.S_IFLNK | 0o777) << 16
+            archive.writestr(info, b"/etc/passwd")
+
+    with pytest.raises(UnsafeModel, match="not a regular file"):
+        read_archive(path)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"[" * 100_000, b"\xff\xfe"])
+def test_a_configuration_that_is_no_object_is_refused(tmp_path: Path, text: bytes) -> None:
+    with pytest.raises(BundleError):
+        read_archive(write(tmp_path / "m.keras", members={"config.json": text}))
+
+
+def test_a_legacy_file_says_how_to_convert_it(tmp_path: Path) -> None:
+    path = tmp_path / "model.h5"
+    path.write_bytes(weights())
+
+    with pytest.raises(IncompatibleModel, match=r"save\('model\.keras'\)"):
+        read_archive(path)
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"\x80\x04\x95pickle", b"PK\x05\x06" + b"\0" * 18])
+def test_other_files_are_no_models(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "m.keras"
+    path.write_bytes(data)
+
+    with pytest.raises(IncompatibleModel, match=r"\.keras"):
+        read_archive(path)
+
+
+def test_a_pipe_does_not_block(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "m.keras")
+
+    with pytest.raises(CorruptBundle, match="not a file"):
+        read_archive(tmp_path / "m.keras")
+
+
+def test_a_missing_file_says_so(tmp_path: Path) -> None:
+    with pytest.raises(CorruptBundle, match=r"m\.keras"):
+        read_archive(tmp_path / "m.keras")
+
+
+def test_any_truncation_is_refused(tmp_path: Path) -> None:
+    whole = write(tmp_path / "m.keras").read_bytes()
+    path = tmp_path / "cut.keras"
+
+    for length in range(0, len(whole), 61):
+        path.write_bytes(whole[:length])
+        with pytest.raises(BundleError):
+            read_archive(path)
+
+
+def test_random_damage_is_refused_or_harmless(tmp_path: Path) -> None:
+    whole = write(tmp_path / "m.keras").read_bytes()
+    random = np.random.default_rng(0)
+    path = tmp_path / "bad.keras"
+    refused = 0
+
+    for _ in range(300):
+        damaged = bytearray(whole)
+        for position in random.integers(0, len(whole), 4):
+            damaged[position] ^= 1 << int(random.integers(8))
+        path.write_bytes(damaged)
+        try:
+            archive = read_archive(path)
+        except BundleError:
+            refused += 1
+        else:  # the damage is in padding, a weight or a name; what is read stays inside the file
+            assert all(a.offset + a.nbytes <= len(whole) for a in archive.arrays.values())
+
+    assert refused > 30
