@@ -10,16 +10,19 @@ from starlette.middleware.cors import CORSMiddleware
 import app
 from app.cpu import available_cpus
 from app.decoding import DecodePool
+from app.explaining import Explainer
 from app.http.access import ApiKeys
 from app.http.documentation import complete_openapi
 from app.http.envelope import Envelope
 from app.http.health import health_router
 from app.http.limits import ByteBudget, UploadLimits
+from app.http.looking import looking_router
 from app.http.models import models_router
 from app.http.monitoring import metrics_router
 from app.http.page import add_page
 from app.http.predict import predict_router
 from app.http.problems import handle_framework_errors
+from app.http.v2 import OpenInference
 from app.keys import KeyFile
 from app.lifecycle import Lifecycle
 from app.metrics import Metrics
@@ -123,7 +126,12 @@ def create_app(
     service.include_router(
         predict_router(registry, serving, metrics, max_images=settings.max_images)
     )
+    service.include_router(looking_router(registry, serving, Explainer(serving)))
     service.include_router(models_router(registry))
+    protocol = OpenInference(
+        registry, serving, metrics, readiness, watchdog, max_images=settings.max_images
+    )
+    service.include_router(protocol.router())
     service.include_router(health_router(registry, readiness, watchdog))
     service.include_router(metrics_router(metrics, sample))
     service.state.watchdog = watchdog

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,16 @@ from app.errors import DeadlineExpired, Overloaded
 from app.served import ServedModel
 from model_store.preprocessing import preprocess
 
+T = TypeVar("T")
+
 # One batch request keeps at most this share of a full batch in the queue, so that single requests
 # find room in every batch.
 BATCH_SHARE = 0.5
+
+
+# Gives the (H, W) pixels of one image, either written into the buffer it is given or its own.
+# Called once, on a decode thread, so that pixels exist only while they are on their way.
+Source = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +53,7 @@ class _Job(Ticket):
     """A ticket with what the decode threads need, and the future its caller awaits."""
 
     served: ServedModel
-    data: bytes
+    source: Source | None
     future: asyncio.Future[None]
     accepted_at: float
     decode_at: float = 0.0
@@ -105,12 +113,12 @@ class Serving:
             ComputeError: the engine failed.
         """
         self.admit(served)
-        return await self._run(served, data)
+        return await self._run(served, self.decoding(served, data))
 
     async def predict_many(
-        self, served: ServedModel, images: Sequence[bytes]
+        self, served: ServedModel, sources: Sequence[Source]
     ) -> list[Answer | Exception]:
-        """Return one answer or error per image, in order.
+        """Return one answer or error per source of pixels, in order.
 
         Each image's deadline begins when its turn comes.
 
@@ -120,22 +128,44 @@ class Serving:
         self.admit(served)
         window = asyncio.Semaphore(max(1, round(served.max_batch * BATCH_SHARE)))
 
-        async def one(data: bytes) -> Answer | Exception:
+        async def one(source: Source) -> Answer | Exception:
             async with window:
                 try:
-                    return await self._run(served, data)
+                    return await self._run(served, source)
                 except Exception as error:  # one bad image must not take the others' answers
                     return error
 
         with served.lease():
-            return await asyncio.gather(*map(one, images))
+            return await asyncio.gather(*map(one, sources))
 
-    async def _run(self, served: ServedModel, data: bytes) -> Answer:
+    def decoding(self, served: ServedModel, data: bytes) -> Source:
+        """Return the pixels of an encoded image as a source."""
+        return partial(_preprocess, data, served, self._max_pixels)
+
+    def pixels(self, served: ServedModel, data: bytes) -> NDArray[np.uint8]:
+        """Return the (H, W) pixels of an encoded image. Slow; not for the event loop's thread."""
+        return preprocess(data, served.spec, max_pixels=self._max_pixels)
+
+    async def in_pool(self, work: Callable[[], T]) -> T:
+        """Return what `work` does on a decode thread, or raise what it raises."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+
+        def job(_: Scratch) -> None:
+            try:
+                _settle_on_loop(future, future.set_result, work())
+            except Exception as error:  # the caller gets it, whatever it is
+                _settle_on_loop(future, future.set_exception, error)
+
+        self._pool.submit(job)
+        return await future
+
+    async def _run(self, served: ServedModel, source: Source) -> Answer:
         loop = asyncio.get_running_loop()
         now = time.monotonic()
         job = _Job(
             served=served,
-            data=data,
+            source=source,
             future=loop.create_future(),
             accepted_at=now,
             deadline=now + self._deadline_s,
@@ -156,13 +186,12 @@ class Serving:
         if job.abandoned:
             return
         try:
-            served, data, job.data = job.served, job.data, b""
-            out = scratch.pixels(served.shape)
-            pixels = preprocess(data, served.spec, max_pixels=self._max_pixels, out=out)
-            served.queue.submit(pixels, job)
-            served.observe(pixels)
+            served, source, job.source = job.served, job.source, None
+            if source is not None:
+                pixels = source(scratch.pixels(served.shape))
+                served.queue.submit(pixels, job)
         except Exception as error:  # the caller gets it, whatever it is
-            _on_loop(job, _reject, job, error)
+            _settle_on_loop(job.future, job.future.set_exception, error)
 
     def _expire(self, job: _Job) -> None:
         if job.started_at and not job.future.done():
@@ -176,13 +205,16 @@ def deliver(tickets: Sequence[Ticket]) -> None:
     """Hand finished tickets to the callers that await them: one wake-up of the loop per batch."""
     jobs = [ticket for ticket in tickets if isinstance(ticket, _Job)]
     if jobs:
-        _on_loop(jobs[0], _resolve, jobs)
+        with suppress(RuntimeError):  # the loop is closed only when nobody waits any more
+            jobs[0].future.get_loop().call_soon_threadsafe(_resolve, jobs)
 
 
-def _on_loop(job: _Job, callback: Callable[..., None], *args: object) -> None:
-    # The loop is closed only after every caller was answered or went away.
-    with suppress(RuntimeError):
-        job.future.get_loop().call_soon_threadsafe(callback, *args)
+def _preprocess(
+    data: bytes, served: ServedModel, max_pixels: int, out: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    pixels = preprocess(data, served.spec, max_pixels=max_pixels, out=out)
+    served.observe(pixels)
+    return pixels
 
 
 def _resolve(jobs: Sequence[_Job]) -> None:
@@ -191,10 +223,17 @@ def _resolve(jobs: Sequence[_Job]) -> None:
             job.future.set_result(None)
 
 
-def _reject(job: _Job, error: Exception) -> None:
-    if not job.future.done():
-        job.future.set_exception(error)
+def _settle_on_loop(
+    future: asyncio.Future[Any], settle: Callable[[Any], None], value: object
+) -> None:
+    def unless_done() -> None:
+        if not future.done():
+            settle(value)
+
+    with suppress(RuntimeError):  # the loop is closed only when nobody waits any more
+        future.get_loop().call_soon_threadsafe(unless_done)
 
 
 def _give_up(job: _Job) -> None:
-    _reject(job, DeadlineExpired("The deadline passed while the image waited."))
+    if not job.future.done():
+        job.future.set_exception(DeadlineExpired("The deadline passed while the image waited."))

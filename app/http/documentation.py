@@ -50,6 +50,13 @@ _TOP_K = {
     "description": "Only the most probable classes. Unset: all.",
     "schema": {"type": "integer", "minimum": 1},
 }
+_LABEL = {
+    "name": "label",
+    "in": "query",
+    "required": False,
+    "description": "The class to explain. Unset: the most probable one.",
+    "schema": {"type": "string"},
+}
 _NAME = {
     "name": "name",
     "in": "path",
@@ -80,8 +87,6 @@ _BINARY = {"type": "string", "format": "binary"}
 
 def predict_route(prefix: str) -> dict[str, Any]:
     """Return what FastAPI is told of the route for one image."""
-    form = _form({"file": {**_BINARY, "description": "The image."}}, "file")
-    raw = {kind: {"schema": _BINARY} for kind in (*IMAGE_TYPES, "application/octet-stream")}
     return {
         "summary": "Predict one image",
         "description": "The image as the form field `file`, or as the raw body; its content alone "
@@ -91,7 +96,10 @@ def predict_route(prefix: str) -> dict[str, Any]:
             200: _success(PredictAnswer, {**_REFERENCE, **_RANKING}, timed=True),
             **problems(400, 401, 404, 408, 413, 415, 422, 500, 503, 504),
         },
-        "openapi_extra": _body({**form, **raw}, prefix),
+        "openapi_extra": {
+            "requestBody": _one_image(),
+            "parameters": [*named(prefix)["parameters"], _TOP_K],
+        },
     }
 
 
@@ -109,7 +117,54 @@ def batch_route(prefix: str) -> dict[str, Any]:
             200: _success(BatchAnswer, example, timed=True),
             **problems(400, 401, 404, 408, 413, 500, 503, 504),
         },
-        "openapi_extra": _body(form, prefix),
+        "openapi_extra": {
+            "requestBody": {"required": True, "content": form},
+            "parameters": [*named(prefix)["parameters"], _TOP_K],
+        },
+    }
+
+
+def picture_route(action: str, prefix: str) -> dict[str, Any]:
+    """Return what FastAPI is told of the routes that answer with a PNG."""
+    texts = {
+        "preview": ("Show what the model saw", "The preprocessed pixels as a grayscale PNG."),
+        "explain": (
+            "Show where the model looked",
+            "A heat map as an RGBA PNG of the preview's size: red speaks for the class, blue "
+            "against it, by painting over one patch at a time. It cannot tell what patches do "
+            "together, and costs as much as some 200 predictions.",
+        ),
+    }
+    parameters = [*named(prefix)["parameters"], *([_LABEL] if action == "explain" else [])]
+    return {
+        "summary": texts[action][0],
+        "description": texts[action][1],
+        "operation_id": _operation(action, prefix),
+        "responses": {
+            200: {"content": {"image/png": {"schema": _BINARY}}, "description": "The picture."},
+            **problems(400, 401, 404, 408, 413, 415, 422, 500, 503, 504),
+        },
+        "openapi_extra": {"requestBody": _one_image(), "parameters": parameters},
+    }
+
+
+def v2_route(operation: str, prefix: str = "") -> dict[str, Any]:
+    """Return what FastAPI is told of a route of the Open Inference Protocol."""
+    summary = operation.replace("_", " ").capitalize()
+    error = {"application/json": {"example": {"error": "Expected one of: casting, digits."}}}
+    extra: dict[str, Any] = named(prefix)
+    if "infer" in operation:
+        tensor = {"name": "pixels", "datatype": "UINT8", "shape": [1, 2, 2], "data": [0, 9, 9, 0]}
+        body = {"schema": {"type": "object"}, "example": {"inputs": [tensor]}}
+        binary = {"schema": _BINARY}
+        content = {"application/json": body, "application/octet-stream": binary}
+        extra["requestBody"] = {"required": True, "content": content}
+    statuses = (400, 401, 404, 408, 413, 415, 422, 500, 503, 504) if prefix else (401, 503)
+    return {
+        "summary": summary,
+        "operation_id": f"v2_{operation}",
+        "responses": {status: {"description": "Refused.", "content": error} for status in statuses},
+        "openapi_extra": extra,
     }
 
 
@@ -168,11 +223,10 @@ def _form(properties: dict[str, Any], *required: str) -> dict[str, Any]:
     return {"multipart/form-data": {"schema": schema}}
 
 
-def _body(content: dict[str, Any], prefix: str) -> dict[str, Any]:
-    return {
-        "requestBody": {"required": True, "content": content},
-        "parameters": [*named(prefix)["parameters"], _TOP_K],
-    }
+def _one_image() -> dict[str, Any]:
+    form = _form({"file": {**_BINARY, "description": "The image."}}, "file")
+    raw = {kind: {"schema": _BINARY} for kind in (*IMAGE_TYPES, "application/octet-stream")}
+    return {"required": True, "content": {**form, **raw}}
 
 
 def _operation(action: str, prefix: str) -> str:

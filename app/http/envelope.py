@@ -64,7 +64,7 @@ class Envelope:
                 logger.exception("Request %s failed", exchange.request_id)
             if not exchange.status:
                 scope["state"]["code"] = row_of(error).code
-                answer = problem_response(error, exchange.request_id)
+                answer = problem_response(error, scope)
                 await answer(scope, receive, exchange.send)
         finally:
             exchange.count(self._metrics)

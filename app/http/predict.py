@@ -1,8 +1,7 @@
 """POST /predict and its kin: one image or many, the default model or a named one."""
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -12,14 +11,12 @@ from app.http import documentation as docs
 from app.http.disconnects import while_connected
 from app.http.problems import row_of
 from app.http.rendering import batch_response, read_top_k, single_response
+from app.http.resolving import PREFIXES, resolve
 from app.http.uploads import read_image, read_images
 from app.metrics import Metrics
 from app.registry import Registry
 from app.served import ServedModel
 from app.serving import Answer, Serving
-from model_store.errors import VersionNotFound
-
-PREFIXES = ("", "/models/{name}", "/models/{name}/versions/{version}")
 
 
 def predict_router(
@@ -43,7 +40,7 @@ def predict_router(
         serving.admit(await resolve(registry, request.path_params))
         images = await read_images(request, max_images)
         served = await resolve(registry, request.path_params)
-        work = serving.predict_many(served, images)
+        work = serving.predict_many(served, [serving.decoding(served, image) for image in images])
         answers = await while_connected(request.receive, work)
         count(request, metrics, served, answers)
         return batch_response(request, served, answers, top_k)
@@ -69,22 +66,3 @@ def count(
             metrics.answered(answer, total_s)
         else:
             metrics.refused(row_of(answer).code)
-
-
-async def resolve(registry: Registry, path: Mapping[str, Any]) -> ServedModel:
-    """Return the model that a path names.
-
-    Raises:
-        ModelNotFound, VersionNotFound, NotReady: there is nothing to answer with.
-    """
-    if "name" not in path:
-        return registry.default()
-    if "version" not in path:
-        return registry.by_name(path["name"])
-    return await registry.version(path["name"], _version(path["version"]))
-
-
-def _version(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise VersionNotFound("Expected a version number, a whole number of at least 1.")
-    return int(text)

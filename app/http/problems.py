@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from app import errors
 from model_store import errors as store_errors
@@ -120,9 +121,16 @@ def problem(error: Exception, request_id: str) -> dict[str, object]:
     return members
 
 
-def problem_response(error: Exception, request_id: str) -> Response:
-    """Return the whole answer for `error`."""
-    members = problem(error, request_id)
+def problem_response(error: Exception, scope: Scope) -> Response:
+    """Return the whole answer for `error`, in the form that the request's path calls for."""
+    members = problem(error, scope["state"]["request_id"])
+    if scope["path"].startswith("/v2"):  # the Open Inference Protocol has a form of its own
+        return Response(
+            orjson.dumps({"error": members["detail"], **members}),
+            status_code=row_of(error).status,
+            headers=_headers(error),
+            media_type="application/json",
+        )
     return Response(
         orjson.dumps(members),
         status_code=row_of(error).status,
@@ -136,7 +144,7 @@ def handle_framework_errors(app: FastAPI) -> None:
 
     async def answer(request: Request, error: Exception) -> Response:
         request.state.code = row_of(error).code
-        return problem_response(error, request.state.request_id)
+        return problem_response(error, request.scope)
 
     app.add_exception_handler(HTTPException, answer)
     app.add_exception_handler(RequestValidationError, answer)

@@ -1,0 +1,139 @@
+"""Where a model looked: which parts of an image speak for a class, and which against it.
+
+By occlusion (Zeiler and Fergus 2014): a patch is painted over with the image's commonest grey, and
+what that does to the class's log-odds is put down to the patch. It needs nothing but predictions,
+so it works with every engine. It cannot tell what patches do together, or what a shape smaller than
+a patch does.
+"""
+
+import asyncio
+import math
+from collections.abc import Sequence
+from functools import partial
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from app.errors import Overloaded
+from app.served import ServedModel
+from app.serving import Answer, Serving, Source
+
+# Patches per image; each costs one prediction.
+PATCHES = 200
+# Explanations computed at once; each costs as much as 200 requests.
+AT_ONCE = 2
+# Probabilities are kept this far from 0 and 1, where float32 knows no more.
+MARGIN = 1e-6
+# A change of the log-odds below this is noise; the map is then empty.
+NOISE = 0.02
+
+FOR, AGAINST = (216, 64, 32), (32, 96, 216)  # RGB
+
+
+class Explainer:
+    """Makes heat maps, a few at a time."""
+
+    def __init__(self, serving: Serving) -> None:
+        self._serving = serving
+        self._running = 0
+
+    async def explain(self, served: ServedModel, data: bytes, label: int | None) -> bytes:
+        """Return a heat map as an RGBA PNG of the model's own size, to be laid over the preview.
+
+        Args:
+            served: the model.
+            data: the encoded image.
+            label: index into its labels; None: the most probable one.
+
+        Raises:
+            ImageError: the bytes cannot become pixels.
+            Overloaded: other explanations are being computed.
+        """
+        if self._running >= AT_ONCE:
+            raise Overloaded(
+                f"Expected fewer than {AT_ONCE} other explanations. Received: one more"
+            )
+        self._running += 1
+        try:
+            return await self._explain(served, data, label)
+        finally:
+            self._running -= 1
+
+    async def _explain(self, served: ServedModel, data: bytes, label: int | None) -> bytes:
+        pixels = await self._serving.in_pool(lambda: self._serving.pixels(served, data))
+        step = stride(served.shape)
+        sources = occlusions(pixels, step)
+        answers = await self._serving.predict_many(served, [lambda _: pixels, *sources])
+        probabilities = _probabilities(answers)  # (1 + patches, labels)
+        if label is None:
+            label = int(probabilities[0].argmax())
+        scores = log_odds(probabilities[0, label]) - log_odds(probabilities[1:, label])
+        grid = scores.reshape(len(range(0, served.shape[0], step)), -1)
+        return await asyncio.to_thread(heat_map, grid, served.shape)
+
+
+def stride(shape: tuple[int, int]) -> int:
+    """Return the distance of neighbouring patches; a patch is twice as wide and high."""
+    return max(1, round(math.sqrt(shape[0] * shape[1] / PATCHES)))
+
+
+def occlusions(pixels: NDArray[np.uint8], step: int) -> list[Source]:
+    """Return one source per patch, row by row; the pixels are made when they are asked for."""
+    grey = int(np.bincount(pixels.reshape(-1), minlength=256).argmax())
+    height, width = pixels.shape
+    return [
+        partial(_occluded, pixels, top, left, 2 * step, grey)
+        for top in range(0, height, step)
+        for left in range(0, width, step)
+    ]
+
+
+def log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return log(p / (1 - p)), finite for every p in [0, 1]."""
+    clipped = np.clip(probability, MARGIN, 1 - MARGIN)
+    odds: NDArray[np.float64] = np.log(clipped / (1 - clipped))
+    return odds
+
+
+def heat_map(grid: NDArray[np.float64], shape: tuple[int, int]) -> bytes:
+    """Draw scores per patch as an RGBA PNG: red speaks for the class, blue against it.
+
+    Args:
+        grid: (rows, columns), change of the log-odds by each patch.
+        shape: (H, W) of the picture.
+    """
+    height, width = shape
+    image = Image.fromarray(grid.astype(np.float32)).resize(
+        (width, height), Image.Resampling.BICUBIC
+    )
+    heat = np.asarray(image)  # (H, W)
+    strongest = max(float(np.abs(heat).max()), NOISE)
+    colours = np.empty((height, width, 4), np.uint8)
+    colours[..., :3] = np.where(heat[..., None] > 0, FOR, AGAINST)
+    colours[..., 3] = np.abs(heat) / strongest * 255
+    if strongest <= NOISE:
+        colours[..., 3] = 0
+    buffer = BytesIO()
+    Image.fromarray(colours, "RGBA").save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _occluded(
+    pixels: NDArray[np.uint8], top: int, left: int, side: int, grey: int, out: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    np.copyto(out, pixels)
+    # The patch's middle lies in its cell of the grid.
+    start_row, start_column = max(0, top - side // 4), max(0, left - side // 4)
+    out[start_row : top - side // 4 + side, start_column : left - side // 4 + side] = grey
+    return out
+
+
+def _probabilities(answers: Sequence[Answer | Exception]) -> NDArray[np.float64]:
+    rows = []
+    for answer in answers:
+        if isinstance(answer, Exception):
+            raise answer
+        rows.append(answer.probabilities.astype(np.float64))
+    return np.stack(rows)

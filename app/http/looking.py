@@ -1,0 +1,62 @@
+"""POST /preview and /explain: what the model saw, and where it looked."""
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from app.errors import InvalidParameter
+from app.explaining import Explainer
+from app.http import documentation as docs
+from app.http.disconnects import while_connected
+from app.http.resolving import PREFIXES, resolve
+from app.http.uploads import read_image
+from app.registry import Registry
+from app.served import ServedModel
+from app.serving import Serving
+from model_store.preprocessing import encode_png
+
+
+def looking_router(registry: Registry, serving: Serving, explainer: Explainer) -> APIRouter:
+    """Return the routes that answer with pictures."""
+    router = APIRouter(tags=["look"])
+
+    async def preview(request: Request) -> Response:
+        serving.admit(await resolve(registry, request.path_params))
+        image = await read_image(request)
+        served = await resolve(registry, request.path_params)
+        work = serving.in_pool(lambda: encode_png(serving.pixels(served, image)))
+        return Response(await while_connected(request.receive, work), media_type="image/png")
+
+    async def explain(request: Request) -> Response:
+        serving.admit(await resolve(registry, request.path_params))
+        image = await read_image(request)
+        served = await resolve(registry, request.path_params)
+        label = read_label(request, served)
+        work = explainer.explain(served, image, label)
+        return Response(await while_connected(request.receive, work), media_type="image/png")
+
+    for prefix in PREFIXES:
+        for name, endpoint in (("preview", preview), ("explain", explain)):
+            router.add_api_route(
+                f"{prefix}/{name}",
+                endpoint,
+                methods=["POST"],
+                response_class=Response,
+                **docs.picture_route(name, prefix),
+            )
+    return router
+
+
+def read_label(request: Request, served: ServedModel) -> int | None:
+    """Return the index of `?label=`, or None for the most probable one.
+
+    Raises:
+        InvalidParameter: the model has no such label.
+    """
+    label = request.query_params.get("label")
+    if label is None:
+        return None
+    if label not in served.labels:
+        known = ", ".join(served.labels[:20])
+        raise InvalidParameter(f"Expected label to be one of: {known}. Received: {label[:40]!r}")
+    return served.labels.index(label)

@@ -1,0 +1,151 @@
+"""Tensors of the Open Inference Protocol: JSON or little-endian bytes, to and from NumPy.
+
+https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol and its binary
+tensor data extension.
+"""
+
+import base64
+import binascii
+import struct
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field
+
+from app.errors import InvalidParameter
+
+Dimension = Annotated[int, Field(ge=0, le=2**31)]
+
+
+class Tensor(BaseModel):
+    """An input, as a request's JSON describes it."""
+
+    name: str
+    datatype: Literal["BYTES", "UINT8", "FP32"]
+    shape: list[Dimension] = Field(max_length=4)
+    parameters: dict[str, Any] = {}
+    data: list[Any] | None = None
+
+
+class RequestedOutput(BaseModel):
+    """An output that the client wants."""
+
+    name: str
+    parameters: dict[str, Any] = {}
+
+
+class InferRequest(BaseModel):
+    """The JSON part of a request."""
+
+    id: str | None = Field(None, max_length=200)
+    parameters: dict[str, Any] = {}
+    inputs: list[Tensor] = Field(min_length=1, max_length=1)
+    outputs: list[RequestedOutput] | None = None
+
+
+def read_images(tensor: Tensor, binary: bytes | None) -> list[bytes]:
+    """Return the encoded images of a BYTES tensor."""
+    if binary is not None:
+        images = split_bytes(binary)
+    else:
+        images = [_json_bytes(element) for element in _flat(tensor.data or [])]
+    _check_count(tensor, len(images))
+    return images
+
+
+def read_pixels(tensor: Tensor, binary: bytes | None, shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the pixels of a UINT8 (0-255) or FP32 (0-1) tensor.
+
+    Args:
+        tensor: shape (N, H, W) or (N, H*W).
+        binary: its bytes, if it came as such.
+        shape: the model's (H, W).
+
+    Returns:
+        (N, H, W) uint8.
+    """
+    dtype = np.dtype("<u1" if tensor.datatype == "UINT8" else "<f4")
+    if tensor.shape[1:] not in ([*shape], [shape[0] * shape[1]]):
+        raise InvalidParameter(
+            f"Expected pixels of shape [N, {shape[0]}, {shape[1]}]. Received: {tensor.shape}"
+        )
+    _check_count(tensor, tensor.shape[0])
+    values = _numbers(tensor, binary, dtype)
+    if tensor.datatype == "FP32":
+        if not ((values >= 0) & (values <= 1)).all():
+            raise InvalidParameter("Expected FP32 pixels from 0 to 1. Received: others")
+        values = np.rint(values * 255)
+    return values.astype(np.uint8).reshape(-1, *shape)
+
+
+def split_bytes(data: bytes) -> list[bytes]:
+    """Return the elements of a binary BYTES tensor: each has its length before it, in 4 bytes."""
+    elements, start = [], 0
+    while start < len(data):
+        if start + 4 > len(data):
+            raise InvalidParameter("Expected a length of 4 bytes before every BYTES element.")
+        (length,) = struct.unpack_from("<I", data, start)
+        if start + 4 + length > len(data):
+            raise InvalidParameter("Expected every BYTES element to be as long as it says.")
+        elements.append(data[start + 4 : start + 4 + length])
+        start += 4 + length
+    return elements
+
+
+def join_bytes(elements: Sequence[bytes]) -> bytes:
+    """Return the binary form of a BYTES tensor."""
+    return b"".join(struct.pack("<I", len(element)) + element for element in elements)
+
+
+def _check_count(tensor: Tensor, count: int) -> None:
+    wanted = tensor.shape[0] if tensor.datatype != "BYTES" else int(np.prod(tensor.shape))
+    if count != wanted or count < 1:
+        raise InvalidParameter(
+            f"Expected as many images as the shape {tensor.shape} says, at least 1. "
+            f"Received: {count}"
+        )
+
+
+def _numbers(tensor: Tensor, binary: bytes | None, dtype: np.dtype[Any]) -> NDArray[Any]:
+    expected = int(np.prod(tensor.shape))
+    if binary is not None:
+        size = expected * dtype.itemsize
+        if len(binary) != size:
+            raise InvalidParameter(f"Expected {size} bytes of pixels. Received: {len(binary)}")
+        return np.frombuffer(binary, dtype)
+    try:
+        values = np.array(tensor.data, np.float64).reshape(-1)
+    except (TypeError, ValueError) as error:
+        raise InvalidParameter("Expected numbers, flat or nested like the shape.") from error
+    if values.size != expected:
+        raise InvalidParameter(f"Expected {expected} numbers. Received: {values.size}")
+    if tensor.datatype == "UINT8" and not (np.isin(values, np.arange(256))).all():
+        raise InvalidParameter("Expected UINT8 pixels to be whole numbers from 0 to 255.")
+    return values.astype(dtype)
+
+
+def _flat(data: list[Any]) -> list[Any]:
+    flat: list[Any] = []
+    for element in data:
+        flat += element if isinstance(element, list) else [element]
+    return flat
+
+
+def _json_bytes(element: object) -> bytes:
+    """Return the bytes of a JSON string: base64, or one character from U+0000 to U+00FF per byte.
+
+    The protocol leaves open how JSON carries bytes that are no text. Encoded images begin with
+    bytes that base64 never does, so the two cannot be mistaken for each other.
+    """
+    if isinstance(element, str):
+        try:
+            return base64.b64decode(element, validate=True)
+        except (binascii.Error, ValueError):
+            pass
+        try:
+            return element.encode("latin-1")
+        except UnicodeEncodeError:
+            pass
+    raise InvalidParameter("Expected BYTES as strings: base64, or one character per byte.")

@@ -1,0 +1,222 @@
+"""The Open Inference Protocol over ASGI: metadata, tensors in both forms, and its errors."""
+
+import base64
+import json
+import struct
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from conftest import Start
+from fake_models import HEIGHT, LABELS, WIDTH, FakeModel, png, softmax_of_corners
+
+from model_store.preprocessing import preprocess
+
+PIXELS = np.random.default_rng(1).integers(0, 256, (3, HEIGHT, WIDTH), np.uint8)
+INFER = "/v2/models/toy/infer"
+
+
+def pixels_input(**changes: Any) -> dict[str, Any]:
+    tensor = {"name": "pixels", "datatype": "UINT8", "shape": [3, HEIGHT, WIDTH]}
+    return {**tensor, "data": PIXELS.reshape(-1).tolist(), **changes}
+
+
+def expected(pixels: np.ndarray = PIXELS) -> np.ndarray:
+    return softmax_of_corners(pixels, len(LABELS))
+
+
+def output(answer: dict[str, Any], name: str) -> dict[str, Any]:
+    return next(tensor for tensor in answer["outputs"] if tensor["name"] == name)
+
+
+def probabilities(answer: dict[str, Any]) -> np.ndarray:
+    tensor = output(answer, "probabilities")
+    return np.array(tensor["data"], np.float32).reshape(tensor["shape"])
+
+
+async def test_server_tells_its_state_and_extensions(client: httpx.AsyncClient) -> None:
+    server = (await client.get("/v2")).json()
+
+    assert server["name"] == "halftone"
+    assert "binary_tensor_data" in server["extensions"]
+    assert (await client.get("/v2/health/live")).json() == {"live": True}
+    assert (await client.get("/v2/health/ready")).json() == {"ready": True}
+
+
+async def test_server_without_models_is_live_but_not_ready(start: Start) -> None:
+    async with start() as client:
+        assert (await client.get("/v2/health/live")).status_code == 200
+        assert (await client.get("/v2/health/ready")).status_code == 503
+
+
+@pytest.mark.parametrize("prefix", ["/v2/models/toy", "/v2/models/toy/versions/1"])
+async def test_model_tells_its_tensors_and_versions(client: httpx.AsyncClient, prefix: str) -> None:
+    model = (await client.get(prefix)).json()
+
+    assert model["versions"] == ["1"]
+    assert model["inputs"][1]["shape"] == [-1, HEIGHT, WIDTH]
+    assert model["outputs"][0]["shape"] == [-1, len(LABELS)]
+    assert (await client.get(f"{prefix}/ready")).json() == {"name": "toy", "ready": True}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"data": PIXELS.tolist()},
+        {"shape": [3, HEIGHT * WIDTH]},
+        {"datatype": "FP32", "data": (PIXELS / 255).reshape(-1).tolist()},
+    ],
+    ids=["flat", "nested", "flattened images", "FP32"],
+)
+async def test_pixels_as_json(client: httpx.AsyncClient, changes: dict[str, Any]) -> None:
+    answer = await client.post(INFER, json={"id": "7", "inputs": [pixels_input(**changes)]})
+
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["id"] == "7"
+    assert (answer.json()["model_name"], answer.json()["model_version"]) == ("toy", "1")
+    assert np.array_equal(probabilities(answer.json()), expected())
+    best = [LABELS[index] for index in expected().argmax(axis=1)]
+    assert output(answer.json(), "label")["data"] == best
+
+
+@pytest.mark.parametrize("encode", ["base64", "latin-1"])
+async def test_encoded_images_as_json(
+    client: httpx.AsyncClient, toy: FakeModel, encode: str
+) -> None:
+    image = png(seed=4)
+    text = base64.b64encode(image).decode() if encode == "base64" else image.decode("latin-1")
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [text]}
+    answer = await client.post(INFER, json={"inputs": [tensor]})
+
+    assert np.array_equal(probabilities(answer.json()), expected(preprocess(image, toy.spec)[None]))
+
+
+async def post_binary(
+    client: httpx.AsyncClient, request: dict[str, Any], data: bytes
+) -> httpx.Response:
+    head = json.dumps(request).encode()
+    headers = {"inference-header-content-length": str(len(head))}
+    return await client.post(INFER, content=head + data, headers=headers)
+
+
+def split(response: httpx.Response) -> tuple[dict[str, Any], bytes]:
+    length = int(response.headers["inference-header-content-length"])
+    return json.loads(response.content[:length]), response.content[length:]
+
+
+async def test_binary_tensors_in_both_directions(client: httpx.AsyncClient) -> None:
+    tensor = pixels_input(data=None, parameters={"binary_data_size": PIXELS.nbytes})
+    del tensor["data"]
+    request = {"inputs": [tensor], "parameters": {"binary_data_output": True}}
+    response = await post_binary(client, request, PIXELS.tobytes())
+    answer, rest = split(response)
+    size = output(answer, "probabilities")["parameters"]["binary_data_size"]
+
+    assert response.headers["content-type"] == "application/octet-stream"
+    assert np.array_equal(np.frombuffer(rest[:size], "<f4").reshape(3, -1), expected())
+    first = struct.unpack_from("<I", rest, size)[0]
+    assert rest[size + 4 : size + 4 + first].decode() == LABELS[expected()[0].argmax()]
+
+
+async def test_encoded_images_as_binary(client: httpx.AsyncClient, toy: FakeModel) -> None:
+    images = [png(seed=n) for n in range(5)]
+    data = b"".join(struct.pack("<I", len(image)) + image for image in images)
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [5, 1]}
+    request = {"inputs": [{**tensor, "parameters": {"binary_data_size": len(data)}}]}
+    response = await post_binary(client, request, data)
+    pixels = np.stack([preprocess(image, toy.spec) for image in images])
+
+    assert np.array_equal(probabilities(response.json()), expected(pixels))
+
+
+async def test_classification_gives_value_index_and_label(client: httpx.AsyncClient) -> None:
+    wanted = [{"name": "probabilities", "parameters": {"classification": 2}}]
+    answer = await client.post(INFER, json={"inputs": [pixels_input()], "outputs": wanted})
+    tensor = answer.json()["outputs"][0]
+    value, index, label = tensor["data"][0].split(":")
+
+    assert (tensor["datatype"], tensor["shape"]) == ("BYTES", [3, 2])
+    assert int(index) == expected()[0].argmax()
+    assert label == LABELS[int(index)]
+    assert float(value) == pytest.approx(expected()[0].max(), abs=1e-5)
+    assert len(answer.json()["outputs"]) == 1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"no json",
+        b"[]",
+        b"{}",
+        json.dumps({"inputs": []}).encode(),
+        json.dumps({"inputs": [pixels_input(), pixels_input()]}).encode(),
+        json.dumps({"inputs": [pixels_input(name="x")]}).encode(),
+        json.dumps({"inputs": [pixels_input(datatype="INT64")]}).encode(),
+        json.dumps({"inputs": [pixels_input(shape=[3, 5])]}).encode(),
+        json.dumps({"inputs": [pixels_input(shape=[])]}).encode(),
+        json.dumps({"inputs": [pixels_input(shape=[0, HEIGHT, WIDTH], data=[])]}).encode(),
+        json.dumps({"inputs": [pixels_input(shape=[-1, HEIGHT, WIDTH])]}).encode(),
+        json.dumps({"inputs": [pixels_input(data=[1, 2])]}).encode(),
+        json.dumps({"inputs": [pixels_input(data=["a"] * PIXELS.size)]}).encode(),
+        json.dumps({"inputs": [pixels_input(data=[300] * PIXELS.size)]}).encode(),
+        json.dumps({"inputs": [pixels_input(data=[0.5] * PIXELS.size)]}).encode(),
+        json.dumps({"inputs": [pixels_input(data=[[1], [2, 3]])]}).encode(),
+        json.dumps({"inputs": [pixels_input(datatype="FP32")]}).encode(),
+        json.dumps({"inputs": [pixels_input(parameters={"binary_data_size": 4})]}).encode(),
+        json.dumps({"inputs": [pixels_input(parameters={"binary_data_size": "x"})]}).encode(),
+        json.dumps({"inputs": [pixels_input()], "outputs": [{"name": "x"}]}).encode(),
+        json.dumps(
+            {
+                "inputs": [pixels_input()],
+                "outputs": [{"name": "probabilities", "parameters": {"classification": 0}}],
+            }
+        ).encode(),
+        json.dumps(
+            {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [5]}]}
+        ).encode(),
+        json.dumps(
+            {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [2], "data": ["QUJD"]}]}
+        ).encode(),
+        json.dumps(
+            {"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["€"]}]}
+        ).encode(),
+    ],
+)
+async def test_bad_requests_are_400_in_the_protocols_form(
+    client: httpx.AsyncClient, body: bytes
+) -> None:
+    response = await client.post(INFER, content=body)
+
+    assert response.status_code == 400, response.text
+    assert isinstance(response.json()["error"], str)
+    assert response.json()["error"]
+
+
+@pytest.mark.parametrize("data", [b"abc", struct.pack("<I", 100) + b"abc"])
+async def test_broken_binary_bytes_are_refused(client: httpx.AsyncClient, data: bytes) -> None:
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1]}
+    request = {"inputs": [{**tensor, "parameters": {"binary_data_size": len(data)}}]}
+
+    assert (await post_binary(client, request, data)).status_code == 400
+
+
+async def test_image_that_is_none_is_415_and_unknown_models_404(client: httpx.AsyncClient) -> None:
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": ["QUJD"]}
+    bad = await client.post(INFER, json={"inputs": [tensor]})
+    unknown = await client.post("/v2/models/none/infer", json={"inputs": [pixels_input()]})
+    nowhere = await client.get("/v2/nowhere")
+
+    assert (bad.status_code, unknown.status_code, nowhere.status_code) == (415, 404, 404)
+    assert "JPEG" in bad.json()["error"]
+    assert all("error" in response.json() for response in (unknown, nowhere))
+
+
+async def test_too_many_images_are_refused(start: Start, toy: FakeModel) -> None:
+    async with start(max_images=2) as client:
+        response = await client.post(INFER, json={"inputs": [pixels_input()]})
+
+    assert response.status_code == 413
+    assert toy.name == "toy"
