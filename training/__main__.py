@@ -94,11 +94,8 @@ def fit(
 ) -> None:
     """Train a model and publish it as the next version of NAME."""
     with _one_sentence_errors():
-        from model_store.engines.keras import runtime
         from model_store.store import ModelStore, default_root
         from training.cache import default_cache_root
-
-        runtime()  # imports TensorFlow without its start-up messages
         from training.fit import FitRequest
         from training.fit import fit as run_fit
 

@@ -3,8 +3,7 @@
 import math
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import keras
@@ -14,32 +13,11 @@ from numpy.typing import NDArray
 
 from training.dataset import LabelledImages
 from training.errors import NotLearning
+from training.listening import EpochEnd, Listener
 from training.network import dense_weights, pays_to_compile
 from training.recipe import Recipe
 
 _MIN_PATIENCE = 12
-
-
-@dataclass(frozen=True, slots=True)
-class EpochEnd:
-    """What is known after one epoch."""
-
-    epoch: int  # from 1
-    epochs: int
-    seconds: float
-    images: int
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """What the trainer tells while it works."""
-
-    images: Callable[[int], None]
-    epoch: Callable[[EpochEnd], None]
 
 
 class KeepBest(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types

@@ -73,6 +73,7 @@ class PixelCache:
 
     def __init__(self, root: Path, spec: ImageSpec) -> None:
         self.spec = spec
+        self._root = root
         key = hashlib.sha256(f"{spec.digest} {preprocessing_version()}".encode()).hexdigest()
         self._folder = root / f"{spec.height}x{spec.width}-{key[:16]}"
         try:
@@ -84,6 +85,10 @@ class PixelCache:
             raise CacheError(
                 f"Expected a writable pixel cache in {root} (HALFTONE_CACHE). Received: {error}"
             ) from error
+
+    def __reduce__(self) -> tuple[type["PixelCache"], tuple[Path, ImageSpec]]:
+        # Another process opens the same files.
+        return PixelCache, (self._root, self.spec)
 
     def close(self) -> None:
         """Close the pixel file; rows can no longer be read."""

@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,13 @@ class Dataset:
 
     def images(self, split: Split) -> LabelledImages:
         """Return the images of one of the splits, read from the cache."""
-        return LabelledImages(split.truth, lambda chosen: self.cache.read(split.rows[chosen]))
+        return LabelledImages(split.truth, partial(_read, self.cache, split.rows))
+
+
+def _read(
+    cache: PixelCache, rows: NDArray[np.int64], chosen: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    return cache.read(rows[chosen])
 
 
 def assemble_dataset(

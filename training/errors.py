@@ -7,6 +7,7 @@ TrainingError
 │   └── MissingClass      a label without images in a split
 ├── CacheError            the pixel cache cannot be written
 ├── NotLearning           the loss is not finite, or the model is no better than chance
+├── TrainingProcessDied   as when memory runs out
 └── TrainingInterrupted   Ctrl-C before there was anything to keep
 """
 
@@ -37,6 +38,10 @@ class CacheError(TrainingError):
 
 class NotLearning(TrainingError):
     """The loss is not finite, or the model is no better than the majority class."""
+
+
+class TrainingProcessDied(TrainingError):
+    """The process that trains a large network ended without a result."""
 
 
 class TrainingInterrupted(TrainingError):

@@ -10,26 +10,27 @@ from pathlib import Path
 import numpy as np
 
 from model_store.bundle import Bundle
+from model_store.engines.keras import runtime
 from model_store.errors import ImageError
 from model_store.ink import is_ink_form
 from model_store.preprocessing import preprocess
 from model_store.spec import ImageSpec, InkNormalization
 from model_store.store import ModelStore
-from training.best_epoch import EpochEnd, Listener
 from training.cache import PixelCache
 from training.check import Findings, inspect
 from training.dataset import Dataset, assemble_dataset
 from training.errors import TrainingInterrupted
+from training.finished import FinishedRun
+from training.listening import EpochEnd, Listener
 from training.pilot import choose_augmentation
 from training.progress import Reporter, duration
-from training.publishing import FinishedRun, write_bundle
 from training.recipe import Recipe, recipe_for
 from training.runs import TrainedRun, load_run
 from training.sources import Source, open_labelled
-from training.trainer import train
 
 _INK_SAMPLE = 500
 _INK_LARGEST_SIDE = 64
+_LARGE_KERNEL = 50_000_000  # weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,10 @@ def fit(request: FitRequest, store: ModelStore, cache_root: Path, reporter: Repo
             request.images_in_bundle,
         )
         reporter.say("Calibrating, exporting and testing once …")
+        # Imported late: a large network trains in another process, and this one stays small.
+        runtime()
+        from training.publishing import write_bundle
+
         contents = write_bundle(finished, draft.folder)
         bundle = draft.publish(contents)
     shutil.rmtree(run.folder, ignore_errors=True)
@@ -189,6 +194,11 @@ def _run(data: Dataset, recipe: Recipe, folder: Path, reporter: Reporter) -> Tra
         )
 
     total = steps * recipe.batch_size * recipe.epochs
+    if data.cache.image_bytes * recipe.hidden[0] >= _LARGE_KERNEL:
+        from training.apart import train_apart as train
+    else:
+        runtime()
+        from training.trainer import train
     with reporter.stage("Training", total) as advance:
         return train(
             data.images(data.train),

@@ -10,29 +10,15 @@ stored is the plain network on pixels divided by 255.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-_REFERENCE_INPUTS = 784
-_MIN_STD = 1e-3
+from training.standardization import Standardization
+
 _ROWS_AT_A_TIME = 16_384
 _XLA_PARAMETERS = 5_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Standardization:
-    """What is subtracted from, and multiplied with, pixels in [0, 1]."""
-
-    mean: NDArray[np.float32]  # (H*W,)
-    scale: float
-
-
-def standardization(mean: NDArray[np.float32], std: float) -> Standardization:
-    """Return the training-time input scaling for images of `mean` (H*W,) and one global `std`."""
-    return Standardization(mean, _REFERENCE_INPUTS / mean.size / max(std, _MIN_STD))
 
 
 def build_network(

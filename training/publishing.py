@@ -1,6 +1,5 @@
 """From trained weights to the contents of a bundle: fold, calibrate, export, test once, report."""
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,16 +13,14 @@ from numpy.typing import NDArray
 from model_store.assembling import Assembled, assemble
 from model_store.libraries import library_versions
 from model_store.manifest import BundleContents, Calibration, Metrics, Reference, TrainingSettings
-from model_store.spec import ImageSpec
 from training.augmentation import augmentation
 from training.dataset import Dataset, LabelledImages
+from training.finished import FinishedRun
 from training.metrics import expected_calibration_error, fit_temperature, measure
 from training.network import build_network, fold_into_published
 from training.recipe import Recipe
 from training.record import RunRecord, Sample
 from training.report import write_report
-from training.runs import TrainedRun
-from training.sources import Source
 from training.verdict import compare_with_chance, refuse_chance
 
 _EXPORT_IMAGES = 512
@@ -32,21 +29,6 @@ _REFERENCE_IMAGES = 1024
 _GALLERY = 12
 _SAMPLES_PER_CLASS = 6
 _AUGMENTED_ROWS, _AUGMENTED_COLUMNS = 4, 7
-
-
-@dataclass(frozen=True)
-class FinishedRun:
-    """What training and its data leave to be published."""
-
-    name: str
-    source: Source
-    data: Dataset
-    spec: ImageSpec
-    recipe: Recipe
-    run: TrainedRun
-    findings: Sequence[str]
-    seconds: Mapping[str, float]
-    images_in_bundle: bool  # False: neither the report nor the probes hold any of the images
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.network import Standardization
+from training.standardization import Standardization
 
 
 @dataclass(frozen=True)

@@ -12,18 +12,18 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from training.augmentation import augmentation
-from training.best_epoch import KeepBest, Listener
+from training.best_epoch import KeepBest
 from training.dataset import LabelledImages
 from training.errors import TrainingInterrupted
+from training.listening import Listener
 from training.network import (
-    Standardization,
     build_training_network,
     pays_to_compile,
     scale_first_kernel,
-    standardization,
 )
 from training.recipe import Recipe
 from training.runs import TrainedRun, save_run
+from training.standardization import Standardization, standardization
 
 _STATISTICS_IMAGES = 4096
 _WARM_UP_SHARE = 0.05

@@ -1,5 +1,8 @@
 import csv
 import json
+import multiprocessing
+import os
+import signal
 from pathlib import Path
 
 import keras
@@ -9,12 +12,13 @@ from class_folders import HEIGHT, WIDTH, write_classes
 from conftest import Quiet
 from typer.testing import CliRunner
 
+import training.fit as fit_module
 from model_store.bundle import open_model
 from model_store.store import ModelStore
 from training import trainer
 from training.__main__ import _spread_hidden, app
 from training.cache import PixelCache
-from training.errors import MissingClass, NotLearning, TrainingInterrupted
+from training.errors import MissingClass, NotLearning, TrainingInterrupted, TrainingProcessDied
 from training.fit import FitRequest, fit
 
 COUNTS = {"row": 60, "column": 40, "diagonal": 40}
@@ -239,3 +243,46 @@ def test_the_cache_is_shared_between_runs(trained: Path, monkeypatch: pytest.Mon
         open_labelled(trained / "data"), lambda _: None
     )
     assert sum(record.row is not None for record in records) == 140
+
+
+def test_a_large_network_trains_in_a_process_of_its_own(
+    tmp_path: Path, store: ModelStore, reporter: Quiet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit_module, "_LARGE_KERNEL", 0)
+    data = write_classes(tmp_path / "data", COUNTS)
+    apart = fit(request(data, epochs=5), store, tmp_path / "cache", reporter)
+    assert sum(line.startswith("epoch ") for line in reporter.lines) == 5
+    monkeypatch.undo()
+    here = fit(request(data, epochs=5), store, tmp_path / "cache", reporter)
+    assert apart.manifest.metrics == here.manifest.metrics
+
+
+def test_what_stops_the_other_process_is_said_here(
+    tmp_path: Path, store: ModelStore, reporter: Quiet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit_module, "_LARGE_KERNEL", 0)
+    data = write_classes(tmp_path / "data", COUNTS)
+
+    def interrupt(_: Quiet, text: str) -> None:
+        if text.startswith("epoch"):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(Quiet, "say", interrupt)
+    with pytest.raises(TrainingInterrupted, match="--publish-kept"):
+        fit(request(data, epochs=300), store, tmp_path / "cache", reporter)
+
+
+def test_a_training_process_that_is_killed_is_reported(
+    tmp_path: Path, store: ModelStore, reporter: Quiet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fit_module, "_LARGE_KERNEL", 0)
+    data = write_classes(tmp_path / "data", COUNTS)
+
+    def kill(_: Quiet, text: str) -> None:
+        if text.startswith("epoch"):
+            for child in multiprocessing.active_children():
+                child.kill()
+
+    monkeypatch.setattr(Quiet, "say", kill)
+    with pytest.raises(TrainingProcessDied, match="exit code -9"):
+        fit(request(data, epochs=300), store, tmp_path / "cache", reporter)

@@ -8,8 +8,8 @@ from training.network import (
     dense_weights,
     fold_into_published,
     scale_first_kernel,
-    standardization,
 )
+from training.standardization import standardization
 
 
 def pixels(height: int, width: int, images: int = 40) -> np.ndarray:
