@@ -1,0 +1,82 @@
+"""The service's engine sees exactly the pixels that training saw, image by image."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Start
+from fake_models import FakeModel, FakeStore
+from numpy.typing import NDArray
+
+from model_store.spec import ImageSpec
+from training.cache import PixelCache
+from training.sources import Source, open_labelled
+
+DATA = Path(os.environ.get("HALFTONE_DATA", Path(__file__).parents[3] / "shared" / "data"))
+needs_castings = pytest.mark.skipif(
+    not (DATA / "casting").is_dir(), reason="no casting photographs in HALFTONE_DATA"
+)
+
+
+class Witness(FakeModel):
+    """Keeps the SHA-256 of every image that reaches its engine."""
+
+    def __init__(self, spec: ImageSpec) -> None:
+        super().__init__("witness")
+        self.spec = spec
+        self.manifest = self.manifest.model_copy(update={"image": spec})
+        self.seen: list[str] = []
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.seen += [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
+        return super().predict(images)
+
+
+def trained_pixels(source: Source, cache: PixelCache) -> list[str]:
+    records = cache.index(source, lambda _: None)
+    assert all(record.row is not None for record in records)
+    return [
+        hashlib.sha256(cache.read([record.row]).tobytes()).hexdigest()
+        for record in records
+        if record.row is not None
+    ]
+
+
+async def served_pixels(
+    start: Start, store: FakeStore, source: Source, spec: ImageSpec
+) -> list[set[str]]:
+    witness = Witness(spec)
+    store.models["witness"] = {1: witness}
+    store.promote("witness", 1)
+    seen = []
+    async with start(deadline_ms=60_000) as client:
+        for i in range(len(source.items)):
+            witness.seen.clear()  # of warm-up and watchdog
+            response = await client.post("/predict", content=source.content(i))
+            assert response.status_code == 200, response.text
+            seen.append(set(witness.seen))
+    return seen
+
+
+@needs_castings
+@pytest.mark.parametrize(
+    "every", [40, pytest.param(1, marks=pytest.mark.slow)], ids=["sample", "all"]
+)
+async def test_training_and_service_see_the_same_pixels(
+    start: Start, store: FakeStore, tmp_path: Path, every: int
+) -> None:
+    spec = ImageSpec.for_size(960, 480)
+    whole = open_labelled(DATA / "casting")
+    chosen = range(0, len(whole.items), every)
+    source = type(whole)(whole.root, [whole.items[i] for i in chosen], whole.labels)  # type: ignore[call-arg, attr-defined]  # a FolderSource
+    expected = trained_pixels(source, PixelCache(tmp_path / "cache", spec))
+    seen = await served_pixels(start, store, source, spec)
+    different = [
+        item.name
+        for item, pixels, reached in zip(source.items, expected, seen, strict=True)
+        if pixels not in reached
+    ]
+    assert different == []
+    assert len(seen) == len(chosen)
