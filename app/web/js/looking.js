@@ -9,71 +9,84 @@ const byId = (id) => document.getElementById(id);
 /** The figure beside the answer. Refusals only hide it: the answer stands without. */
 export class Looking {
   #request = null; // { model, file, signal } of the answer on the page
-  #explained = null; // the label whose heat map is loaded or on its way
-  #withoutHeat = new Set(); // names of models whose service does not explain
+  #asked = null; // the label whose heat map was asked for
+  #loaded = null; // the label whose heat map is there
+  #unexplained = new Set(); // names of models whose service has no heat maps
 
   constructor() {
     byId("strength").addEventListener("input", () => this.#update());
     byId("explained").addEventListener("change", () => this.#update());
   }
 
-  async show(model, file, predictions, signal) {
+  show(model, file, predictions, signal) {
     this.#request = { model, file, signal };
-    this.#explained = null;
-    byId("heat").hidden = true;
+    this.#asked = this.#loaded = null;
     byId("explained").replaceChildren(...predictions.map(({ label }) => new Option(label)));
-    byId("saw").parentElement.classList.add("stale");
-    await Promise.all([this.#showPixels(), this.#showHeat()]);
+    byId("look").hidden = this.#unexplained.has(model.name);
+    this.#showPixels();
+    this.#update();
   }
 
   async #showPixels() {
     const { model, file, signal } = this.#request;
     const { height, width } = model.image;
+    const stack = byId("saw").parentElement;
+    stack.classList.add("stale");
     byId("saw-size").textContent = `${width} × ${height}`;
     const { png } = await imageFrom(route("preview", model), file, signal);
     if (signal.aborted) return;
     byId("saw-figure").hidden = !png;
     if (!png) return;
-    const stack = byId("saw").parentElement;
     stack.classList.remove("stale");
     stack.classList.toggle("pixelated", Math.max(height, width) <= PIXELATED_BELOW);
     stack.style.setProperty("--ratio", width / height);
     setImage(byId("saw"), png);
   }
 
-  async #showHeat() {
-    const { model, file, signal } = this.#request;
-    if (this.#withoutHeat.has(model.name)) {
-      byId("look").hidden = true;
-      return;
-    }
+  #update() {
+    const strength = byId("strength").valueAsNumber / 100;
     const label = byId("explained").value;
-    this.#explained = label;
+    const isThere = strength > 0 && this.#loaded === label;
+    byId("strength").setAttribute("aria-valuetext", `${byId("strength").value} percent`);
+    byId("heat").style.opacity = strength;
+    byId("heat").hidden = byId("legend").hidden = !isThere;
+    // A heat map costs the service hundreds of predictions: asked for only when it is wanted.
+    if (strength > 0 && !byId("look").hidden && this.#asked !== label) this.#loadHeat(label);
+  }
+
+  async #loadHeat(label) {
+    const { model, file, signal } = this.#request;
+    this.#asked = label;
+    byId("look-note").textContent = "Looking …";
     const path = `${route("explain", model)}?label=${encodeURIComponent(label)}`;
-    const { png, status } = await imageFrom(path, file, signal);
-    if (signal.aborted || this.#explained !== label) return;
-    if (NO_SUCH_ROUTE.has(status)) this.#withoutHeat.add(model.name);
-    byId("look").hidden = !png;
-    if (png) setImage(byId("heat"), png);
+    const { png, problem } = await imageFrom(path, file, signal);
+    if (signal.aborted || this.#asked !== label) return;
+    byId("look-note").textContent = problem?.title ?? "";
+    if (png) this.#showHeat(label, png);
+    else this.#refuse(model, problem);
+  }
+
+  #showHeat(label, png) {
+    this.#loaded = label;
+    setImage(byId("heat"), png);
     this.#update();
   }
 
-  #update() {
-    const strength = byId("strength").valueAsNumber / 100;
-    byId("strength").setAttribute("aria-valuetext", `${byId("strength").value} percent`);
-    byId("heat").hidden = byId("look").hidden || strength === 0;
-    byId("heat").style.opacity = strength;
-    if (!byId("look").hidden && this.#explained !== byId("explained").value) this.#showHeat();
+  #refuse(model, { status }) {
+    this.#asked = null; // the next move of the slider asks again
+    if (!NO_SUCH_ROUTE.has(status)) return;
+    this.#unexplained.add(model.name);
+    byId("look").hidden = true;
   }
 }
 
-/** The PNG that answers, or the status that refuses: a figure less is no reason to complain. */
+/** The PNG that answers, or the problem: a figure less is no reason to take the answer away. */
 async function imageFrom(path, file, signal) {
   try {
     const { response } = await postImage(path, file, signal);
     return { png: await response.blob() };
-  } catch ({ status = 0 }) {
-    return { status };
+  } catch (problem) {
+    return { problem };
   }
 }
 

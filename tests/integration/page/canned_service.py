@@ -56,13 +56,13 @@ class CannedService:
     Attributes:
         models: what GET /models lists; the first is the default.
         replies: used up one per prediction before the usual answer; None waits for `release`.
-        explains: whether the service has the /explain route.
+        explains: how /explain refuses, if it does.
     """
 
     def __init__(self) -> None:
         self.models = [DIGITS, CASTING]
         self.replies: list[dict[str, Any] | None] = []
-        self.explains = True
+        self.explains: dict[str, Any] | None = None
         self.predictions: list[tuple[str, str, bytes]] = []  # path, file name, content
         self.explained: list[str] = []
         self.held: list[Route] = []
@@ -118,10 +118,7 @@ class CannedService:
 
     def explain(self, route: Route) -> None:
         self.explained.append(unquote(urlsplit(route.request.url).query))
-        if self.explains:
-            route.fulfill(body=png(8, 8, 255), content_type="image/png")
-        else:
-            route.fulfill(**problem(404, "not_found"))
+        route.fulfill(**self.explains or {"body": png(8, 8, 255), "content_type": "image/png"})
 
 
 def uploaded(route: Route) -> tuple[str, bytes]:

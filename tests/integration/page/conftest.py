@@ -23,7 +23,7 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE_MS = 30_000  # for a machine that is busy with other things; nothing waits this long
+PATIENCE_MS = 90_000  # for a machine that is busy with other things; nothing waits this long
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import io
 import re
 
 import pytest
-from canned_service import CASTING, DIGITS, CannedService, model, picture, png
+from canned_service import CASTING, DIGITS, CannedService, model, picture, png, problem
 from conftest import Opener
 from page_actions import choose, drop, stroke
 from PIL import Image
@@ -178,12 +178,40 @@ def test_heat_map_lies_over_the_pixels_as_strong_as_the_slider(
     assert service.explained == ["label=9", "label=3"]
 
 
-def test_service_without_heat_maps_shows_no_slider(page: Page, service: CannedService) -> None:
-    service.explains = False
+def test_heat_map_is_not_asked_for_until_it_is_wanted(page: Page, service: CannedService) -> None:
+    choose(page, picture())
+    expect(page.locator("#saw")).to_have_js_property("naturalWidth", 28)
+    choose(page, picture("other.png"))
+    expect(page.locator("#curl")).to_contain_text("other.png")
+    assert service.explained == []
     with page.expect_response("**/explain*"):
-        choose(page, picture())
-    expect(page.locator("#saw")).to_be_visible()
+        page.get_by_label("Where it looked").fill("50")
+    with page.expect_response("**/explain*"):
+        choose(page, picture("third.png"))
+    expect(page.locator("#heat")).to_be_visible()
+
+
+def test_service_without_heat_maps_keeps_no_slider(page: Page, service: CannedService) -> None:
+    service.explains = problem(404, "not_found")
+    choose(page, picture())
+    page.get_by_label("Where it looked").fill("50")
     expect(page.get_by_label("Where it looked")).to_be_hidden()
+    expect(page.locator("#saw")).to_be_visible()
+
+
+def test_refused_heat_map_leaves_the_answer_and_can_be_asked_again(
+    page: Page, service: CannedService
+) -> None:
+    service.explains = problem(503, "overloaded")
+    choose(page, picture())
+    slider = page.get_by_label("Where it looked")
+    slider.fill("50")
+    expect(page.locator("#look-note")).to_have_text("Title of overloaded")
+    expect(page.locator("#answer")).to_be_visible()
+    service.explains = None
+    slider.fill("60")
+    expect(page.locator("#heat")).to_be_visible()
+    expect(page.locator("#look-note")).to_have_text("")
 
 
 def test_drawn_strokes_are_sent_as_bright_ink_on_black(page: Page, service: CannedService) -> None:

@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,7 +23,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from model_store.store import ModelStore
 
-SHIPPED = Path(__file__).parents[3] / "models"
+ROOT = Path(__file__).parents[3]
+SHIPPED = ROOT / "models"
+PATIENCE_S = 300  # on a busy machine, importing alone can take a minute
 
 # Strokes as people write them, in shares of the pad's sides.
 HANDWRITTEN = {
@@ -46,16 +49,34 @@ def serving(models: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     settings = {"HALFTONE_MODELS": str(models), "HALFTONE_PORT": str(port)}
-    process = subprocess.Popen([sys.executable, "-m", "app"], env=os.environ | settings)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app"],
+        cwd=ROOT,
+        env=os.environ | settings,
+        stderr=subprocess.DEVNULL,  # its log
+    )
     url = f"http://127.0.0.1:{port}/"
     try:
-        transport = httpx.HTTPTransport(retries=8)  # the port opens after a moment; backs off
-        with httpx.Client(transport=transport, timeout=60) as client:
-            assert client.get(f"{url}readyz").status_code == 200
+        wait_until_ready(process, url)
         yield url
     finally:
         process.terminate()
-        process.wait(60)
+        process.wait(PATIENCE_S)
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_ready(url):
+        assert process.poll() is None, "the service ended before it was ready"
+        assert time.monotonic() < deadline, "the service did not become ready"
+        time.sleep(0.1)
+
+
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}readyz", timeout=PATIENCE_S).status_code == 200
+    except httpx.ConnectError:  # not listening yet
+        return False
 
 
 @pytest.fixture(scope="module")
