@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
 
 from training.augmentation import augmentation
 from training.dataset import LabelledImages
@@ -41,7 +42,9 @@ def choose_augmentation(
     pixels, truth = _thumbnails(images, sample), images.truth[sample]
     count = max(1, round(_HELD_OUT * len(sample)))
     held_out = slice(0, count), slice(count, None)
-    losses = {name: _trial(name, pixels, truth, held_out, labels, seed) for name in CANDIDATES}
+    # Its matrices are so small that a second thread only costs.
+    with threadpool_limits(1):
+        losses = {name: _trial(name, pixels, truth, held_out, labels, seed) for name in CANDIDATES}
     return min(losses, key=lambda name: losses[name]), losses
 
 
