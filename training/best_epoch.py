@@ -18,6 +18,7 @@ from training.network import dense_weights, pays_to_compile
 from training.recipe import Recipe
 
 _MIN_PATIENCE = 12
+_NOTHING_LEFT = 1e-3  # nats of validation loss
 
 
 class KeepBest(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
@@ -41,13 +42,13 @@ class KeepBest(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships n
         self._listener = listener
         self._train_images = train_images
         self._best_loss = math.inf
-        self._patience = max(_MIN_PATIENCE, recipe.epochs // 3)
+        self._patience = max(_MIN_PATIENCE, recipe.epochs // 4)
 
     def set_model(self, model: keras.Model) -> None:
         """Trace the forward pass of the model that is about to be trained."""
         super().set_model(model)
 
-        @tf.function(jit_compile=pays_to_compile(model))  # type: ignore[untyped-decorator]  # ships no types
+        @tf.function(autograph=False, jit_compile=pays_to_compile(model))  # type: ignore[untyped-decorator]  # ships no types
         def forward(images: tf.Tensor) -> tf.Tensor:
             return model(images, training=False)
 
@@ -87,7 +88,7 @@ class KeepBest(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships n
             )
         if val_loss < self._best_loss:
             self._keep(end, logits)
-        elif end.epoch - self.epoch >= self._patience:
+        if val_loss < _NOTHING_LEFT or end.epoch - self.epoch >= self._patience:
             self.model.stop_training = True
         self._listener.epoch(end)
 

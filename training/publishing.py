@@ -100,7 +100,7 @@ def _published_model(finished: FinishedRun, temperature: float) -> keras.Sequent
 
 
 def _predict(model: keras.Model, images: LabelledImages, batch: int = 32) -> NDArray[np.float32]:
-    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]  # ships no types
+    @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]  # ships no types
     def forward(pixels: tf.Tensor) -> tf.Tensor:
         return model(pixels, training=False)
 
