@@ -1,5 +1,6 @@
 """Log lines for people or for machines; one line per event whatever a client sent."""
 
+import json
 import logging
 from datetime import UTC, datetime
 from typing import Any
@@ -26,7 +27,10 @@ class JsonLines(logging.Formatter):
         members |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             members["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(members, default=repr).decode()
+        try:
+            return orjson.dumps(members, default=repr).decode()
+        except TypeError:  # text with lone surrogates, which UTF-8 cannot carry
+            return json.dumps(members, default=repr)
 
 
 class Console(logging.Formatter):

@@ -1,7 +1,8 @@
 """create_app: the only place where the parts are wired together."""
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from fastapi import FastAPI
@@ -43,6 +44,28 @@ def app_from_environment() -> FastAPI:
     return create_app(load_settings())
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Everything that routes and middleware are made of."""
+
+    settings: Settings
+    metrics: Metrics
+    registry: Registry
+    pool: DecodePool
+    serving: Serving
+    watchdog: Watchdog
+    readiness: Readiness
+    budget: ByteBudget
+
+    def sample(self) -> None:
+        """Set this process's gauges."""
+        self.metrics.sample(
+            self.registry.served(),
+            bytes_in_flight=self.budget.held,
+            is_ready=self.readiness.condition().is_ready,
+        )
+
+
 def create_app(
     settings: Settings, *, store: Store | None = None, open_version: OpenVersion | None = None
 ) -> FastAPI:
@@ -53,16 +76,31 @@ def create_app(
         store: where names and versions are read; by default the store at `settings.models`.
         open_version: opens one version of a model; by default from that store.
     """
-    opening = open_version or _opening(settings)
+    parts = _build_parts(
+        settings, store or ModelStore(settings.models), open_version or _opening(settings)
+    )
+    service = FastAPI(
+        title="Halftone",
+        version=app.__version__,
+        summary="Encoded images in, class probabilities out.",
+        lifespan=_lifespan(parts),
+        redoc_url=None,
+    )
+    service.state.watchdog = parts.watchdog
+    service.openapi = partial(complete_openapi, service)  # type: ignore[method-assign]  # FastAPI's documented way
+    handle_framework_errors(service)
+    _add_middleware(service, parts)
+    _add_routes(service, parts)
+    return service
+
+
+def _build_parts(settings: Settings, store: Store, open_version: OpenVersion) -> Parts:
+    def serve(name: str, version: int) -> ServedModel:
+        return ServedModel(open_version(name, version), deliver, capacity=settings.max_queue)
+
     metrics = Metrics()
     registry = Registry(
-        store or ModelStore(settings.models),
-        lambda name, version: ServedModel(
-            opening(name, version), deliver, capacity=settings.max_queue
-        ),
-        metrics,
-        chosen=settings.model,
-        pinned_limit=settings.pinned_versions,
+        store, serve, metrics, chosen=settings.model, pinned_limit=settings.pinned_versions
     )
     pool = DecodePool(settings.decode_threads or available_cpus())
     serving = Serving(
@@ -72,47 +110,52 @@ def create_app(
         max_pixels=settings.max_pixels,
     )
     watchdog = Watchdog(registry, patience_s=settings.watchdog_seconds)
-    readiness = Readiness(registry, watchdog)
-    budget = ByteBudget(settings.max_bytes_in_flight)
+    return Parts(
+        settings=settings,
+        metrics=metrics,
+        registry=registry,
+        pool=pool,
+        serving=serving,
+        watchdog=watchdog,
+        readiness=Readiness(registry, watchdog),
+        budget=ByteBudget(settings.max_bytes_in_flight),
+    )
 
-    def sample() -> None:
-        metrics.sample(
-            registry.served(),
-            bytes_in_flight=budget.held,
-            is_ready=readiness.condition().is_ready,
-        )
 
+def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     lifecycle = Lifecycle(
-        registry,
-        readiness,
-        (watchdog.run, partial(every_second, sample)),
-        poll_seconds=settings.poll_seconds,
-        drain_seconds=settings.drain_seconds,
+        parts.registry,
+        parts.readiness,
+        (parts.watchdog.run, partial(every_second, parts.sample)),
+        poll_seconds=parts.settings.poll_seconds,
+        drain_seconds=parts.settings.drain_seconds,
     )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        with pool:
+        with parts.pool:
             async with lifecycle.running():
                 yield
 
-    service = FastAPI(
-        title="Halftone",
-        version=app.__version__,
-        summary="Encoded images in, class probabilities out.",
-        lifespan=lifespan,
-        redoc_url=None,
-    )
+    return lifespan
+
+
+def _add_middleware(service: FastAPI, parts: Parts) -> None:
+    """Add the layers, innermost first."""
+    settings = parts.settings
     service.add_middleware(
         UploadLimits,
-        budget=budget,
+        budget=parts.budget,
         max_bytes=settings.max_upload_bytes,
         upload_seconds=settings.upload_seconds,
     )
     if settings.api_keys_file is not None:
         service.add_middleware(ApiKeys, keys=KeyFile(settings.api_keys_file))
     service.add_middleware(
-        Envelope, access_log=settings.access_log, metrics=metrics, readiness=readiness
+        Envelope,
+        access_log=settings.access_log,
+        metrics=parts.metrics,
+        readiness=parts.readiness,
     )
     if settings.cors_origins:
         service.add_middleware(
@@ -122,22 +165,23 @@ def create_app(
             allow_headers=["*"],
             expose_headers=["X-Request-Id", "Server-Timing", "Retry-After"],
         )
-    handle_framework_errors(service)
-    service.include_router(
-        predict_router(registry, serving, metrics, max_images=settings.max_images)
-    )
-    service.include_router(looking_router(registry, serving, Explainer(serving)))
-    service.include_router(models_router(registry))
-    protocol = OpenInference(
-        registry, serving, metrics, readiness, watchdog, max_images=settings.max_images
-    )
-    service.include_router(protocol.router())
-    service.include_router(health_router(registry, readiness, watchdog))
-    service.include_router(metrics_router(metrics, sample))
-    service.state.watchdog = watchdog
-    service.openapi = partial(complete_openapi, service)  # type: ignore[method-assign]  # FastAPI's documented way
+
+
+def _add_routes(service: FastAPI, parts: Parts) -> None:
+    registry, serving, metrics = parts.registry, parts.serving, parts.metrics
+    readiness, watchdog = parts.readiness, parts.watchdog
+    max_images = parts.settings.max_images
+    protocol = OpenInference(registry, serving, metrics, readiness, watchdog, max_images=max_images)
+    for router in (
+        predict_router(registry, serving, metrics, max_images=max_images),
+        looking_router(registry, serving, Explainer(serving)),
+        models_router(registry),
+        health_router(registry, readiness, watchdog),
+        metrics_router(metrics, parts.sample),
+        protocol.router(),
+    ):
+        service.include_router(router)
     add_page(service)
-    return service
 
 
 def _opening(settings: Settings) -> OpenVersion:
