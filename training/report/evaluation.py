@@ -10,6 +10,7 @@ from training.metrics import CALIBRATION_BINS, Reliability, reliability
 from training.record import RunRecord
 from training.report.markup import (
     Html,
+    clamped,
     count,
     folded,
     join,
@@ -105,7 +106,7 @@ def _matrix(
     head = [
         tag("th", name, scope="col", title=label) for name, label in zip(names, labels, strict=True)
     ]
-    corner = tag("td", "true ↓ said →", class_="corner")
+    corner = tag("td", tag("span", "true ↓ "), tag("span", "said →"), class_="corner")
     rows = (
         tag("tr", _row_name(name, label, short), *_cells(row, total, index, labels))
         for index, (row, total, name, label) in enumerate(
@@ -160,7 +161,12 @@ def _worst_pairs(counts: NDArray[np.int64], labels: Sequence[str]) -> Html:
     order = np.argsort(-errors, axis=None, kind="stable")[:_PAIRS_SHOWN]
     pairs = [divmod(int(flat), len(labels)) for flat in order if errors.flat[flat]]
     rows = (
-        [labels[t], labels[s], count(int(errors[t, s])), percent(errors[t, s] / counts[t].sum(), 1)]
+        [
+            clamped(labels[t]),
+            clamped(labels[s]),
+            count(int(errors[t, s])),
+            percent(errors[t, s] / counts[t].sum(), 1),
+        ]
         for t, s in pairs
     )
     head = ["true class", "taken for", "images", "of the class"]
@@ -169,8 +175,12 @@ def _worst_pairs(counts: NDArray[np.int64], labels: Sequence[str]) -> Html:
 
 def _scores(row: ClassMetrics) -> Sequence[str]:
     if not row.support:
-        return [row.label, "–", "–", "–", "0"]
-    return [row.label, *map(_meter, (row.precision, row.recall, row.f1)), count(row.support)]
+        return [clamped(row.label), "–", "–", "–", "0"]
+    return [
+        clamped(row.label),
+        *map(_meter, (row.precision, row.recall, row.f1)),
+        count(row.support),
+    ]
 
 
 def _meter(share: float) -> Html:

@@ -53,8 +53,7 @@ def _tiles(record: RunRecord) -> Iterator[Html]:
     yield _tile(
         "Balanced accuracy",
         percent(test.balanced_accuracy),
-        f"mean over the classes; always naming the commonest one is right in "
-        f"{percent(test.majority_share, 1)}",
+        f"mean over the classes; the commonest class alone gives {percent(test.majority_share, 1)}",
     )
     yield _tile("Loss", f"{test.loss:.4f}", "mean cross-entropy in nats, lower is better")
     calibration = record.calibration

@@ -44,7 +44,7 @@ def network(record: RunRecord) -> Html:
 def curves(record: RunRecord) -> Html:
     """Draw loss and accuracy over the epochs, with the numbers behind them."""
     charts = tag("div", *_charts(record), class_="charts")
-    return section("learning", "How it learned", paragraph(_course(record)), charts, _log(record))
+    return section("learning", "How it learned", paragraph(_overview(record)), charts, _log(record))
 
 
 def _layer(layer: Layer, widest: int, total: int) -> Html:
@@ -61,7 +61,7 @@ def _outputs(layer: Layer) -> int:
     return math.prod(side for side in layer.output_shape[1:] if side is not None)
 
 
-def _course(record: RunRecord) -> str:
+def _overview(record: RunRecord) -> str:
     settings = record.settings
     ran = count(settings.epochs, "epoch")
     stopped = ", interrupted" if record.interrupted else ""
@@ -87,11 +87,16 @@ def _ends(
     measure: str, training: Sequence[float] | None, validation: Sequence[float] | None, share: bool
 ) -> str:
     told = [
-        f"{name} {measure} from {_number(values[0], share)} to {_number(values[-1], share)}"
+        f"{name} {measure} {_course_of(values, share)}"
         for name, values in (("training", training), ("validation", validation))
         if values
     ]
     return "; ".join(told).capitalize() + "."
+
+
+def _course_of(values: Sequence[float], share: bool) -> str:
+    last = _number(values[-1], share)
+    return last if len(values) == 1 else f"from {_number(values[0], share)} to {last}"
 
 
 def _number(value: float, share: bool) -> str:

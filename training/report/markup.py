@@ -68,13 +68,18 @@ def facts(pairs: Iterable[tuple[str, str]]) -> Html:
     return tag("dl", *rows, class_="facts")
 
 
+def clamped(text: str) -> Html:
+    """Return text that ends in an ellipsis after two lines, its whole shown on hovering."""
+    return tag("span", text, class_="clamped", title=text)
+
+
 def percent(share: float, digits: int = 2) -> str:
     """Write 0.9943 as "99.43 %"; only what is exactly 1 or 0 is written as 100 or 0."""
     text = f"{100 * share:.{digits}f}"
     if share < 1 and float(text) == 100:
-        return f">{NBSP}{100 - 10.0**-digits:.{digits}f}{NBSP}%"
+        return f">{100 - 10.0**-digits:.{digits}f}{NBSP}%"
     if share > 0 and float(text) == 0:
-        return f"<{NBSP}{10.0**-digits:.{digits}f}{NBSP}%"
+        return f"<{10.0**-digits:.{digits}f}{NBSP}%"
     return f"{text}{NBSP}%"
 
 

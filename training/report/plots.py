@@ -10,6 +10,7 @@ import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
+    LogLocator,
     MaxNLocator,
     NullFormatter,
     NullLocator,
@@ -155,13 +156,14 @@ def _mark_best(axes: Any, values: Sequence[float], best_epoch: int) -> None:
 
 
 def _scale(axes: Any, values: NDArray[np.float64], epochs: int, *, share: bool) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     axes.set_xlim(1 - (margin := min(0.5, 0.02 * epochs)), epochs + margin)
     finite = values[np.isfinite(values)]
     if share:
-        axes.yaxis.set_major_formatter(PercentFormatter(1, symbol=" %"))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
     elif len(finite) and finite.min() > 0 and finite.max() / finite.min() > 20:
         axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axes.yaxis.set_minor_formatter(NullFormatter())
 

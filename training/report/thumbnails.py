@@ -36,6 +36,7 @@ class Thumbnails:
             width=str(small.width),
             height=str(small.height),
             class_="pixels" if max(pixels.shape) <= _PIXEL_ART_SIDE else None,
+            style=f"--s:{_relative_width(small):.3f}",
         )
 
     def _shrunk(self, pixels: NDArray[np.uint8]) -> Image.Image:
@@ -49,6 +50,11 @@ class Thumbnails:
             return image
         size = (max(1, int(image.width * scale)), max(1, int(image.height * scale)))
         return image.resize(size, Image.Resampling.BOX)
+
+
+def _relative_width(image: Image.Image) -> float:
+    """Return the width at which an image has the area of a square of side 1, within reason."""
+    return min(max(math.sqrt(image.width / image.height), 0.5), 2.0)
 
 
 def thumbnails_for(record: RunRecord) -> Thumbnails:

@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training.metrics import (
@@ -96,6 +96,7 @@ def test_no_images_have_no_calibration_error():
     assert expected_calibration_error(np.array([], dtype=int), np.empty((0, 3))) == 0
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 2), st.lists(st.floats(0.001, 1), min_size=3, max_size=3)),
