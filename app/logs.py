@@ -40,11 +40,15 @@ class Console(logging.Formatter):
         super().__init__("%(asctime)s %(levelname)-7s %(message)s", datefmt="%H:%M:%S")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # the base's name
-        """Return one line; a request's id and duration are appended."""
-        line = super().formatMessage(record)
-        if duration_ms := getattr(record, "duration_ms", None):
-            line += f" {duration_ms:.1f} ms [{getattr(record, 'request_id', '-')}]"
-        return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line)
+        """Return one line."""
+        return escape(super().formatMessage(record))
+
+
+def escape(line: str) -> str:
+    """Return `line` with every character that is not printable as its code."""
+    if line.isprintable():
+        return line
+    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line)
 
 
 def logging_config(settings: Settings) -> dict[str, Any]:

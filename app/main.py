@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 import app
+from app.access_log import AccessLog
 from app.cpu import available_cpus
 from app.decoding import DecodePool
 from app.explaining import Explainer
@@ -56,6 +57,7 @@ class Parts:
     watchdog: Watchdog
     readiness: Readiness
     budget: ByteBudget
+    access_log: AccessLog
 
     def sample(self) -> None:
         """Set this process's gauges."""
@@ -119,6 +121,7 @@ def _build_parts(settings: Settings, store: Store, open_version: OpenVersion) ->
         watchdog=watchdog,
         readiness=Readiness(registry, watchdog),
         budget=ByteBudget(settings.max_bytes_in_flight),
+        access_log=AccessLog(settings.log_format),
     )
 
 
@@ -136,6 +139,7 @@ def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[N
         with parts.pool:
             async with lifecycle.running():
                 yield
+        parts.access_log.flush()
 
     return lifespan
 
@@ -153,7 +157,7 @@ def _add_middleware(service: FastAPI, parts: Parts) -> None:
         service.add_middleware(ApiKeys, keys=KeyFile(settings.api_keys_file))
     service.add_middleware(
         Envelope,
-        access_log=settings.access_log,
+        access_log=parts.access_log if settings.access_log else None,
         metrics=parts.metrics,
         readiness=parts.readiness,
     )

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
@@ -23,6 +24,18 @@ GaugeMode = Literal["livemin", "livemax", "livesum"]
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
 
+@dataclass(frozen=True, slots=True)
+class _ModelMetrics:
+    """The histograms of one model; looking them up by label costs more than observing."""
+
+    decode: Histogram
+    queue: Histogram
+    inference: Histogram
+    total: Histogram
+    batch_size: Histogram
+    probability: Histogram
+
+
 class Metrics:
     """All metrics of one process. With several workers their files are summed at each scrape."""
 
@@ -31,6 +44,9 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         if not self._shared:
             ProcessCollector(registry=registry)
+        self._request_counters: dict[tuple[str, str, int, str], Counter] = {}
+        self._route_histograms: dict[str, Histogram] = {}
+        self._model_metrics: dict[str, _ModelMetrics] = {}
         self._requests = Counter(
             "halftone_requests",
             "Requests by route template, status and model.",
@@ -102,8 +118,33 @@ class Metrics:
 
     def request(self, method: str, route: str, status: int, model: str, seconds: float) -> None:
         """Count one request."""
-        self._requests.labels(method, route, str(status), model).inc()
-        self._request_seconds.labels(route).observe(seconds)
+        key = (method, route, status, model)
+        counter = self._request_counters.get(key)
+        if counter is None:
+            counter = self._requests.labels(method, route, str(status), model)
+            self._request_counters[key] = counter
+        counter.inc()
+        self._of_route(route).observe(seconds)
+
+    def _of_route(self, route: str) -> Histogram:
+        histogram = self._route_histograms.get(route)
+        if histogram is None:
+            histogram = self._route_histograms[route] = self._request_seconds.labels(route)
+        return histogram
+
+    def _of_model(self, name: str) -> "_ModelMetrics":
+        found = self._model_metrics.get(name)
+        if found is None:
+            stage = self._stage_seconds
+            found = self._model_metrics[name] = _ModelMetrics(
+                decode=stage.labels(name, "decode"),
+                queue=stage.labels(name, "queue"),
+                inference=stage.labels(name, "inference"),
+                total=stage.labels(name, "total"),
+                batch_size=self._batch_size.labels(name),
+                probability=self._probability.labels(name),
+            )
+        return found
 
     def refused(self, code: str) -> None:
         """Count a request, or one image of a batch, that got a problem instead of an answer."""
@@ -111,16 +152,15 @@ class Metrics:
 
     def answered(self, answer: Answer, total_s: float) -> None:
         """Count one image that was predicted."""
-        name, timings = answer.served.name, answer.timings
-        stages = self._stage_seconds
-        stages.labels(name, "decode").observe(timings.decode_ms / 1000)
-        stages.labels(name, "queue").observe(timings.queue_ms / 1000)
-        stages.labels(name, "inference").observe(timings.inference_ms / 1000)
-        stages.labels(name, "total").observe(total_s)
-        self._batch_size.labels(name).observe(answer.batch_size)
+        model, timings = self._of_model(answer.served.name), answer.timings
+        model.decode.observe(timings.decode_ms / 1000)
+        model.queue.observe(timings.queue_ms / 1000)
+        model.inference.observe(timings.inference_ms / 1000)
+        model.total.observe(total_s)
+        model.batch_size.observe(answer.batch_size)
         best = int(answer.probabilities.argmax())
-        self._predicted.labels(name, answer.served.labels[best]).inc()
-        self._probability.labels(name).observe(float(answer.probabilities[best]))
+        self._predicted.labels(answer.served.name, answer.served.labels[best]).inc()
+        model.probability.observe(float(answer.probabilities[best]))
 
     def loaded(self, served: ServedModel, previous: ServedModel | None) -> None:
         """Count a version that serves from now on, instead of `previous`."""

@@ -8,7 +8,7 @@ from app.errors import InvalidParameter
 from app.explaining import Explainer
 from app.http import documentation as docs
 from app.http.disconnects import while_connected
-from app.http.resolving import PREFIXES, resolve
+from app.http.resolving import PREFIXES, PlainRoute, resolve
 from app.http.uploads import read_image
 from app.registry import Registry
 from app.served import ServedModel
@@ -18,7 +18,7 @@ from model_store.preprocessing import encode_png
 
 def looking_router(registry: Registry, serving: Serving, explainer: Explainer) -> APIRouter:
     """Return the routes that answer with pictures."""
-    router = APIRouter(tags=["look"])
+    router = APIRouter(tags=["look"], route_class=PlainRoute)
 
     async def preview(request: Request) -> Response:
         serving.admit(await resolve(registry, request.path_params))

@@ -11,7 +11,7 @@ from app.http import documentation as docs
 from app.http.disconnects import while_connected
 from app.http.problems import row_of
 from app.http.rendering import batch_response, read_top_k, single_response
-from app.http.resolving import PREFIXES, resolve
+from app.http.resolving import PREFIXES, PlainRoute, resolve
 from app.http.uploads import read_image, read_images
 from app.metrics import Metrics
 from app.registry import Registry
@@ -23,7 +23,7 @@ def predict_router(
     registry: Registry, serving: Serving, metrics: Metrics, *, max_images: int
 ) -> APIRouter:
     """Return the routes that predict."""
-    router = APIRouter(tags=["predict"])
+    router = APIRouter(tags=["predict"], route_class=PlainRoute)
 
     async def predict(request: Request) -> Response:
         top_k = read_top_k(request)

@@ -1,11 +1,27 @@
-"""Which model an address means: the default, one by name, or one version of it."""
+"""Which model an address means, and the kind of route that all predictions take."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
+
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
 
 from app.registry import Registry
 from app.served import ServedModel
 from model_store.errors import VersionNotFound
+
+
+class PlainRoute(APIRoute):
+    """A documented route whose endpoint takes the request and returns the response itself.
+
+    FastAPI's own handler would look for parameters, dependencies and response models first.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return the endpoint as it is."""
+        return self.endpoint
+
 
 PREFIXES = ("", "/models/{name}", "/models/{name}/versions/{version}")
 

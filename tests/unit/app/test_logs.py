@@ -1,3 +1,4 @@
+import asyncio
 import io
 import json
 import logging
@@ -6,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from app import access_log
+from app.access_log import AccessLog
 from app.logs import Console, JsonLines, logging_config
 from app.settings import Settings
 
@@ -62,13 +65,38 @@ def test_console_lines_cannot_be_forged(logger: logging.Logger, stream: io.Strin
     assert "\x1b" not in stream.getvalue()
 
 
-def test_console_lines_show_duration_and_request_id(
-    logger: logging.Logger, stream: io.StringIO
-) -> None:
-    logger.handlers[0].setFormatter(Console())
-    logger.info("GET / 200", extra={"duration_ms": 12.345, "request_id": "abc"})
+async def test_requests_are_written_together_one_line_each() -> None:
+    written: list[str] = []
+    log = AccessLog("console", written.append)
+    log.add("GET", "/x\n12:00:00 ERROR forged", 200, 12.345, "abc")
+    log.add("POST", "/predict", 415, 1.0, "def")
+    log.flush()
+    log.flush()
 
-    assert stream.getvalue().endswith("GET / 200 12.3 ms [abc]\n")
+    assert len(written) == 1
+    assert written[0].count("\n") == 2
+    assert written[0].endswith("POST /predict 415 1.0 ms [def]\n")
+
+
+async def test_requests_as_json_hold_what_a_search_needs() -> None:
+    written: list[str] = []
+    log = AccessLog("json", written.append)
+    log.add("GET", HOSTILE.encode("utf-8", "replace").decode(), 200, 12.3456, "abc")
+    log.flush()
+    record = json.loads(written[0])
+
+    assert (record["method"], record["status"], record["duration_ms"]) == ("GET", 200, 12.346)
+    assert record["request_id"] == "abc"
+
+
+async def test_requests_are_written_soon_without_being_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(access_log, "FLUSH_SECONDS", 0.0)
+    written = asyncio.Event()
+    AccessLog("console", lambda _: written.set()).add("GET", "/", 200, 1.0, "abc")
+
+    await asyncio.wait_for(written.wait(), 20)
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
