@@ -121,6 +121,17 @@ def test_shown_answer_is_the_services_answer(browser: Browser, tiny: str) -> Non
     page.close()
 
 
+def test_pixels_and_heat_map_are_the_services(browser: Browser, tiny: str) -> None:
+    page = visit(browser, tiny)
+    choose(page, picture("photo.jpg", photo()))
+    for image in ("#saw", "#heat"):
+        page.get_by_label("Where it looked").fill("70")
+        expect(page.locator(image)).to_be_visible()
+        size = page.locator(image).evaluate("image => [image.naturalWidth, image.naturalHeight]")
+        assert size == [10, 12]
+    page.close()
+
+
 def test_copied_commands_give_the_shown_answer(browser: Browser, tiny: str, tmp_path: Path) -> None:
     name = "it's; 1,2.jpg"
     (tmp_path / name).write_bytes(photo())
