@@ -105,7 +105,7 @@ def predict_route(prefix: str) -> dict[str, Any]:
 
 def batch_route(prefix: str) -> dict[str, Any]:
     """Return what FastAPI is told of the route for many images."""
-    form = _form({"files": {"type": "array", "items": _BINARY}}, "files")
+    form = _form({"files": {"type": "array", "items": _BINARY, "minItems": 1}}, "files")
     error = problem(store_errors.UndecodableImage("Expected a complete PNG image."), "5f2b9c0d")
     example = {**_REFERENCE, "results": [{"index": 0, **_RANKING}, {"index": 1, "error": error}]}
     return {
