@@ -27,6 +27,7 @@ _PAIRS_SHOWN = 12
 _ROWS_SHOWN = 25
 _SHORT_LABEL = 4
 _SHORT_HEAD = 24
+_FAINTEST = 0.14
 
 
 def confusion(record: RunRecord) -> Html:
@@ -141,7 +142,7 @@ def _cells(row: NDArray[np.int64], total: int, truth: int, labels: Sequence[str]
             yield _EMPTY_DIAGONAL if said == truth else _EMPTY
             continue
         # The square root makes single errors visible beside hundreds of right answers.
-        depth = float(np.sqrt(number / total))
+        depth = max(float(np.sqrt(number / total)), _FAINTEST)
         kind = "right" if said == truth else "wrong"
         shade = " deep" if depth > 0.87 else " half" if depth > 0.6 else ""
         meaning = f"{labels[truth]} → {labels[said]}: {number} of {total}"

@@ -10,7 +10,6 @@ from training.report.markup import Html, count, folded, paragraph, percent, sect
 from training.report.thumbnails import Thumbnails
 
 _CLASSES_SHOWN = 20
-_LEFT_OUT = "Left out, as asked for when training was started: this page holds none of the images."
 
 
 def class_samples(record: RunRecord, thumbnails: Thumbnails) -> Html:
@@ -24,7 +23,7 @@ def class_samples(record: RunRecord, thumbnails: Thumbnails) -> Html:
     if rest := strips[_CLASSES_SHOWN:]:
         more = tag("div", *rest, class_="strips")
         shown.append(folded(f"{count(len(rest), 'more class', 'more classes')}", more))
-    return _image_section(record, "samples", "What the model sees", intro, *shown)
+    return section("samples", "What the model sees", intro, *shown)
 
 
 def augmentation_sheet(record: RunRecord, thumbnails: Thumbnails) -> Html:
@@ -43,15 +42,14 @@ def augmentation_sheet(record: RunRecord, thumbnails: Thumbnails) -> Html:
         for number, row in enumerate(record.augmented, start=1)
     )
     sheet = tag("div", *rows, class_="sheet")
-    return _image_section(record, "augmentation", "Augmentation", intro, sheet)
+    return section("augmentation", "Augmentation", intro, sheet)
 
 
 def predictions(record: RunRecord, thumbnails: Thumbnails) -> Html:
     """Show the most confidently wrong predictions, then right ones."""
     wrong = _cards(record.wrong, record.labels, thumbnails) if record.wrong else _no_errors(record)
     right = _cards(record.right, record.labels, thumbnails) if record.right else paragraph("None.")
-    return _image_section(
-        record,
+    return section(
         "predictions",
         "Right and wrong",
         tag("h3", "Wrong, the most confident first"),
@@ -59,11 +57,6 @@ def predictions(record: RunRecord, thumbnails: Thumbnails) -> Html:
         tag("h3", "Right"),
         right,
     )
-
-
-def _image_section(record: RunRecord, anchor: str, title: str, *content: Html) -> Html:
-    shown = content if record.images_in_report else [paragraph(_LEFT_OUT, class_="notice")]
-    return section(anchor, title, *shown)
 
 
 def _no_errors(record: RunRecord) -> Html:

@@ -14,7 +14,7 @@ def headline(record: RunRecord) -> Html:
         paragraph("Halftone training report", class_="kicker"),
         tag("h1", record.name),
         paragraph(_what(record), class_="lead"),
-        _interruption(record),
+        *_notices(record),
         tag("ul", *_tiles(record), class_="tiles", role="list"),
     )
 
@@ -32,11 +32,16 @@ def _what(record: RunRecord) -> str:
     )
 
 
-def _interruption(record: RunRecord) -> Html:
-    if not record.interrupted:
-        return Html()
-    epochs = count(record.settings.epochs, "epoch")
-    return paragraph(f"Training was interrupted after {epochs}.", class_="notice")
+def _notices(record: RunRecord) -> Iterator[Html]:
+    if record.interrupted:
+        epochs = count(record.settings.epochs, "epoch")
+        yield paragraph(f"Training was interrupted after {epochs}.", class_="notice")
+    if not record.images_in_report:
+        yield paragraph(
+            "Without images, as asked for when training was started: no samples, no augmentation "
+            "sheet, no gallery of predictions.",
+            class_="notice",
+        )
 
 
 def _tiles(record: RunRecord) -> Iterator[Html]:
@@ -69,7 +74,8 @@ def _speed(record: RunRecord) -> Iterator[Html]:
     engine = record.default_engine
     if engine is None or (ms := record.engines[engine].latency_ms.get("1")) is None:
         return
-    yield _tile("One forward pass", f"{ms:.3g}{NBSP}ms", f"median for one image, {engine}")
+    shown = f"{ms:.3g}" if ms >= 1 else f"{ms:.2g}"
+    yield _tile("One forward pass", f"{shown}{NBSP}ms", f"median for one image, {engine}")
 
 
 def _tile(name: str, value: str, note: str, class_: str | None = None) -> Html:

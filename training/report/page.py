@@ -1,6 +1,6 @@
 """The page: its chapters in order, its style, and the promise that it needs nothing else."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 from training.record import RunRecord
@@ -15,7 +15,7 @@ from training.report.thumbnails import thumbnails_for
 _STYLE = Path(__file__).with_name("style.css")
 # Even a browser that follows every link in it could fetch nothing and run nothing.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-_CHAPTERS = {
+_TITLES = {
     "samples": "Images",
     "augmentation": "Augmentation",
     "network": "Network",
@@ -52,25 +52,31 @@ def _page(record: RunRecord) -> Html:
         tag("title", title),
         tag("style", Html(_STYLE.read_text(encoding="utf-8"))),
     )
-    body = tag("body", headline(record), _contents(), tag("main", *_chapters(record)))
+    chapters = _chapters(record)
+    body = tag("body", headline(record), _contents(chapters), tag("main", *chapters.values()))
     return tag("html", head, body, lang="en")
 
 
-def _contents() -> Html:
-    links = (tag("a", title, href=f"#{anchor}") for anchor, title in _CHAPTERS.items())
+def _contents(chapters: Iterable[str]) -> Html:
+    links = (tag("a", _TITLES[anchor], href=f"#{anchor}") for anchor in chapters)
     return tag("nav", *links, aria_label="Chapters")
 
 
-def _chapters(record: RunRecord) -> Iterator[Html]:
+def _chapters(record: RunRecord) -> dict[str, Html]:
+    """Return the chapters by their anchors; those made of images only where they are wanted."""
     thumbnails = thumbnails_for(record)
-    yield class_samples(record, thumbnails)
-    yield augmentation_sheet(record, thumbnails)
-    yield network(record)
-    yield curves(record)
-    yield confusion(record)
-    yield per_class(record)
-    yield calibration(record)
-    yield predictions(record, thumbnails)
-    yield data_set(record)
-    yield engines(record)
-    yield settings(record)
+    chapters = {
+        "network": network(record),
+        "learning": curves(record),
+        "confusion": confusion(record),
+        "classes": per_class(record),
+        "calibration": calibration(record),
+        "data": data_set(record),
+        "engines": engines(record),
+        "settings": settings(record),
+    }
+    if record.images_in_report:
+        chapters["samples"] = class_samples(record, thumbnails)
+        chapters["augmentation"] = augmentation_sheet(record, thumbnails)
+        chapters["predictions"] = predictions(record, thumbnails)
+    return {anchor: chapters[anchor] for anchor in _TITLES if anchor in chapters}

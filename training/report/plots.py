@@ -102,7 +102,7 @@ def reliability_diagram(bins: Reliability, alt: str) -> Html:
         lower.bar(bins.edges[:-1], bins.count, width, align="edge", color=_MUTED, alpha=0.6)
         lower.set_yscale("symlog", linthresh=1)
         lower.set_ylim(bottom=0)
-        lower.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=1))
+        lower.yaxis.set_major_locator(SymmetricalLogLocator(base=100, linthresh=1))
         lower.yaxis.set_minor_locator(NullLocator())
         lower.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         lower.set_ylabel("images")
@@ -152,6 +152,7 @@ def _mark_best(axes: Any, values: Sequence[float], best_epoch: int) -> None:
         markeredgecolor=_INK,
         markerfacecolor=_FIRST,
         label=f"published: epoch {best_epoch}",
+        clip_on=False,
     )
 
 
