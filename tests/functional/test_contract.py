@@ -1,4 +1,4 @@
-"""Schemathesis on the OpenAPI document: nothing that it generates gives a 5xx or breaks a schema."""
+"""Schemathesis on the OpenAPI document: nothing it generates gives a 5xx or breaks a schema."""
 
 import threading
 from collections.abc import Iterator
