@@ -34,7 +34,11 @@ def block(*words: str) -> str:
 
 def environment(folder: Path) -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.startswith("HALFTONE_")}
-    return kept | {"PYTHONPATH": str(ROOT), "HALFTONE_CACHE": str(folder / "cache")}
+    return kept | {
+        "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}",  # the reader activated it
+        "PYTHONPATH": str(ROOT),
+        "HALFTONE_CACHE": str(folder / "cache"),
+    }
 
 
 def run(script: str, folder: Path, *, seconds: int = 400) -> str:
@@ -142,7 +146,7 @@ def test_calls_are_answered(reader: Path) -> None:
     port = free_port()
     here = f"127.0.0.1:{port}"
     command = block("python -m app").strip()
-    with serving(command, reader, port, HALFTONE_PORT=str(port), PATH=_venv_path()):
+    with serving(command, reader, port, HALFTONE_PORT=str(port)):
         for line in block("curl -F file=@part.png").strip().splitlines():
             answer = run(
                 line.replace("curl", "curl -sS --fail").replace("127.0.0.1:8000", here), reader
@@ -205,7 +209,3 @@ def test_settings_and_their_defaults_are_true() -> None:
             if name not in ELSEWHERE:
                 default = defaults[name]
                 assert value == (None if default is None else str(default)), name
-
-
-def _venv_path() -> str:
-    return f"{sys.prefix}/bin:{os.environ['PATH']}"
