@@ -1,4 +1,10 @@
-"""Dense layers → an OpenVINO model that takes uint8 pixels and gives probabilities."""
+"""Dense layers → an OpenVINO model that takes pixels and gives probabilities.
+
+The weights are the *left* operand of every product, and features are columns: `y = W @ x`. As the
+right operand, as in `x @ W`, the CPU plugin would repack them into memory of its own, which every
+worker process would hold again, and read the pack once per six images. The left operand is used
+where the mapped file is, and is read once per batch.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +26,7 @@ _ACTIVATIONS = {
     "sigmoid": opset.sigmoid,
     "silu": opset.swish,
 }
-_PIXEL_RANGE = (np.float32(0), np.float32(255))
+_SIGNED_RANGE = (np.float32(-128), np.float32(127))
 
 
 def write_graph(
@@ -32,27 +38,30 @@ def write_graph(
 ) -> None:
     """Write `path` (.xml) and its weights beside it (.bin).
 
+    With int8 weights the model takes pixels minus 128, int8 in groups, (groups, N, group_width);
+    else uint8 (N, H, W). It gives (N, labels) float32.
+
     Args:
         layers: first to last; a softmax follows the last one.
         weights: how the first kernel is stored, which is nearly all of the file; the others are
-            small, and stay float32 beside an int8 one.
+            small, and stay float32.
         path: ends in .xml.
         size: (height, width) of the images.
         mean_pixels: (H*W,) the mean image, for the bias correction of int8.
     """
-    images = opset.parameter([-1, *size], ov.Type.u8, name="images")
-    pixels = opset.reshape(images, np.array([-1, size[0] * size[1]]), special_zero=False)
-    features = opset.convert(pixels, "f32")
+    first, *others = layers
     builder = _Builder()
-    for number, layer in enumerate(layers):
-        if weights == "int8" and number == 0:
-            features = builder.add_int8(layer, features, mean_pixels)
-        elif weights == "bf16":
-            features = builder.add_bf16(layer, features)
-        else:
-            features = builder.add_f32(layer, features)
-    probabilities = opset.softmax(features, axis=1)
-    model = ov.Model([opset.result(probabilities)], [images], "halftone")
+    match weights:
+        case "int8":
+            pixels, features = builder.first_int8(first, mean_pixels)
+        case "bf16":
+            pixels, features = builder.first_bf16(first, size)
+        case "f32":
+            pixels, features = builder.first_f32(first, size)
+    for layer in others:
+        features = builder.dense(layer, features)  # (outputs, N)
+    logits = opset.transpose(features, np.array([1, 0]))  # (N, labels)
+    model = ov.Model([opset.result(opset.softmax(logits, axis=1))], [pixels], "halftone")
     ov.save_model(model, path, compress_to_fp16=False)
 
 
@@ -62,23 +71,49 @@ class _Builder:
     def __init__(self) -> None:
         self._lent: list[ov.Tensor] = []
 
-    def add_int8(
-        self, layer: DenseLayer, pixels: ov.Node, mean_pixels: NDArray[np.float64]
-    ) -> ov.Node:
+    def first_int8(
+        self, layer: DenseLayer, mean_pixels: NDArray[np.float64]
+    ) -> tuple[ov.Node, ov.Node]:
+        """Return the input, and the features of bytes multiplied by bytes, (outputs, N)."""
         kernel = quantize(layer, mean_pixels)
-        # 256 levels from 0 to 255 round nothing. They only tell the CPU plugin that these
-        # activations are quantized, whereupon it multiplies bytes by bytes.
-        exact = opset.fake_quantize(pixels, *_PIXEL_RANGE, *_PIXEL_RANGE, levels=256)
-        values = opset.convert(self._constant(kernel.values, ov.Type.i8), "f32")
-        weights = opset.multiply(values, kernel.steps[:, None])
-        return _finish(layer, exact, weights, layer.bias + kernel.bias_correction)
+        groups, rows, width = kernel.values.shape
+        pixels = opset.parameter([groups, -1, width], ov.Type.i8, name="pixels")
+        # These 256 levels round nothing. They only tell the CPU plugin that both operands are
+        # quantized, whereupon it multiplies bytes.
+        exact = opset.fake_quantize(
+            opset.convert(pixels, "f32"), *_SIGNED_RANGE, *_SIGNED_RANGE, levels=256
+        )
+        values = opset.convert(self._constant(kernel.values, ov.Type.u8), "f32")
+        weights = opset.multiply(values, np.float32(1))
+        sums = opset.matmul(weights, exact, False, True)  # (groups, outputs + 1, N)
+        # Before groups are added: these differences are small, and float32 holds them exactly.
+        shifted, shift = opset.variadic_split(sums, np.int64(1), np.array([rows - 1, 1])).outputs()
+        difference = opset.reduce_sum(opset.subtract(shifted, shift), np.array([0]), keep_dims=True)
+        # NOTE: OpenVINO 2026.4 fuses what follows a sum into it, along a wrong axis. A reshape
+        # keeps them apart.
+        apart = opset.reshape(difference, np.array([rows - 1, -1]), special_zero=False)
+        product = opset.multiply(apart, kernel.steps[:, None])  # (outputs, N)
+        return pixels, _finish(layer, product, layer.bias + kernel.bias)
 
-    def add_bf16(self, layer: DenseLayer, features: ov.Node) -> ov.Node:
-        kernel = opset.convert(self._constant(as_bfloat16(layer), ov.Type.bf16), "f32")
-        return _finish(layer, features, kernel, layer.bias)
+    def first_bf16(self, layer: DenseLayer, size: tuple[int, int]) -> tuple[ov.Node, ov.Node]:
+        """Return the input, and the features of bfloat16 weights, (outputs, N)."""
+        kernel = self._constant(as_bfloat16(layer), ov.Type.bf16)
+        pixels, flat = _flat_pixels(size)
+        # bfloat16 holds 0 to 255 exactly.
+        product = opset.matmul(kernel, opset.convert(flat, "bf16"), False, True)
+        return pixels, _finish(layer, opset.convert(product, "f32"), layer.bias)
 
-    def add_f32(self, layer: DenseLayer, features: ov.Node) -> ov.Node:
-        return _finish(layer, features, self._constant(as_float32(layer), ov.Type.f32), layer.bias)
+    def first_f32(self, layer: DenseLayer, size: tuple[int, int]) -> tuple[ov.Node, ov.Node]:
+        """Return the input, and the features of float32 weights, (outputs, N)."""
+        kernel = self._constant(as_float32(layer), ov.Type.f32)
+        pixels, flat = _flat_pixels(size)
+        product = opset.matmul(kernel, opset.convert(flat, "f32"), False, True)
+        return pixels, _finish(layer, product, layer.bias)
+
+    def dense(self, layer: DenseLayer, features: ov.Node) -> ov.Node:
+        """Return the next features, (outputs, N) from (inputs, N)."""
+        kernel = self._constant(as_float32(layer), ov.Type.f32)
+        return _finish(layer, opset.matmul(kernel, features, False, False), layer.bias)
 
     def _constant(self, values: NDArray[Any], kind: ov.Type) -> ov.Node:
         # NOTE: a shared constant does not keep its memory alive.
@@ -86,9 +121,11 @@ class _Builder:
         return ov.op.Constant(self._lent[-1], shared_memory=True)
 
 
-def _finish(layer: DenseLayer, inputs: ov.Node, weights: ov.Node, bias: Any) -> ov.Node:
-    product = opset.matmul(inputs, weights, transpose_a=False, transpose_b=True)
-    logits = opset.add(product, np.asarray(bias, np.float32)[None])
-    if layer.activation == "linear":
-        return logits
-    return _ACTIVATIONS[layer.activation](logits)
+def _flat_pixels(size: tuple[int, int]) -> tuple[ov.Node, ov.Node]:
+    images = opset.parameter([-1, *size], ov.Type.u8, name="pixels")
+    return images, opset.reshape(images, np.array([-1, size[0] * size[1]]), special_zero=False)
+
+
+def _finish(layer: DenseLayer, product: ov.Node, bias: NDArray[np.float64]) -> ov.Node:
+    sums = opset.add(product, bias.astype(np.float32)[:, None])
+    return sums if layer.activation == "linear" else _ACTIVATIONS[layer.activation](sums)

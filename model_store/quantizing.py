@@ -10,19 +10,35 @@ from model_store.folding import DenseLayer
 
 _ROWS = 8192  # of a kernel at a time, so that no second copy of it is ever whole
 _INT8_MAX = 127
+_SHIFT = 128
+# 65536 * 255 * 128 < 2**31: in groups of so many inputs no sum can overflow, whatever the image.
+_MAX_GROUP = 65536
+_ALIGNMENT = 64  # inputs, one byte each: a cache line, and a multiple of what VNNI takes at once
 
 
 @dataclass(frozen=True, slots=True)
 class Int8Kernel:
-    """A kernel as signed bytes, symmetric per output: `weight = steps * value`."""
+    """A kernel in bytes, as the left operand of a product with pixels minus 128.
 
-    values: NDArray[np.int8]  # (outputs, inputs)
+    `values[group, output]` holds `weight / steps[output] + 128`, for the group's share of the
+    inputs; zeros fill up the last group. The last row holds 128 everywhere: what it gives is what
+    the shift by 128 has added to each of the others.
+    """
+
+    values: NDArray[np.uint8]  # (groups, outputs + 1, group_width)
     steps: NDArray[np.float32]  # (outputs,)
-    bias_correction: NDArray[np.float64]  # (outputs,) what rounding takes from the mean input
+    bias: NDArray[np.float64]  # (outputs,) to be added: for the pixels' shift, and for rounding
+
+
+def group_shape(inputs: int) -> tuple[int, int]:
+    """Return (groups, group_width): the fewest that cannot overflow, filled up to cache lines."""
+    groups = -(-inputs // _MAX_GROUP)
+    width = -(-inputs // groups)
+    return groups, -(-width // _ALIGNMENT) * _ALIGNMENT
 
 
 def quantize(layer: DenseLayer, mean_input: NDArray[np.float64]) -> Int8Kernel:
-    """Round a folded kernel to signed bytes, each output with its own step.
+    """Round a folded kernel to 255 levels, symmetric about 0, each output with its own step.
 
     Rounding shifts an output by `inputs @ error`; the share of it that the mean input causes is
     the same for every image and can be given back in the bias (Nagel et al. 2019, section 4.2).
@@ -32,17 +48,27 @@ def quantize(layer: DenseLayer, mean_input: NDArray[np.float64]) -> Int8Kernel:
         mean_input: (inputs,) the mean of what the layer will see.
     """
     inputs, outputs = layer.kernel.shape
-    largest = np.zeros(outputs, np.float32)
+    steps = _steps(layer)
+    groups, width = group_shape(inputs)
+    values = np.zeros((groups, outputs + 1, width), np.uint8)
+    bias = np.zeros(outputs)
+    for start, rows in _blocks(layer, width):
+        group, column = divmod(start, width)
+        rounded = np.rint(rows / steps)  # -127 to 127
+        share = values[group, :, column : column + len(rows)]
+        share[:-1] = (rounded + _SHIFT).T
+        share[-1] = _SHIFT
+        error = rows - rounded * steps
+        bias += mean_input[start : start + len(rows)] @ error
+        bias += _SHIFT * steps * rounded.sum(axis=0, dtype=np.float64)
+    return Int8Kernel(values, steps, bias)
+
+
+def _steps(layer: DenseLayer) -> NDArray[np.float32]:
+    largest = np.zeros(layer.kernel.shape[1], np.float32)
     for _, rows in _blocks(layer):
         np.maximum(largest, np.abs(rows).max(axis=0), out=largest)
-    steps = np.where(largest > 0, largest / _INT8_MAX, 1).astype(np.float32)
-    values = np.empty((outputs, inputs), np.int8)
-    correction = np.zeros(outputs)
-    for start, rows in _blocks(layer):
-        rounded = np.rint(rows / steps)
-        values[:, start : start + len(rows)] = rounded.T
-        correction += mean_input[start : start + len(rows)] @ (rows - rounded * steps)
-    return Int8Kernel(values, steps, correction)
+    return np.where(largest > 0, largest / _INT8_MAX, 1).astype(np.float32)
 
 
 def as_bfloat16(layer: DenseLayer) -> NDArray[np.uint16]:
@@ -65,6 +91,13 @@ def as_float32(layer: DenseLayer) -> NDArray[np.float32]:
     return kernel
 
 
-def _blocks(layer: DenseLayer) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    for start in range(0, len(layer.kernel), _ROWS):
-        yield start, layer.rows(start, start + _ROWS)
+def _blocks(
+    layer: DenseLayer, group_width: int | None = None
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield (first row, rows) of the folded kernel; none straddles two groups."""
+    inputs = len(layer.kernel)
+    width = group_width or inputs
+    for first in range(0, inputs, width):
+        last = min(first + width, inputs)
+        for start in range(first, last, _ROWS):
+            yield start, layer.rows(start, min(start + _ROWS, last))

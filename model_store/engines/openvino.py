@@ -1,5 +1,7 @@
 """The exported engines: OpenVINO on the CPU, one infer request, pixels passed without a copy."""
 
+import math
+import platform
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,10 @@ _OPERATIONS = {
     "Multiply",
     "MatMul",
     "Add",
+    "Subtract",
+    "ReduceSum",
+    "VariadicSplit",
+    "Transpose",
     "Relu",
     "Tanh",
     "Sigmoid",
@@ -36,24 +42,56 @@ _PRECISIONS = {
     "openvino-f32": "f32",
 }
 _CAPABILITIES = {"openvino-int8": "INT8", "openvino-bf16": "BF16", "openvino-f32": "FP32"}
+_CPU_INFO = Path("/proc/cpuinfo")
+_SIGN_BIT = np.uint8(0x80)
 
 
 class OpenVINOEngine:
     """One compiled network; see `Engine` for the contract."""
 
     def __init__(self, compiled: ov.CompiledModel) -> None:
-        self._compiled: ov.CompiledModel | None = compiled
-        self._request = compiled.create_infer_request()
+        self._request: ov.InferRequest | None = compiled.create_infer_request()
+        grouped = compiled.input().get_element_type() == ov.Type.i8
+        self._groups = _Groups(*_group_shape(compiled)) if grouped else None
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return (N, labels) float32 probabilities of (N, H, W) uint8 images."""
-        self._request.set_input_tensor(ov.Tensor(images, shared_memory=True))
+        if self._request is None:
+            raise EngineUnavailable("Expected an open engine. Received: a closed one")
+        pixels = images if self._groups is None else self._groups.fill(images)
+        self._request.set_input_tensor(ov.Tensor(pixels, shared_memory=True))
         self._request.infer()
         return np.array(self._request.get_output_tensor().data)
 
     def close(self) -> None:
         """Release the weights."""
-        self._request = self._compiled = None
+        self._request = self._groups = None
+
+
+class _Groups:
+    """A buffer for pixels as the int8 engine takes them: signed, in groups, groups first."""
+
+    def __init__(self, groups: int, width: int) -> None:
+        self._groups, self._width = groups, width
+        self._buffer = np.zeros(0, np.int8)
+
+    def fill(self, images: NDArray[np.uint8]) -> NDArray[np.int8]:
+        """Return (groups, N, width) int8, valid until the next call."""
+        flat = images.reshape(len(images), -1)  # (N, H*W)
+        shape = (self._groups, len(images), self._width)
+        signed = self._memory(shape)
+        for group, target in enumerate(signed):
+            share = flat[:, group * self._width : (group + 1) * self._width]
+            # Flipping the topmost bit is subtracting 128.
+            np.bitwise_xor(share, _SIGN_BIT, out=target[:, : share.shape[1]].view(np.uint8))
+            target[:, share.shape[1] :] = 0
+        return signed
+
+    def _memory(self, shape: tuple[int, int, int]) -> NDArray[np.int8]:
+        size = math.prod(shape)
+        if size > len(self._buffer):
+            self._buffer = np.empty(size, np.int8)
+        return self._buffer[:size].reshape(shape)
 
 
 def load(name: EngineName, folder: Path, manifest: Manifest, threads: int) -> OpenVINOEngine:
@@ -71,14 +109,29 @@ def load(name: EngineName, folder: Path, manifest: Manifest, threads: int) -> Op
 def open_file(path: Path, name: EngineName, size: tuple[int, int], threads: int) -> OpenVINOEngine:
     """Open an exported .xml with the .bin beside it; see `load`."""
     core = ov.Core()
-    if _CAPABILITIES[name] not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
-        raise EngineUnavailable(f"Expected a CPU with {_CAPABILITIES[name]}. Received: one without")
+    _check_host(core, name)
     try:
-        model = core.read_model(path)
+        model = core.read_model(path)  # maps the .bin
         _check(model, size)
         return OpenVINOEngine(core.compile_model(model, "CPU", _settings(name, threads)))
     except RuntimeError as error:
         raise EngineUnavailable(f"OpenVINO cannot run {path.name} here: {error}") from error
+
+
+def _check_host(core: ov.Core, name: EngineName) -> None:
+    wanted = _CAPABILITIES[name]
+    if wanted not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise EngineUnavailable(f"{name}: expected a CPU with {wanted}. Received: one without")
+    # Older x86 instructions add two byte products in 16 bits, where ours do not fit.
+    if wanted == "INT8" and platform.machine() == "x86_64" and not _has_vnni():
+        raise EngineUnavailable(f"{name}: expected a CPU with VNNI. Received: one without")
+
+
+def _has_vnni() -> bool:
+    try:
+        return "vnni" in _CPU_INFO.read_text()
+    except OSError:
+        return False
 
 
 def _settings(name: EngineName, threads: int) -> dict[str, object]:
@@ -96,7 +149,20 @@ def _check(model: ov.Model, size: tuple[int, int]) -> None:
     found = {operation.get_type_name() for operation in model.get_ops()}
     if strange := sorted(found - _OPERATIONS):
         raise UnsafeModel(f"Expected an exported network. Received: {', '.join(strange)} in it")
-    expected = ov.PartialShape([-1, *size])
-    received = model.inputs[0].get_partial_shape()
-    if len(model.inputs) != 1 or received != expected:
-        raise IncompatibleModel(f"Expected input of shape {expected}. Received: {received}")
+    if len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise IncompatibleModel("Expected one input and one output. Received: more")
+    shape = model.input().get_partial_shape()
+    if model.input().get_element_type() == ov.Type.i8:
+        groups, width = _group_shape(model)
+        fits = (groups - 1) * width < size[0] * size[1] <= groups * width
+    else:
+        fits = shape == ov.PartialShape([-1, *size])
+    if not fits:
+        raise IncompatibleModel(f"Expected input for images of {size}. Received: {shape}")
+
+
+def _group_shape(model: ov.Model | ov.CompiledModel) -> tuple[int, int]:
+    groups, images, width = model.input().get_partial_shape()
+    if groups.is_dynamic or images.is_static or width.is_dynamic:
+        raise IncompatibleModel("Expected input of shape (groups, ?, width). Received: another")
+    return groups.get_length(), width.get_length()
