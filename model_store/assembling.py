@@ -1,6 +1,7 @@
 """From a Keras model in memory to the contents of a bundle: weights, engines, probes."""
 
 import json
+import logging
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,10 @@ from model_store.spec import ImageSpec
 
 _BATCH = 32
 _TOLERANCE_FLOOR = 0.005  # another CPU, or another TensorFlow, sums in another order
+_TOLERANCE_FACTOR = 3  # and may round differently
+_MAX_DIFFERENCE = 0.1
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +70,18 @@ def assemble(
     check_probabilities(expected)
     engines, default = _export(model, folder, images, _predict(engine.predict, images))
     engine.close()
-    engines = {
-        name: _with_tolerance(folder, name, record, pixels, expected)
-        for name, record in engines.items()
-    }
+    for name, record in list(engines.items()):
+        difference = _difference(folder, name, record, pixels, expected)
+        if difference > _MAX_DIFFERENCE:
+            _drop(folder, name, record, difference)
+            del engines[name]
+        else:
+            tolerance = max(_TOLERANCE_FLOOR, _TOLERANCE_FACTOR * difference)
+            engines[name] = record.model_copy(update={"probe_tolerance": tolerance})
     return Assembled(
         layers=describe_layers(model),
         engines=engines,
-        default_engine=default,
+        default_engine=default if default in engines else "keras",
         probes=describe_probes(paths, pixels, expected),
     )
 
@@ -152,26 +161,30 @@ def _export(
     return export_engines(model, folder, images, probabilities)
 
 
-def _with_tolerance(
+def _difference(
     folder: Path,
     name: EngineName,
     record: EngineRecord,
     pixels: NDArray[np.uint8],
     expected: NDArray[np.float32],
-) -> EngineRecord:
-    """Allow an engine three times the difference it has on these very probes.
-
-    What it differs by on odder images would be a looser bound than replaying the probes needs.
-    """
+) -> float:
+    """Return the largest |Δp| between an engine and the Keras model on the probes."""
     if name == "keras":
-        return record.model_copy(update={"probe_tolerance": _TOLERANCE_FLOOR})
+        return 0.0
     from model_store.engines.openvino import open_file
 
     engine = open_file(folder / record.file, name, pixels.shape[1:], available_cpus())
     difference = float(np.abs(_predict(engine.predict, pixels) - expected).max())
     engine.close()
-    tolerance = min(max(_TOLERANCE_FLOOR, 3 * difference), 1.0)
-    return record.model_copy(update={"probe_tolerance": tolerance})
+    return difference
+
+
+def _drop(folder: Path, name: EngineName, record: EngineRecord, difference: float) -> None:
+    """Remove an engine that no replay of the probes could tell from another model."""
+    logger.warning("%s is left out: it is off by %.2f on a probe", name, difference)
+    file = folder / record.file
+    for path in file.parent.glob(f"{file.stem}.*"):
+        path.unlink()
 
 
 def _unmeasured() -> EngineRecord:

@@ -5,6 +5,7 @@ straight from the file into the memory that TensorFlow computes with, so that a 
 needs 944 MB, not the three to five times as much that `load_model` takes.
 """
 
+import copy
 import gc
 import os
 import re
@@ -142,14 +143,15 @@ def _snake_case(name: str) -> str:
 def _deserialize(config: dict[str, Any]) -> Any:
     keras = runtime()[0]
     try:
-        return keras.saving.deserialize_keras_object(config, safe_mode=True)
+        # A copy, because Keras takes what it has read out of the configuration.
+        return keras.saving.deserialize_keras_object(copy.deepcopy(config), safe_mode=True)
     except Exception as error:  # Keras raises whatever its layers' constructors raise.
         raise IncompatibleModel(f"Keras cannot build the model: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
-    return lines[0][:300] if lines else type(error).__name__
+    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
 
 
 def _build_without_values(archive: KerasArchive) -> Any:

@@ -23,7 +23,7 @@ def network(*more: dict[str, Any]) -> dict[str, Any]:
     """Return the configuration of a small published network, with `more` layers at its end."""
     layers = [
         layer("InputLayer", batch_shape=[None, HEIGHT, WIDTH], dtype="uint8", name="pixels"),
-        layer("Rescaling", scale=1 / 255, name="scaled"),
+        layer("Rescaling", scale=1 / 255, offset=0.0, name="scaled"),
         layer("Flatten", name="flat"),
         layer("Dense", units=LABELS, activation="softmax", name="dense"),
         *more,

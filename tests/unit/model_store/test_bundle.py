@@ -1,7 +1,67 @@
-import numpy as np
+"""Whatever was done to a bundle after it was published, it is refused before it serves."""
 
-from model_store.bundle import open_model
+import json
+import os
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model_store.bundle import (
+    Bundle,
+    available_cpus,
+    candidates,
+    engine_files,
+    hash_file,
+    open_model,
+    read_bundle,
+    record_files,
+)
+from model_store.errors import (
+    BundleError,
+    CorruptBundle,
+    EngineUnavailable,
+    IncompatibleModel,
+    InvalidManifest,
+    ModelStoreError,
+    ProbeMismatch,
+    StoreDamaged,
+    UnsafeModel,
+)
+from model_store.manifest import Manifest, encode_manifest
+from model_store.probes import write_probes
 from model_store.store import ModelStore
+from model_store.verification import verify
+
+
+@pytest.fixture
+def bundle(tiny_store: ModelStore) -> Bundle:
+    """One that may be damaged."""
+    return tiny_store.bundle("tiny")
+
+
+@pytest.fixture(scope="session")
+def other_weights(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    """A sound bundle of the same name, layers and labels, trained otherwise."""
+    from conftest import publish_tiny
+
+    store = ModelStore(tmp_path_factory.mktemp("other"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("model_store.exporting._MEASURING_SECONDS", 0.0)
+        publish_tiny(store, "tiny", seed=1)
+    return store.bundle("tiny")
+
+
+def reseal(bundle: Bundle, **changes: Any) -> Bundle:
+    """Write hashes and digest anew, as somebody who knows how would."""
+    fields = {name: getattr(bundle.manifest, name) for name in Manifest.model_fields}
+    manifest = Manifest(**(fields | {"files": record_files(bundle.folder)} | changes))
+    (bundle.folder / "manifest.json").write_bytes(encode_manifest(manifest))
+    return read_bundle(bundle.folder)
 
 
 def test_every_engine_answers_as_the_keras_model(shared_tiny_store: ModelStore) -> None:
@@ -18,3 +78,422 @@ def test_every_engine_answers_as_the_keras_model(shared_tiny_store: ModelStore) 
         assert answers.dtype == np.float32
         assert np.abs(answers - expected).max() < 0.05
         assert np.allclose(answers.sum(axis=1), 1, atol=1e-5)
+
+
+def test_an_open_model_says_what_it_is(shared_tiny_store: ModelStore) -> None:
+    bundle = shared_tiny_store.bundle("tiny")
+
+    model = open_model(bundle, threads=1)
+
+    assert (model.name, model.version) == ("tiny", 1)
+    assert model.labels == ("circle", "cross", "square")
+    assert (model.spec.height, model.spec.width) == (12, 10)
+    assert model.engine_name == bundle.manifest.default_engine
+    assert model.warnings == ()
+
+
+def test_verification_replays_every_engine(shared_tiny_store: ModelStore) -> None:
+    bundle = shared_tiny_store.bundle("tiny")
+    verified = verify(bundle)
+
+    assert set(verified.engines) | set(verified.unavailable) == set(bundle.manifest.engines)
+    assert "keras" in verified.engines
+
+
+def test_an_engine_the_bundle_lacks_is_named_with_those_it_has(bundle: Bundle) -> None:
+    keras_only = {"keras": bundle.manifest.engines["keras"]}
+    poorer = reseal(bundle, engines=keras_only, default_engine="keras")
+
+    with pytest.raises(EngineUnavailable, match="engines: keras. Received: openvino-int8"):
+        open_model(poorer, "openvino-int8")
+
+
+def test_auto_takes_the_default_first_and_then_the_ladder(bundle: Bundle) -> None:
+    reordered = reseal(bundle, default_engine="openvino-f32").manifest
+
+    ladder = ["openvino-f32", "openvino-int8", "openvino-bf16", "keras"]
+    assert candidates(reordered, "auto") == [name for name in ladder if name in reordered.engines]
+    assert candidates(reordered, "keras") == ["keras"]
+
+
+def test_an_engine_that_does_not_work_here_is_skipped_with_a_warning(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unavailable(*_: object) -> None:
+        raise EngineUnavailable("this CPU has no AMX")
+
+    monkeypatch.setattr("model_store.engines.openvino.load", unavailable)
+
+    model = open_model(bundle)
+
+    assert model.engine_name == "keras"
+    assert len(model.warnings) == len(bundle.manifest.engines) - 1
+    assert "AMX" in model.warnings[0]
+    with pytest.raises(EngineUnavailable, match="AMX"):
+        open_model(bundle, "openvino-f32")
+
+
+def test_an_engines_files_are_those_of_its_stem(bundle: Bundle) -> None:
+    assert engine_files(bundle.manifest, "openvino-f32") == {
+        "engine/openvino-f32.xml",
+        "engine/openvino-f32.bin",
+    }
+    assert engine_files(bundle.manifest, "keras") == {"model.keras"}
+
+
+def test_large_files_of_other_engines_are_not_hashed_to_serve(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model_store.bundle._SMALL_FILE_BYTES", 2000)
+
+    needed = bundle.files_to_serve("openvino-f32")
+
+    assert {"engine/openvino-f32.bin", "engine/openvino-f32.xml", "probe/00.png"} <= needed
+    assert not {"model.keras", "engine/openvino-bf16.bin"} & needed
+
+
+Damage = Callable[[Path], None]
+
+
+def _truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2])
+
+
+def _empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _append(path: Path) -> None:
+    path.write_bytes(path.read_bytes() + b"\0")
+
+
+def _flip_first_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[0] ^= 1
+    path.write_bytes(data)
+
+
+def _flip_last_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 0x80
+    path.write_bytes(data)
+
+
+def _remove(path: Path) -> None:
+    path.unlink()
+
+
+def _replace_by_link_to_itself(path: Path) -> None:
+    moved = path.parent.parent.parent / "elsewhere"
+    shutil.move(path, moved)
+    path.symlink_to(moved)
+
+
+def _replace_by_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _replace_by_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+DAMAGES: tuple[Damage, ...] = (
+    _truncate,
+    _empty,
+    _append,
+    _flip_first_bit,
+    _flip_last_bit,
+    _remove,
+    _replace_by_link_to_itself,
+    _replace_by_folder,
+    _replace_by_pipe,
+)
+
+
+@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__.strip("_"))
+def test_any_damage_to_any_file_is_refused(
+    shared_tiny_store: ModelStore, tmp_path: Path, damage: Damage
+) -> None:
+    pristine = shared_tiny_store.bundle("tiny").folder
+    files = sorted(path for path in pristine.rglob("*") if path.is_file())
+    assert len(files) > 15
+
+    for number, file in enumerate(files):
+        folder = tmp_path / str(number) / "tiny" / "1"
+        shutil.copytree(pristine, folder)
+        damage(folder / file.relative_to(pristine))
+        with pytest.raises(BundleError):
+            open_model(read_bundle(folder))
+
+
+def test_any_two_swapped_files_are_refused(shared_tiny_store: ModelStore, tmp_path: Path) -> None:
+    pristine = shared_tiny_store.bundle("tiny").folder
+    files = sorted(path for path in pristine.rglob("*") if path.is_file())
+
+    for first, second in zip(files, files[1:], strict=False):
+        folder = tmp_path / first.name / "1"
+        shutil.copytree(pristine, folder)
+        shutil.copyfile(first, folder / second.relative_to(pristine))
+        shutil.copyfile(second, folder / first.relative_to(pristine))
+        with pytest.raises(BundleError):
+            open_model(read_bundle(folder))
+
+
+@pytest.mark.parametrize(
+    "name", ["extra.txt", "engine/extra.bin", "probe/extra.png", "deep/er/file", ".DS_Store"]
+)
+def test_a_file_that_is_not_listed_is_refused(bundle: Bundle, name: str) -> None:
+    (bundle.folder / name).parent.mkdir(parents=True, exist_ok=True)
+    (bundle.folder / name).write_bytes(b"x")
+
+    with pytest.raises(CorruptBundle, match=r"not listed"):
+        open_model(bundle)
+
+
+def _swap_labels(document: dict[str, Any]) -> None:
+    document["labels"].reverse()
+
+
+def _rename_label(document: dict[str, Any]) -> None:
+    document["labels"][0] = "triangle"
+
+
+def _loosen_tolerance(document: dict[str, Any]) -> None:
+    document["engines"]["keras"]["probe_tolerance"] = 1.0
+
+
+def _turn_off_exif(document: dict[str, Any]) -> None:
+    document["image"]["orientation"] = "ignore"
+
+
+def _change_probability(document: dict[str, Any]) -> None:
+    document["probes"][0]["probabilities"][0] += 0.001
+
+
+def _drop_a_probe(document: dict[str, Any]) -> None:
+    document["probes"].pop()
+
+
+def _newer_schema(document: dict[str, Any]) -> None:
+    document["schema_version"] = 2
+
+
+def _unknown_field(document: dict[str, Any]) -> None:
+    document["comment"] = "hello"
+
+
+def _missing_field(document: dict[str, Any]) -> None:
+    del document["image"]["alpha_background"]
+
+
+def _path_outside(document: dict[str, Any]) -> None:
+    document["engines"]["keras"]["file"] = "../../etc/passwd"
+
+
+def _no_digest(document: dict[str, Any]) -> None:
+    del document["manifest_sha256"]
+
+
+EDITS = (
+    _swap_labels,
+    _rename_label,
+    _loosen_tolerance,
+    _turn_off_exif,
+    _change_probability,
+    _drop_a_probe,
+    _newer_schema,
+    _unknown_field,
+    _missing_field,
+    _path_outside,
+    _no_digest,
+)
+
+
+@pytest.mark.parametrize("edit", EDITS, ids=lambda edit: edit.__name__.strip("_"))
+def test_a_manifest_edited_by_hand_is_refused(
+    bundle: Bundle, edit: Callable[[dict[str, Any]], None]
+) -> None:
+    path = bundle.folder / "manifest.json"
+    document = json.loads(path.read_text())
+    edit(document)
+    path.write_text(json.dumps(document))
+
+    with pytest.raises(InvalidManifest):
+        read_bundle(bundle.folder)
+
+
+def test_a_manifest_that_was_only_formatted_anew_is_accepted(bundle: Bundle) -> None:
+    path = bundle.folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()), sort_keys=True))
+
+    assert read_bundle(bundle.folder).manifest == bundle.manifest
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "null", "{", "NaN", '{"a": NaN}', "[" * 100_000, "\ud800"]
+)
+def test_a_manifest_that_is_no_document_is_refused(bundle: Bundle, text: str) -> None:
+    (bundle.folder / "manifest.json").write_bytes(text.encode(errors="surrogatepass"))
+
+    with pytest.raises(InvalidManifest):
+        read_bundle(bundle.folder)
+
+
+def test_a_link_instead_of_the_manifest_is_refused(bundle: Bundle, tmp_path: Path) -> None:
+    shutil.move(bundle.folder / "manifest.json", tmp_path / "m.json")
+    (bundle.folder / "manifest.json").symlink_to(tmp_path / "m.json")
+
+    with pytest.raises(InvalidManifest):
+        read_bundle(bundle.folder)
+
+
+@pytest.mark.parametrize("engine", ["keras", "openvino-f32", "openvino-bf16", "openvino-int8"])
+def test_other_weights_under_right_hashes_are_found_by_the_probes(
+    bundle: Bundle, other_weights: Bundle, engine: Any
+) -> None:
+    if not {engine} <= set(bundle.manifest.engines) & set(other_weights.manifest.engines):
+        pytest.skip(f"this host exports no {engine}")
+    for path in engine_files(bundle.manifest, engine):
+        shutil.copyfile(other_weights.folder / path, bundle.folder / path)
+    resealed = reseal(bundle)
+
+    with pytest.raises(ProbeMismatch, match="answers the probes differently"):
+        open_model(resealed, engine)
+    with pytest.raises(ProbeMismatch):
+        verify(resealed)
+
+
+def test_a_manifest_of_the_same_model_trained_otherwise_is_refused(
+    bundle: Bundle, other_weights: Bundle
+) -> None:
+    shutil.copyfile(
+        other_weights.folder / "manifest.json", bundle.folder / "manifest.json"
+    )  # the same name, version and file names
+
+    with pytest.raises(CorruptBundle):
+        open_model(read_bundle(bundle.folder))
+
+
+def test_probes_of_the_other_model_are_found(bundle: Bundle, other_weights: Bundle) -> None:
+    with pytest.raises(ProbeMismatch):
+        open_model(reseal(bundle, probes=other_weights.manifest.probes))
+
+
+def test_a_probe_with_other_pixels_is_found(bundle: Bundle) -> None:
+    shutil.copyfile(bundle.folder / "probe/01.jpg", bundle.folder / "probe/02.jpg")
+
+    with pytest.raises(ProbeMismatch, match="other pixels"):
+        open_model(reseal(bundle))
+
+
+def test_a_probe_that_is_no_image_is_found(bundle: Bundle) -> None:
+    (bundle.folder / "probe/00.png").write_bytes(b"hello")
+
+    with pytest.raises(ProbeMismatch, match="cannot be preprocessed"):
+        open_model(reseal(bundle))
+
+
+def test_another_specification_is_found_by_the_pixels(bundle: Bundle) -> None:
+    other = bundle.manifest.image.model_copy(update={"resampling": "lanczos"})
+
+    with pytest.raises(ProbeMismatch, match="other pixels"):
+        open_model(reseal(bundle, image=other))
+
+
+@pytest.mark.parametrize("labels", [("a", "b"), ("a", "b", "c", "d")])
+@pytest.mark.parametrize("engine", ["keras", "openvino-f32", "auto"])
+def test_another_number_of_labels_is_refused(
+    bundle: Bundle, labels: tuple[str, ...], engine: Any
+) -> None:
+    probes = tuple(
+        probe.model_copy(update={"probabilities": (1 / len(labels),) * len(labels)})
+        for probe in bundle.manifest.probes
+    )
+
+    with pytest.raises((IncompatibleModel, ProbeMismatch)):
+        open_model(reseal(bundle, labels=labels, probes=probes), engine)
+
+
+def test_weights_that_are_not_numbers_are_refused(bundle: Bundle, tmp_path: Path) -> None:
+    from model_store.assembling import save_model
+    from model_store.engines.keras import load_model
+    from model_store.keras_archive import read_archive
+
+    model = load_model(read_archive(bundle.folder / "model.keras"))
+    kernel = np.asarray(model.weights[0].value).copy()
+    kernel[0, 0] = np.nan
+    model.weights[0].assign(kernel)
+    save_model(model, bundle.folder / "model.keras")
+    everything = {"keras": bundle.manifest.engines["keras"]}
+
+    with pytest.raises(CorruptBundle, match="NaN"):
+        open_model(reseal(bundle, engines=everything, default_engine="keras"))
+    assert list(tmp_path.rglob("weights.*")) == []
+
+
+def test_a_lambda_under_right_hashes_is_refused(bundle: Bundle) -> None:
+    import zipfile
+
+    path = bundle.folder / "model.keras"
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    config["config"]["layers"][-1] |= {"class_name": "Lambda"}
+    members["config.json"] = json.dumps(config).encode()
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in members.items():
+            archive.writestr(name, data)
+
+    with pytest.raises(UnsafeModel, match="Lambda"):
+        open_model(reseal(bundle), "keras")
+
+
+def test_an_engine_file_that_reads_others_is_refused(bundle: Bundle) -> None:
+    path = bundle.folder / "engine/openvino-f32.xml"
+    text = path.read_text()
+    assert 'type="ReLU"' in text
+    path.write_text(text.replace('type="ReLU"', 'type="ReadValue"'))
+
+    with pytest.raises(ModelStoreError):
+        open_model(reseal(bundle), "openvino-f32")
+
+
+def test_an_unreadable_file_is_corrupt(tmp_path: Path) -> None:
+    with pytest.raises(CorruptBundle, match="cannot be read"):
+        hash_file(tmp_path / "missing")
+
+
+def test_the_store_refuses_to_promote_what_was_damaged(tiny_store: ModelStore) -> None:
+    _flip_last_bit(tiny_store.root / "tiny" / "1" / "model.keras")
+
+    with pytest.raises(CorruptBundle):
+        tiny_store.promote("tiny", 1)
+
+
+def test_a_stale_pointer_is_no_model(tiny_store: ModelStore) -> None:
+    pointer = tiny_store.root / "tiny" / "current.json"
+    now = datetime.now(UTC).isoformat()
+    pointer.write_text(json.dumps({"version": 9, "previous": 1, "promoted_at": now}))
+
+    with pytest.raises((ModelStoreError, StoreDamaged), match="no version 9"):
+        tiny_store.bundle("tiny")
+
+
+def test_drawn_probes_are_the_same_every_time(bundle: Bundle, tmp_path: Path) -> None:
+    spec = bundle.manifest.image
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+
+    first, pixels = write_probes(tmp_path / "a", spec, [])
+    second, again = write_probes(tmp_path / "b", spec, [])
+
+    assert first == second
+    assert np.array_equal(pixels, again)
+    assert {path.rpartition(".")[2] for path in first} == {"png", "jpg", "gif", "webp", "bmp"}
+    assert len({image.tobytes() for image in pixels}) == len(pixels) >= 10
+
+
+def test_a_process_may_use_at_least_one_cpu() -> None:
+    assert available_cpus() >= 1

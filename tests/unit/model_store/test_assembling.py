@@ -1,0 +1,128 @@
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import TINY_LABELS, TINY_SPEC, tiny_network
+
+import model_store.exporting
+from model_store.assembling import assemble, check_probabilities, save_model
+from model_store.errors import IncompatibleModel, UndecodableImage, UnsupportedFormat
+from model_store.preprocessing import encode_png
+
+
+@pytest.fixture(autouse=True)
+def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model_store.exporting._MEASURING_SECONDS", 0.0)
+
+
+@pytest.fixture
+def images() -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.random.default_rng(5).integers(0, 256, (9, 12, 10), np.uint8)
+
+
+def test_an_engine_of_another_network_is_left_out(
+    tmp_path: Path, images: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = model_store.exporting.export_engines
+
+    def export_another(_: Any, *arguments: Any) -> Any:
+        return real(tiny_network(seed=1), *arguments)
+
+    monkeypatch.setattr("model_store.exporting.export_engines", export_another)
+
+    made = assemble(tmp_path, tiny_network(seed=0), TINY_SPEC, TINY_LABELS, images, [])
+
+    assert list(made.engines) == ["keras"]
+    assert made.default_engine == "keras"
+    assert list((tmp_path / "engine").iterdir()) == []
+
+
+def test_tolerances_follow_from_the_probes(tmp_path: Path, images: Any) -> None:
+    made = assemble(tmp_path, tiny_network(seed=0), TINY_SPEC, TINY_LABELS, images, [])
+
+    assert all(0.005 <= record.probe_tolerance <= 0.3 for record in made.engines.values())
+    assert made.engines["openvino-f32"].probe_tolerance == 0.005
+
+
+def test_layers_are_described_as_in_the_summary(tmp_path: Path, images: Any) -> None:
+    made = assemble(tmp_path, tiny_network(seed=0), TINY_SPEC, TINY_LABELS, images, [])
+
+    assert [(layer.kind, layer.parameters) for layer in made.layers][1:5] == [
+        ("Flatten", 0),
+        ("Dense", 120 * 16 + 16),
+        ("ReLU", 0),
+        ("Dropout", 0),
+    ]
+    assert made.layers[2].output_shape == (None, 16)
+
+
+def test_at_most_eight_given_images_become_probes(tmp_path: Path, images: Any) -> None:
+    given = [encode_png(image) for image in images]
+
+    made = assemble(tmp_path, tiny_network(seed=0), TINY_SPEC, TINY_LABELS, images, given)
+
+    stored = {path.read_bytes() for path in (tmp_path / "probe").iterdir()}
+    assert len(made.probes) == 10 + 8
+    assert set(given[:8]) <= stored
+    assert given[8] not in stored
+
+
+@pytest.mark.parametrize("data", [b"", b"hello", b"\x89PNG\r\n\x1a\n"])
+def test_a_given_probe_that_is_no_image_is_refused(
+    tmp_path: Path, images: Any, data: bytes
+) -> None:
+    with pytest.raises((UnsupportedFormat, UndecodableImage)):
+        assemble(tmp_path, tiny_network(seed=0), TINY_SPEC, TINY_LABELS, images, [data])
+
+
+def test_a_network_for_other_labels_is_refused(tmp_path: Path, images: Any) -> None:
+    with pytest.raises(IncompatibleModel, match="Expected 2 outputs"):
+        assemble(tmp_path, tiny_network(seed=0), TINY_SPEC, ("a", "b"), images, [])
+
+
+def test_the_saved_file_is_what_keras_itself_would_save(tmp_path: Path, images: Any) -> None:
+    import keras
+
+    model = tiny_network(seed=0)
+    save_model(model, tmp_path / "ours.keras")
+    model.save(tmp_path / "theirs.keras")  # type: ignore[attr-defined]  # Keras ships no types
+
+    with (
+        zipfile.ZipFile(tmp_path / "ours.keras") as a,
+        zipfile.ZipFile(tmp_path / "theirs.keras") as b,
+    ):
+        ours, theirs = (json.loads(each.read("config.json")) for each in (a, b))
+        assert sorted(a.namelist()) == sorted(b.namelist())
+    theirs.pop("compile_config", None)
+    assert _without_ids(ours) == _without_ids(theirs)
+    reloaded = keras.saving.load_model(tmp_path / "ours.keras")
+    assert np.allclose(reloaded(images), model(images))  # type: ignore[operator]  # as above
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ours.keras", "theirs.keras"]
+
+
+def _without_ids(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _without_ids(v) for k, v in value.items() if k != "shared_object_id"}
+    return [_without_ids(each) for each in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([[np.nan, 0.5]], "NaN or infinite"),
+        ([[np.inf, 0]], "NaN or infinite"),
+        ([[1.5, -0.5]], "from -0.5 to 1.5"),
+        ([[0.5, 0.6]], "sum to 1.1"),
+        ([[0.5, 0.5], [0, 0]], "sum to 0 to 1"),
+    ],
+)
+def test_outputs_that_are_no_probabilities_are_refused(rows: Any, message: str) -> None:
+    with pytest.raises(IncompatibleModel, match=message):
+        check_probabilities(np.array(rows, np.float32))
+
+
+def test_probabilities_pass() -> None:
+    check_probabilities(np.array([[0.25, 0.75], [1, 0]], np.float32))

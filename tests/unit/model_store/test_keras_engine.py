@@ -1,0 +1,161 @@
+"""The Keras engine on handmade files: right answers, and refusals before memory is spent."""
+
+import resource
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+from keras_files import HEIGHT, LABELS, WIDTH, layer, network, weights, write
+
+from model_store.engines.keras import KerasEngine, load, load_model
+from model_store.errors import CorruptBundle, IncompatibleModel
+from model_store.keras_archive import read_archive
+from model_store.manifest import Manifest
+from model_store.spec import ImageSpec
+
+pytest.importorskip("h5py")
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.random.default_rng(0).integers(0, 256, (5, HEIGHT, WIDTH), np.uint8)
+
+
+def open_file(path: Path, labels: int = LABELS, height: int = HEIGHT) -> KerasEngine:
+    manifest = SimpleNamespace(
+        engines={"keras": SimpleNamespace(file=path.name)},
+        image=ImageSpec.for_size(height, WIDTH),
+        labels=tuple("abcdefgh"[:labels]),
+    )
+    return load("keras", path.parent, cast(Manifest, manifest), threads=1)
+
+
+def test_it_computes_what_the_file_says(tmp_path: Path, images: Any) -> None:
+    path = write(tmp_path / "m.keras")
+    archive = read_archive(path)
+    kernel = archive.read("layers/dense/vars/0")
+    logits = (images / 255).reshape(5, -1) @ kernel  # (5, labels)
+    expected = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+    answers = open_file(path).predict(images)
+
+    assert answers.dtype == np.float32
+    assert np.allclose(answers, expected, atol=1e-5)
+
+
+def test_it_computes_what_keras_itself_computes(tmp_path: Path, images: Any) -> None:
+    import keras
+
+    path = write(tmp_path / "m.keras")
+    model = keras.saving.load_model(path, compile=False)
+
+    assert np.allclose(open_file(path).predict(images), model(images).numpy(), atol=1e-6)
+
+
+def test_any_batch_size_is_answered_by_one_trace(tmp_path: Path, images: Any) -> None:
+    engine = open_file(write(tmp_path / "m.keras"))
+
+    sizes = [len(engine.predict(images[:size])) for size in (1, 5, 2, 3)]
+
+    assert sizes == [1, 5, 2, 3]
+    assert engine._function.experimental_get_tracing_count() == 1
+
+
+def test_answers_belong_to_the_caller(tmp_path: Path, images: Any) -> None:
+    engine = open_file(write(tmp_path / "m.keras"))
+    first = engine.predict(images)
+    kept = first.copy()
+
+    engine.predict(255 - images)
+    assert np.array_equal(first, kept)
+    first[:] = 0
+    assert np.array_equal(engine.predict(images), kept)
+
+
+def test_a_model_with_other_labels_names_both_numbers(tmp_path: Path) -> None:
+    with pytest.raises(IncompatibleModel, match=r"Expected 5 outputs.*Received: \(3,\)"):
+        open_file(write(tmp_path / "m.keras"), labels=5)
+
+
+def test_a_model_of_another_size_names_both(tmp_path: Path) -> None:
+    with pytest.raises(IncompatibleModel, match=r"\(None, 13, 10\).*\(None, 12, 10\)"):
+        open_file(write(tmp_path / "m.keras"), height=13)
+
+
+def test_missing_weights_are_refused(tmp_path: Path) -> None:
+    def fill(root: Any) -> None:
+        root["layers/dense/vars/0"] = np.zeros((120, 3), np.float32)
+
+    with pytest.raises(IncompatibleModel, match="bias.*not in the file"):
+        open_file(write(tmp_path / "m.keras", h5=weights(fill)))
+
+
+@pytest.mark.parametrize("shape", [(120, 4), (3, 120), (120,), ()])
+def test_weights_of_another_shape_are_refused(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    def fill(root: Any) -> None:
+        root["layers/dense/vars/0"] = np.zeros(shape, np.float32)
+        root["layers/dense/vars/1"] = np.zeros(3, np.float32)
+
+    with pytest.raises(IncompatibleModel, match="expected shape"):
+        open_file(write(tmp_path / "m.keras", h5=weights(fill)))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float) -> None:
+    def fill(root: Any) -> None:
+        kernel = np.zeros((120, 3), np.float32)
+        kernel[60, 1] = value
+        root["layers/dense/vars/0"] = kernel
+        root["layers/dense/vars/1"] = np.zeros(3, np.float32)
+
+    with pytest.raises(CorruptBundle, match="NaN or infinite"):
+        open_file(write(tmp_path / "m.keras", h5=weights(fill)))
+
+
+@pytest.mark.parametrize("opener", [open_file, lambda path: load_model(read_archive(path))])
+def test_a_model_that_declares_terabytes_is_refused_before_it_gets_any(
+    tmp_path: Path, opener: Callable[[Path], Any]
+) -> None:
+    huge = [
+        layer("Dense", units=1 << 20, name="wide"),
+        layer("Dense", units=1 << 20, name="wider"),
+    ]
+    path = write(tmp_path / "m.keras", network(*huge))
+    open_file(write(tmp_path / "small.keras"))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    with pytest.raises(IncompatibleModel, match="not in the file"):
+        opener(path)
+
+    grown_mb = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    assert grown_mb < 100
+
+
+def test_after_a_refusal_keras_does_not_fill_the_refused_variables_in(tmp_path: Path) -> None:
+    import keras
+
+    path = write(tmp_path / "m.keras", network(layer("Dense", units=1 << 30, name="wide")))
+    with pytest.raises(IncompatibleModel):
+        open_file(path)
+
+    with keras.StatelessScope():
+        pass  # leaving it initialises what waits, in this thread
+
+
+def test_layers_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
+    config = network(layer("Conv2D", filters=2, kernel_size=[3, 3], name="conv"))
+
+    with pytest.raises(IncompatibleModel, match="cannot build"):
+        open_file(write(tmp_path / "m.keras", config))
+
+
+def test_an_ordinary_model_comes_back_with_its_weights(tmp_path: Path, images: Any) -> None:
+    path = write(tmp_path / "m.keras")
+
+    model = load_model(read_archive(path))
+
+    assert [type(each).__name__ for each in model.layers] == ["Rescaling", "Flatten", "Dense"]
+    assert np.allclose(model(images).numpy(), open_file(path).predict(images), atol=1e-6)

@@ -1,0 +1,242 @@
+"""The command line of the store: what it prints, and how it ends."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click.testing
+import pytest
+import typer.main
+from keras_files import write
+from typer.testing import CliRunner
+
+from model_store.__main__ import app
+from model_store.store import ModelStore
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@pytest.fixture
+def store(tiny_store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
+    monkeypatch.setenv("HALFTONE_MODELS", str(tiny_store.root))
+    monkeypatch.setattr("model_store.exporting._MEASURING_SECONDS", 0.0)
+    return tiny_store
+
+
+def run(*arguments: object) -> click.testing.Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def plain(text: str) -> str:
+    """Drop colours and the box that usage errors come in."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m|[│╭╮╰╯─]", " ", text).split())
+
+
+@pytest.mark.usefixtures("store")
+def test_list_shows_each_model_on_a_line() -> None:
+    result = run("list")
+
+    assert result.exit_code == 0
+    assert result.stdout == "tiny  version 1 of 1: 3 labels, 12 x 10 pixels\n"
+
+
+def test_list_of_an_empty_store_says_where_it_looked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HALFTONE_MODELS", str(tmp_path / "none"))
+
+    result = run("list")
+
+    assert result.exit_code == 0
+    assert result.stdout == f"No models in {tmp_path / 'none'}.\n"
+    assert json.loads(run("list", "--json").stdout) == []
+
+
+@pytest.mark.usefixtures("store")
+def test_list_as_json() -> None:
+    (row,) = json.loads(run("list", "--json").stdout)
+
+    assert row["name"] == "tiny"
+    assert row["versions"] == [1]
+    assert row["current"]["version"] == 1
+    assert (row["labels"], row["height"], row["width"], row["accuracy"]) == (3, 12, 10, None)
+
+
+def test_list_goes_on_past_a_damaged_model(store: ModelStore) -> None:
+    (store.root / "tiny" / "1" / "manifest.json").write_text("{}")
+    publishable = store.root / "other" / "1"
+    publishable.mkdir(parents=True)
+    (publishable / "manifest.json").write_text("{}")
+
+    result = run("list")
+
+    assert result.exit_code == 0
+    assert "other  versions 1, none promoted" in result.stdout
+    assert "tiny   damaged: manifest.json" in result.stdout
+
+
+@pytest.mark.usefixtures("store")
+def test_show_describes_layers_and_engines() -> None:
+    result = run("show", "tiny")
+
+    assert result.exit_code == 0
+    assert "3: circle, cross, square" in result.stdout
+    assert "12 x 10, grayscale" in result.stdout
+    assert re.search(r"Dense +16 +1,936", result.stdout)
+    assert "(default)" in result.stdout
+
+
+def test_show_as_json_is_the_manifest(store: ModelStore) -> None:
+    shown = json.loads(run("show", "tiny", "--json").stdout)
+
+    assert shown == store.bundle("tiny").manifest.model_dump(mode="json")
+
+
+@pytest.mark.usefixtures("store")
+def test_verify_says_what_was_checked() -> None:
+    result = run("verify", "tiny")
+
+    assert result.exit_code == 0
+    assert result.stdout.startswith("tiny 1 is sound: ")
+    assert "keras" in result.stdout
+    found = json.loads(run("verify", "tiny", "--version", 1, "--json").stdout)
+    assert found["name"] == "tiny"
+    assert found["probes"] == 10
+    assert "openvino-f32" in found["engines"]
+
+
+def test_verify_of_a_damaged_bundle_fails_with_one_sentence(store: ModelStore) -> None:
+    path = store.root / "tiny" / "1" / "model.keras"
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+    result = run("verify", "tiny")
+
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.startswith("Error: model.keras: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_promote_and_rollback_say_what_is_current(store: ModelStore) -> None:
+    import shutil
+
+    from conftest import publish_tiny
+
+    publish_tiny(store, "tiny", seed=1)
+
+    assert run("rollback", "tiny").stdout == "tiny 1 is current; 2 was before.\n"
+    assert run("promote", "tiny", 2).stdout == "tiny 2 is current; 1 was before.\n"
+    shutil.rmtree(store.root / "tiny" / "1")
+    assert run("rollback", "tiny").stderr == "Error: tiny has no version 1, only 2\n"
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("show", "missing"),
+        ("verify", "tiny", "--version", 7),
+        ("promote", "tiny", 7),
+        ("promote", "missing", 1),
+        ("rollback", "tiny"),
+        ("show", "../tiny"),
+    ],
+    ids=" ".join(["{}"]).format,
+)
+def test_what_is_not_there_ends_with_1_and_a_sentence(arguments: tuple[Any, ...]) -> None:
+    result = run(*arguments)
+
+    assert result.exit_code == 1
+    assert result.stderr.startswith("Error: ")
+    assert "Traceback" not in result.output
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(
+    "arguments",
+    [("show",), ("promote", "tiny", "latest"), ("promote", "tiny", 0), ("frobnicate",), ()],
+    ids=str,
+)
+def test_wrong_usage_ends_with_2(arguments: tuple[Any, ...]) -> None:
+    assert run(*arguments).exit_code == 2
+
+
+def import_arguments(path: Path, labels: str, height: int = 12) -> tuple[Any, ...]:
+    return ("import", path, "--name", "new", "--labels", labels, "--height", height, "--width", 10)
+
+
+def test_import_publishes_and_says_where(store: ModelStore, tmp_path: Path) -> None:
+    path = write(tmp_path / "m.keras")
+
+    result = run(*import_arguments(path, "a,b,c"))
+
+    assert result.exit_code == 0, result.output
+    assert f"Published new 1 in {store.root / 'new' / '1'}." in result.stdout
+    assert store.bundle("new").manifest.labels == ("a", "b", "c")
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("a,b,c", ("a", "b", "c")),
+        (" a , b ,c ", ("a", "b", "c")),
+        ('"ok, front",b,c', ("ok, front", "b", "c")),
+        ("ä,日本,🙂", ("ä", "日本", "🙂")),
+    ],
+)
+def test_labels_are_separated_by_commas(text: str, labels: tuple[str, ...]) -> None:
+    from model_store.__main__ import _parse_labels
+
+    assert _parse_labels(text) == labels
+
+
+def test_labels_may_stand_in_a_file(tmp_path: Path) -> None:
+    from model_store.__main__ import _parse_labels
+
+    (tmp_path / "labels.txt").write_text("ok, front\nbroken\n\n")
+
+    assert _parse_labels(str(tmp_path / "labels.txt")) == ("ok, front", "broken")
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize("labels", ["", "a", "a,a", ",,", "a,b\x00c", "missing.txt"])
+def test_labels_that_cannot_be_are_wrong_usage(tmp_path: Path, labels: str) -> None:
+    result = run(*import_arguments(write(tmp_path / "m.keras"), labels))
+
+    assert result.exit_code == 2
+    assert "--labels" in plain(result.stderr)
+
+
+def test_an_import_that_does_not_fit_names_both_numbers(store: ModelStore, tmp_path: Path) -> None:
+    path = write(tmp_path / "m.keras")
+
+    result = run(*import_arguments(path, "a,b"))
+
+    assert result.exit_code == 1
+    assert result.stderr == "Error: Expected 2 outputs, one per label: a, b. Received: 3\n"
+    assert store.names() == ["tiny"]
+
+
+def test_every_command_has_an_example() -> None:
+    commands = typer.main.get_group(app).commands  # type: ignore[attr-defined]  # a group has
+
+    assert sorted(commands) == ["import", "list", "promote", "rollback", "show", "verify"]
+    for name, command in commands.items():
+        assert f"Example: `python -m model_store {name}" in (command.epilog or "")
+        assert "Usage" in plain(run(name, "--help").stdout)
+
+
+def test_the_module_runs_and_prints_nothing_but_its_answer(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "model_store", "list", "--json"],
+        cwd=ROOT,
+        env={"HALFTONE_MODELS": str(tmp_path), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")
