@@ -33,14 +33,18 @@ export async function fetchModels() {
   const response = await reach("models", { headers: { Accept: "application/json" } });
   const { models, default: defaultName } = await response.json();
   const ready = models.filter(({ image }) => image);
-  if (!ready.length) throw noModel(models.map(({ failure }) => failure).filter(Boolean));
+  if (!ready.length) throw await noModel();
   return ready.map((model) => ({ ...model, isDefault: model.name === defaultName }));
 }
 
-function noModel(failures) {
-  const reasons = failures.map(({ version, reason }) => `Version ${version}: ${reason}`);
-  return new Problem("No model is loaded", {
-    detail: reasons.join(" ") || "Train one or import one; the service picks it up by itself.",
+/** Why nothing can answer, as the service's health tells it; its code is "loading" at first. */
+async function noModel() {
+  const response = await fetch(address("health")).catch(() => null);
+  const { status, reason, models = [] } = (await response?.json().catch(() => null)) ?? {};
+  const failures = models.map(({ failure }) => failure);
+  return new Problem(status === "loading" ? "One moment" : "No model is loaded", {
+    code: status ?? "",
+    detail: [reason, ...failures].filter(Boolean).join(" "),
   });
 }
 

@@ -5,12 +5,13 @@ import { runBatch } from "./batch.js";
 import { DRAWN, Pad } from "./drawing.js";
 import { printBall } from "./halftone.js";
 import { Looking, setImage } from "./looking.js";
-import { count, percent } from "./numbers.js";
+import { count, share } from "./numbers.js";
 import { busy, showAnswer, showNothing, showProblem } from "./result.js";
 import { asCurl, asHttpx } from "./snippets.js";
 import { PASTED, listen, offerFormats } from "./sources.js";
 
 const LARGEST_DRAWABLE = 64; // pixels a side
+const LOADING_POLL_MS = 500;
 const byId = (id) => document.getElementById(id);
 
 const looking = new Looking();
@@ -126,7 +127,7 @@ function modelChanged() {
 }
 
 function accuracyOf({ accuracy, images }) {
-  return `${percent(accuracy)} right on ${count(images, "unseen picture", "unseen pictures")}`;
+  return `${share(accuracy)} right on ${count(images, "unseen picture", "unseen pictures")}`;
 }
 
 function setDrawing(isDrawing) {
@@ -188,9 +189,10 @@ for (const button of document.querySelectorAll("[data-copy]")) {
 async function start() {
   try {
     await loadModels();
-    showNothing();
+    if (!file) showNothing();
   } catch (error) {
     showProblem(error);
+    if (error.code === "loading") setTimeout(start, LOADING_POLL_MS);
   }
 }
 

@@ -1,11 +1,13 @@
 // Numbers as people read them.
 
-/** 0.98713 → "98.71 %"; never rounds up to certainty or down to nothing. */
+/** 0.98713 → "98.71 %". Softmax is never certain, even where float32 rounds it to 0 or 1. */
 export function percent(probability) {
-  if (probability > 0.99995 && probability < 1) return "> 99.99 %";
-  if (probability < 0.00005 && probability > 0) return "< 0.01 %";
-  return `${(probability * 100).toFixed(2)} %`;
+  if (probability > 0.99995) return "> 99.99 %";
+  if (probability < 0.00005) return "< 0.01 %";
+  return share(probability);
 }
+
+export const share = (ratio) => `${(ratio * 100).toFixed(2)} %`;
 
 export function milliseconds(ms) {
   if (ms >= 10_000) return `${(ms / 1000).toFixed(1)} s`;

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 from PIL import Image
 from playwright.sync_api import Route
 
-ROUTES = re.compile(r"^http://[^/]+/(models|predict|preview|explain)\b")
+ROUTES = re.compile(r"^http://[^/]+/(models|health|predict|preview|explain)\b")
 
 
 def png(width: int = 40, height: int = 30, shade: int = 120) -> bytes:
@@ -55,12 +55,14 @@ class CannedService:
 
     Attributes:
         models: what GET /models lists; the first is the default.
+        health: what GET /health says.
         replies: used up one per prediction before the usual answer; None waits for `release`.
         explains: how /explain refuses, if it does.
     """
 
     def __init__(self) -> None:
         self.models = [DIGITS, CASTING]
+        self.health: dict[str, Any] = {"status": "ready", "reason": None, "models": []}
         self.replies: list[dict[str, Any] | None] = []
         self.explains: dict[str, Any] | None = None
         self.predictions: list[tuple[str, str, bytes]] = []  # path, file name, content
@@ -73,6 +75,8 @@ class CannedService:
         if path == "/models":
             listed = {"models": self.models, "default": self.models and self.models[0]["name"]}
             route.fulfill(json=listed)
+        elif path == "/health":
+            route.fulfill(json=self.health, status=200 if self.models else 503)
         elif action == "predict" and route.request.method == "POST":
             self.predict(route, path)
         elif action == "preview" and route.request.method == "POST":

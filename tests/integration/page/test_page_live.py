@@ -27,28 +27,32 @@ ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "models"
 PATIENCE_S = 300  # on a busy machine, importing alone can take a minute
 
-# Strokes as people write them, in shares of the pad's sides.
+# Strokes as people write them, in tenths of the pad's sides: x and y of point after point.
 HANDWRITTEN = {
-    "0": [[(0.5, 0.2), (0.33, 0.32), (0.3, 0.55), (0.4, 0.78), (0.55, 0.8), (0.68, 0.65)]],
-    "1": [[(0.52, 0.2), (0.5, 0.8)]],
-    "2": [[(0.32, 0.35), (0.4, 0.22), (0.58, 0.22), (0.64, 0.36), (0.33, 0.78), (0.7, 0.78)]],
-    "3": [[(0.34, 0.24), (0.6, 0.24), (0.63, 0.38), (0.45, 0.48), (0.65, 0.6), (0.58, 0.78)]],
-    "4": [[(0.38, 0.2), (0.34, 0.52), (0.68, 0.52)], [(0.62, 0.22), (0.58, 0.82)]],
-    "5": [[(0.66, 0.22), (0.38, 0.22), (0.36, 0.46), (0.6, 0.48), (0.66, 0.65), (0.55, 0.79)]],
-    "7": [[(0.32, 0.24), (0.68, 0.24), (0.46, 0.8)]],
+    "0": ["5 2 3.4 3.2 3 5.5 4 7.8 5.5 8 6.8 6.5 6.8 3.5 5 2"],
+    "1": ["5.2 2 5 8"],
+    "2": ["3.2 3.5 4 2.2 5.8 2.2 6.4 3.6 3.3 7.8 7 7.8"],
+    "3": ["3.4 2.4 6 2.4 6.3 3.8 4.5 4.8 6.5 6 5.8 7.8 3.4 7.5"],
+    "4": ["3.8 2 3.4 5.2 6.8 5.2", "6.2 2.2 5.8 8.2"],
+    "5": ["6.6 2.2 3.8 2.2 3.6 4.6 6 4.8 6.6 6.5 5.5 7.9 3.4 7.6"],
+    "6": ["5.8 2 4 4 3.4 6.4 4.4 8 6 7.8 6.6 6.2 5.4 5.2 3.7 6"],
+    "7": ["3.2 2.4 6.8 2.4 4.6 8"],
+    "8": ["6.2 3 5 2.2 3.8 3.2 6.2 6.2 5.4 7.8 4.2 7.6 3.8 6.2 6 4 6.2 3"],
+    "9": ["6.2 3.4 5 2.2 3.8 3.4 4.4 4.8 6.2 4 6.2 3.4 5.8 8"],
 }
-HANDWRITTEN["0"][0] += [(0.68, 0.35), (0.5, 0.2)]
-HANDWRITTEN["3"][0] += [(0.34, 0.75)]
-HANDWRITTEN["5"][0] += [(0.34, 0.76)]
 
 
 @contextmanager
-def serving(models: Path) -> Iterator[str]:
+def serving(models: Path, model: str) -> Iterator[str]:
     """`python -m app` on a free port, from ready until the end of the block."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    settings = {"HALFTONE_MODELS": str(models), "HALFTONE_PORT": str(port)}
+    settings = {
+        "HALFTONE_MODELS": str(models),
+        "HALFTONE_MODEL": model,
+        "HALFTONE_PORT": str(port),
+    }
     process = subprocess.Popen(
         [sys.executable, "-m", "app"],
         cwd=ROOT,
@@ -81,7 +85,7 @@ def is_ready(url: str) -> bool:
 
 @pytest.fixture(scope="module")
 def tiny(shared_tiny_store: ModelStore) -> Iterator[str]:
-    with serving(shared_tiny_store.root) as url:
+    with serving(shared_tiny_store.root, "tiny") as url:
         yield url
 
 
@@ -89,7 +93,7 @@ def tiny(shared_tiny_store: ModelStore) -> Iterator[str]:
 def digits() -> Iterator[str]:
     if not (SHIPPED / "digits" / "current.json").exists():
         pytest.skip("no digits model in models/")
-    with serving(SHIPPED) as url:
+    with serving(SHIPPED, "digits") as url:
         yield url
 
 
@@ -177,7 +181,7 @@ def test_table_holds_one_row_per_picture_good_or_broken(browser: Browser, tiny: 
 
 
 def test_stopped_service_is_a_sentence(browser: Browser, shared_tiny_store: ModelStore) -> None:
-    with serving(shared_tiny_store.root) as url:
+    with serving(shared_tiny_store.root, "tiny") as url:
         page = visit(browser, url)
     choose(page, picture())
     expect(page.get_by_role("alert")).to_contain_text("The service did not answer")
@@ -187,10 +191,10 @@ def test_stopped_service_is_a_sentence(browser: Browser, shared_tiny_store: Mode
 @pytest.mark.parametrize("digit", HANDWRITTEN)
 def test_drawn_digit_is_recognized(browser: Browser, digits: str, digit: str) -> None:
     page = visit(browser, digits)
-    page.select_option("#model", "digits")
     page.get_by_role("button", name="Draw").click()
-    for points in HANDWRITTEN[digit]:
+    for line in HANDWRITTEN[digit]:
+        tenths = [float(number) / 10 for number in line.split()]
         with page.expect_response("**/predict"):
-            stroke(page, *points)
+            stroke(page, *zip(tenths[::2], tenths[1::2], strict=True))
     expect(page.locator("#label")).to_have_text(digit)
     page.close()

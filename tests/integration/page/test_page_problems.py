@@ -45,13 +45,25 @@ def test_unreachable_service_is_a_sentence(page: Page) -> None:
 
 
 def test_no_model_is_a_sentence_until_there_is_one(page: Page, service: CannedService) -> None:
-    refused = {"version": 4, "reason": "Its probes differ."}
     models = service.models
-    service.models = [{"name": "new", "version": None, "image": None, "failure": refused}]
+    service.models = [{"name": "new", "version": None, "image": None}]
+    failed = {"name": "new", "failure": "Version 4 cannot serve: its probes differ."}
+    service.health = {"status": "not ready", "reason": "None serves.", "models": [failed]}
     page.reload()
-    expect(page.get_by_role("alert")).to_contain_text("No model is loaded")
-    expect(page.get_by_role("alert")).to_contain_text("Version 4: Its probes differ.")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("No model is loaded")
+    expect(alert).to_contain_text("None serves. Version 4 cannot serve: its probes differ.")
     service.models = models
     page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#model")).to_contain_text("digits, version 3")
+    expect(alert).to_be_hidden()
+
+
+def test_page_opened_while_models_load_waits_for_them(page: Page, service: CannedService) -> None:
+    models, service.models = service.models, []
+    service.health = {"status": "loading", "reason": "The models are being loaded.", "models": []}
+    page.reload()
+    expect(page.get_by_role("alert")).to_contain_text("The models are being loaded.")
+    service.models = models
     expect(page.locator("#model")).to_contain_text("digits, version 3")
     expect(page.get_by_role("alert")).to_be_hidden()
