@@ -188,13 +188,19 @@ def test_stopped_service_is_a_sentence(browser: Browser, shared_tiny_store: Mode
     page.close()
 
 
-@pytest.mark.parametrize("digit", HANDWRITTEN)
-def test_drawn_digit_is_recognized(browser: Browser, digits: str, digit: str) -> None:
+@pytest.fixture(scope="module")
+def drawing(browser: Browser, digits: str) -> Page:
     page = visit(browser, digits)
     page.get_by_role("button", name="Draw").click()
+    return page
+
+
+@pytest.mark.parametrize("digit", HANDWRITTEN)
+def test_drawn_digit_is_recognized(drawing: Page, digit: str) -> None:
+    drawing.get_by_role("button", name="Clear").click()
+    expect(drawing.locator("#answer")).to_be_hidden()
     for line in HANDWRITTEN[digit]:
         tenths = [float(number) / 10 for number in line.split()]
-        with page.expect_response("**/predict"):
-            stroke(page, *zip(tenths[::2], tenths[1::2], strict=True))
-    expect(page.locator("#label")).to_have_text(digit)
-    page.close()
+        with drawing.expect_response("**/predict"):
+            stroke(drawing, *zip(tenths[::2], tenths[1::2], strict=True))
+    expect(drawing.locator("#label")).to_have_text(digit)
