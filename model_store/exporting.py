@@ -1,7 +1,6 @@
 """From the trained Keras network to engines that serve it, each measured against it."""
 
 import logging
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.bundle import available_cpus
 from model_store.engines.openvino import open_file
 from model_store.errors import EngineUnavailable
 from model_store.folding import DenseLayer, NotFoldable, fold
@@ -105,7 +105,7 @@ def _export(
     mean_pixels = images.mean(axis=0, dtype=np.float64).reshape(-1)  # (H*W,)
     write_graph(layers, _WEIGHTS[name], folder / file, size, mean_pixels)
     try:
-        engine = open_file(folder / file, name, size, available_threads())
+        engine = open_file(folder / file, name, size, available_cpus())
     except EngineUnavailable as reason:
         logger.warning("Not exported: %s", reason)
         _remove(folder / file)
@@ -211,11 +211,6 @@ def _traced(model: Any) -> Predict:
 
     traced = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
     return lambda images: np.asarray(traced(tf.constant(images)), np.float32)
-
-
-def available_threads() -> int:
-    """Return the number of CPUs this process may use."""
-    return len(os.sched_getaffinity(0))
 
 
 def _remove(path: Path) -> None:

@@ -1,0 +1,204 @@
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model_store.engines.keras import runtime
+
+keras = runtime()[0]
+
+from model_store import exporting  # noqa: E402 -- after a quiet import
+from model_store.engines.openvino import open_file  # noqa: E402
+from model_store.errors import EngineUnavailable  # noqa: E402
+from model_store.exporting import choose_default, export_engines  # noqa: E402
+from model_store.manifest import EngineName, EngineRecord, Parity  # noqa: E402
+
+SIZE = (12, 10)
+
+
+@pytest.fixture(autouse=True)
+def brief_measuring(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(exporting, "_MEASURING_SECONDS", 0.0)
+    yield
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    def dense(units: int, seed: int) -> Any:
+        initializer = keras.initializers.RandomNormal(stddev=0.5, seed=seed)
+        return keras.layers.Dense(units, kernel_initializer=initializer)
+
+    return keras.Sequential(
+        [
+            keras.Input(SIZE, dtype="uint8"),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Flatten(),
+            dense(32, 0),
+            keras.layers.ReLU(),
+            keras.layers.Dropout(0.2),
+            dense(5, 1),
+            keras.layers.Softmax(),
+        ]
+    )
+
+
+@pytest.fixture
+def images() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (37, *SIZE), np.uint8)
+
+
+def test_every_engine_is_written_and_measured(
+    model: Any, images: np.ndarray, tmp_path: Path
+) -> None:
+    probabilities = model.predict(images, verbose=0)
+
+    records, default = export_engines(model, tmp_path, images, probabilities)
+
+    assert default in records
+    assert {"keras", "openvino-bf16", "openvino-f32"} <= set(records)
+    for name, record in records.items():
+        assert {"1", "8", "32"} <= set(record.latency_ms)
+        assert str(record.max_batch) in record.latency_ms
+        if name == "keras":
+            continue
+        assert (tmp_path / record.file).is_file()
+        assert record.parity is not None
+        assert record.parity.images == 37
+        engine = open_file(tmp_path / record.file, name, SIZE, threads=1)
+        difference = np.abs(engine.predict(images) - probabilities)
+        assert difference.max() <= record.probe_tolerance
+        np.testing.assert_allclose(record.parity.max_abs_dp, difference.max(), atol=1e-4)
+        np.testing.assert_allclose(record.parity.mean_abs_dp, difference.mean(), atol=1e-4)
+
+
+def test_the_float32_engine_is_the_model_to_rounding(
+    model: Any, images: np.ndarray, tmp_path: Path
+) -> None:
+    records, _ = export_engines(model, tmp_path, images, model.predict(images, verbose=0))
+
+    parity = records["openvino-f32"].parity
+    assert parity is not None
+    assert parity.top1_agreement == 1
+    assert parity.max_abs_dp < 1e-5
+
+
+def test_parity_notices_an_engine_that_differs(
+    model: Any, images: np.ndarray, tmp_path: Path
+) -> None:
+    others = np.roll(model.predict(images, verbose=0), 1, axis=1)
+
+    records, default = export_engines(model, tmp_path, images, others)
+
+    parity = records["openvino-f32"].parity
+    assert parity is not None
+    assert parity.top1_agreement < 0.5
+    assert default == "keras"
+
+
+def test_a_single_image_is_enough(model: Any, images: np.ndarray, tmp_path: Path) -> None:
+    one = images[:1]
+
+    records, _ = export_engines(model, tmp_path, one, model.predict(one, verbose=0))
+
+    assert "openvino-f32" in records
+
+
+def test_an_architecture_that_cannot_be_exported_runs_on_keras_alone(
+    images: np.ndarray, tmp_path: Path
+) -> None:
+    convolutional = keras.Sequential(
+        [
+            keras.Input(SIZE, dtype="uint8"),
+            keras.layers.Rescaling(1 / 255),
+            keras.layers.Reshape((*SIZE, 1)),
+            keras.layers.Conv2D(2, 3),
+            keras.layers.Flatten(),
+            keras.layers.Dense(2, "softmax"),
+        ]
+    )
+    probabilities = convolutional.predict(images, verbose=0)
+
+    records, default = export_engines(convolutional, tmp_path, images, probabilities)
+
+    assert list(records) == ["keras"]
+    assert default == "keras"
+    assert not (tmp_path / "engine").exists()
+
+
+def test_an_engine_this_host_lacks_is_not_exported(
+    model: Any, images: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_int8(path: Path, name: EngineName, *others: Any, **named: Any) -> Any:
+        if name == "openvino-int8":
+            raise EngineUnavailable("Expected a CPU with VNNI. Received: one without")
+        return open_file(path, name, *others, **named)
+
+    monkeypatch.setattr(exporting, "open_file", without_int8)
+
+    records, default = export_engines(model, tmp_path, images, model.predict(images, verbose=0))
+
+    assert "openvino-int8" not in records
+    assert default != "openvino-int8"
+    assert not list((tmp_path / "engine").glob("openvino-int8*"))
+
+
+def record(
+    milliseconds: float, agreement: float = 1.0, mean: float = 0.001, parity: bool = True
+) -> EngineRecord:
+    return EngineRecord(
+        file="engine/any.xml",
+        parity=Parity(images=9, top1_agreement=agreement, mean_abs_dp=mean, max_abs_dp=mean)
+        if parity
+        else None,
+        latency_ms={"1": milliseconds, "8": 4 * milliseconds},
+        max_batch=8,
+        probe_tolerance=0.01,
+    )
+
+
+KERAS = record(100, parity=False)
+
+
+@pytest.mark.parametrize(
+    ("int8", "f32", "expected"),
+    [
+        (record(4), record(15, mean=0), "openvino-int8"),
+        (record(4, agreement=0.9989), record(15, mean=0), "openvino-f32"),
+        (record(4, mean=0.0021), record(15, mean=0), "openvino-f32"),
+        (record(4, agreement=0.999, mean=0.002), record(15, mean=0), "openvino-int8"),
+        (record(4), record(4.2, mean=0), "openvino-f32"),
+        (record(4, agreement=0.5), record(15, mean=0.5), "keras"),
+    ],
+    ids=[
+        "the fastest",
+        "not one that names other classes",
+        "not one whose probabilities drift",
+        "exactly at the limits",
+        "the more exact of two that are equally fast",
+        "none that answers differently",
+    ],
+)
+def test_default_is_the_fastest_that_answers_alike(
+    int8: EngineRecord, f32: EngineRecord, expected: EngineName
+) -> None:
+    records: dict[EngineName, EngineRecord] = {
+        "keras": KERAS,
+        "openvino-int8": int8,
+        "openvino-f32": f32,
+    }
+
+    assert choose_default(records) == expected
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "expected"),
+    [
+        ({"1": 4, "8": 5, "32": 16}, 32),  # 2 images per ms at the end, 1.6 at 8
+        ({"1": 4, "8": 5, "32": 20}, 8),
+        ({"1": 1, "8": 8, "32": 32}, 1),
+    ],
+)
+def test_batches_grow_only_while_that_pays(latency_ms: dict[str, float], expected: int) -> None:
+    assert exporting._batch_worth_forming(latency_ms) == expected

@@ -1,0 +1,219 @@
+import gc
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dense_networks import SIZE, compute, layer, network, noise
+
+from model_store.engines import openvino as engine_module
+from model_store.engines.openvino import open_file
+from model_store.errors import EngineUnavailable, IncompatibleModel, UnsafeModel
+from model_store.graphs import Weights, write_graph
+from model_store.manifest import EngineName
+
+ov = pytest.importorskip("openvino")
+
+ENGINES: dict[EngineName, Weights] = {
+    "openvino-int8": "int8",
+    "openvino-bf16": "bf16",
+    "openvino-f32": "f32",
+}
+TOLERANCES = {"openvino-int8": 0.03, "openvino-bf16": 0.03, "openvino-f32": 1e-5}
+
+
+def has_int8() -> bool:
+    try:
+        engine_module._check_host(ov.Core(), "openvino-int8")
+    except EngineUnavailable:
+        return False
+    return True
+
+
+needs_int8 = pytest.mark.skipif(not has_int8(), reason="this CPU multiplies no bytes")
+every_engine = pytest.mark.parametrize(
+    "name", [pytest.param("openvino-int8", marks=needs_int8), "openvino-bf16", "openvino-f32"]
+)
+
+
+def write(folder: Path, name: EngineName, size: tuple[int, int] = SIZE, hidden: int = 64) -> Path:
+    path = folder / f"{name}.xml"
+    pixels = size[0] * size[1]
+    mean = np.full(pixels, 127.5)
+    write_graph(network(pixels, hidden), ENGINES[name], path, size, mean)
+    return path
+
+
+@every_engine
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), SIZE, (28, 28), (300, 222)])
+def test_answers_as_the_network_does(
+    tmp_path: Path, name: EngineName, size: tuple[int, int]
+) -> None:
+    images = noise(21, size)
+    engine = open_file(write(tmp_path, name, size), name, size, threads=2)
+
+    received = engine.predict(images)
+
+    expected = compute(network(size[0] * size[1]), images)
+    assert received.dtype == np.float32
+    np.testing.assert_allclose(received, expected, atol=TOLERANCES[name])
+    np.testing.assert_allclose(received.sum(axis=1), 1, atol=1e-5)
+
+
+@every_engine
+def test_an_image_gets_the_same_answer_in_every_company(tmp_path: Path, name: EngineName) -> None:
+    images = noise(33)
+    engine = open_file(write(tmp_path, name), name, SIZE, threads=2)
+    alone = np.concatenate([engine.predict(images[row : row + 1]) for row in range(33)])
+
+    for count in (33, 1, 2, 15, 16, 17, 32, 3):
+        np.testing.assert_allclose(engine.predict(images[:count]), alone[:count], atol=1e-3)
+
+
+@every_engine
+def test_a_result_survives_the_next_call(tmp_path: Path, name: EngineName) -> None:
+    images = noise(4)
+    engine = open_file(write(tmp_path, name), name, SIZE, threads=1)
+
+    first = engine.predict(images[:2])
+    kept = first.copy()
+    engine.predict(images[2:])
+
+    np.testing.assert_array_equal(first, kept)
+
+
+@needs_int8
+def test_bytes_are_multiplied_by_bytes(tmp_path: Path) -> None:
+    path = write(tmp_path, "openvino-int8", (64, 64))
+    settings = {**engine_module._settings("openvino-int8", 2), "PERF_COUNT": True}
+    request = ov.Core().compile_model(path, "CPU", settings).create_infer_request()
+
+    request.infer([np.zeros((1, 1, 64 * 64), np.int8)])
+
+    products = [done for done in request.get_profiling_info() if done.node_type == "MatMul"]
+    assert products[0].exec_type.lower().endswith("i8"), products[0].exec_type
+    converted = [done for done in request.get_profiling_info() if done.node_type == "Convert"]
+    assert not converted, "neither weights nor pixels are made wider first"
+
+
+@needs_int8
+@pytest.mark.parametrize("pixel", [0, 255])
+def test_the_largest_possible_sums_do_not_overflow(tmp_path: Path, pixel: int) -> None:
+    size = (512, 300)  # three groups
+    layers = (layer(512 * 300, 8), layer(8, 2, "linear", seed=1))
+    layers[0].kernel[:] = np.abs(layers[0].kernel).max()
+    layers[0].kernel[:, ::2] *= -1
+    layers[0].kernel[:] *= 1e-5 / layers[0].kernel.max()
+    path = tmp_path / "engine.xml"
+    write_graph(layers, "int8", path, size, np.zeros(512 * 300))
+    images = np.full((1, *size), pixel, np.uint8)
+
+    received = open_file(path, "openvino-int8", size, threads=2).predict(images)
+
+    np.testing.assert_allclose(received, compute(layers, images), atol=1e-5)
+
+
+@every_engine
+def test_weights_stay_in_the_mapped_file(tmp_path: Path, name: EngineName) -> None:
+    size, hidden = (256, 256), 512  # 32 to 128 MB of weights
+    path = write(tmp_path, name, size, hidden)
+    weights = path.with_suffix(".bin").stat().st_size
+    images = noise(8, size)
+    before = anonymous_bytes()
+
+    engine = open_file(path, name, size, threads=1)
+    engine.predict(images)
+    engine.predict(images[:1])
+
+    assert anonymous_bytes() - before < 0.5 * weights
+    assert mapped_bytes(path.with_suffix(".bin")) > 0.9 * weights
+
+
+def anonymous_bytes() -> int:
+    return sum(_smaps("Anonymous:", None))
+
+
+def mapped_bytes(path: Path) -> int:
+    return sum(_smaps("Rss:", path))
+
+
+def _smaps(field: str, path: Path | None) -> list[int]:
+    found, wanted = [], True
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        first = line.split()[0]
+        if not first.endswith(":"):
+            wanted = path is None or line.endswith(str(path))
+        elif wanted and first == field:
+            found.append(1024 * int(line.split()[1]))
+    return found
+
+
+@every_engine
+def test_closing_unmaps_the_weights(tmp_path: Path, name: EngineName) -> None:
+    path = write(tmp_path, name)
+    engine = open_file(path, name, SIZE, threads=1)
+    engine.predict(noise(1))
+    request = weakref.ref(engine._request)
+    assert str(path.with_suffix(".bin")) in Path("/proc/self/maps").read_text()
+
+    engine.close()
+    gc.collect()
+
+    assert request() is None
+    assert str(path.with_suffix(".bin")) not in Path("/proc/self/maps").read_text()
+    with pytest.raises(EngineUnavailable, match="closed"):
+        engine.predict(noise(1))
+
+
+def test_images_of_another_size_do_not_fit(tmp_path: Path) -> None:
+    for name in ENGINES:
+        if name == "openvino-int8" and not has_int8():
+            continue
+        with pytest.raises(IncompatibleModel, match="Expected input for images of"):
+            open_file(write(tmp_path, name), name, (90, 70), threads=1)
+
+
+def test_an_operation_that_no_export_writes_is_refused(tmp_path: Path) -> None:
+    opset = ov.opset15
+    pixels = opset.parameter([-1, *SIZE], ov.Type.u8)
+    model = ov.Model([opset.result(opset.exp(opset.convert(pixels, "f32")))], [pixels])
+    ov.save_model(model, tmp_path / "strange.xml")
+
+    with pytest.raises(UnsafeModel, match="Exp"):
+        open_file(tmp_path / "strange.xml", "openvino-f32", SIZE, threads=1)
+
+
+@pytest.mark.parametrize("content", [b"", b"<net>", b"<?xml version='1.0'?><net><layers/></net>"])
+def test_a_broken_file_makes_the_engine_unavailable(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "broken.xml"
+    path.write_bytes(content)
+    path.with_suffix(".bin").write_bytes(b"")
+
+    with pytest.raises((EngineUnavailable, IncompatibleModel)):
+        open_file(path, "openvino-f32", SIZE, threads=1)
+
+
+@pytest.mark.parametrize("damage", ["missing", "short"])
+def test_weights_that_are_not_all_there_make_the_engine_unavailable(
+    tmp_path: Path, damage: str
+) -> None:
+    path = write(tmp_path, "openvino-f32")
+    weights = path.with_suffix(".bin")
+    if damage == "missing":
+        weights.unlink()
+    else:
+        weights.write_bytes(weights.read_bytes()[:1000])
+
+    with pytest.raises(EngineUnavailable, match="cannot run"):
+        open_file(path, "openvino-f32", SIZE, threads=1)
+
+
+def test_int8_needs_instructions_that_do_not_saturate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "cpuinfo").write_text("flags : fpu sse avx avx2 avx512f")
+    monkeypatch.setattr(engine_module, "_CPU_INFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(engine_module.platform, "machine", lambda: "x86_64")
+
+    with pytest.raises(EngineUnavailable, match="VNNI"):
+        open_file(tmp_path / "any.xml", "openvino-int8", SIZE, threads=1)
