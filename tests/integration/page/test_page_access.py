@@ -6,7 +6,7 @@ import re
 import pytest
 from canned_service import CannedService, model, picture, problem
 from conftest import Opener
-from page_actions import choose, tab_to
+from page_actions import choose, stroke, tab_to
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -83,6 +83,16 @@ def test_controls_are_large_enough_for_a_finger(open_page: Opener) -> None:
         box = button.bounding_box()
         assert box is not None
         assert box["height"] >= 44
+
+
+def test_phone_shows_the_answer_without_scrolling(open_page: Opener) -> None:
+    page = open_page(viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
+    page.get_by_role("button", name="Draw").tap()
+    stroke(page, (0.5, 0.2), (0.5, 0.8))
+    expect(page.locator("#label")).to_be_in_viewport(ratio=1)
+    pad = page.locator("#pad").bounding_box()
+    assert pad is not None
+    assert pad["width"] == pytest.approx(pad["height"], abs=1)
 
 
 CONTRASTS = """() => {
