@@ -1,18 +1,16 @@
 """The whole service over ASGI, on models that need no files."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
-from fake_models import FakeModel, FakeStore
+from fake_models import FakeModel, FakeStore, Start
 
 from app.main import create_app
 from app.settings import Settings
-
-Start = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
 @pytest.fixture

@@ -2,9 +2,12 @@
 
 import io
 import threading
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -16,6 +19,9 @@ from model_store.spec import ImageSpec
 DIGEST = "0" * 64
 LABELS = ("left", "right", "up")
 HEIGHT, WIDTH = 12, 8
+
+# Starts the service with some settings; the fixture `start`.
+Start = Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]
 
 
 def manifest(name: str, version: int, labels: tuple[str, ...] = LABELS) -> Manifest:

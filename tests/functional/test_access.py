@@ -7,8 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from conftest import Start
-from fake_models import png
+from fake_models import Start, png
 
 from app import keys
 from app.errors import InvalidSetting

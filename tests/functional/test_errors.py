@@ -4,8 +4,7 @@ from collections.abc import Iterable
 
 import httpx
 import pytest
-from conftest import Start
-from fake_models import FakeModel, FakeStore, png
+from fake_models import FakeModel, FakeStore, Start, png
 
 from app import errors
 from app.http.problems import TABLE, problem, row_of

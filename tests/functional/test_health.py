@@ -2,8 +2,7 @@
 
 import httpx
 import pytest
-from conftest import Start
-from fake_models import FakeStore, png
+from fake_models import FakeStore, Start, png
 
 from model_store.errors import CorruptBundle
 

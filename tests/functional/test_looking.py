@@ -5,8 +5,7 @@ import io
 import httpx
 import numpy as np
 import pytest
-from conftest import Start
-from fake_models import FakeModel, png
+from fake_models import FakeModel, Start, png
 from PIL import Image
 
 from model_store.preprocessing import preprocess

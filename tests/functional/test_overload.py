@@ -6,8 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from conftest import Start
-from fake_models import FakeModel, png
+from fake_models import FakeModel, Start, png
 
 Post = Callable[[bytes], Awaitable[httpx.Response]]
 

@@ -6,8 +6,7 @@ import math
 import httpx
 import numpy as np
 import pytest
-from conftest import Start
-from fake_models import LABELS, FakeModel, FakeStore, png, softmax_of_corners
+from fake_models import LABELS, FakeModel, FakeStore, Start, png, softmax_of_corners
 from PIL import Image
 
 from model_store.preprocessing import preprocess

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 
 import httpx
 import pytest
-from conftest import Start
-from fake_models import FakeModel, FakeStore, png
+from fake_models import FakeModel, FakeStore, Start, png
 from prometheus_client.parser import text_string_to_metric_families
 
 from model_store.errors import CorruptBundle

@@ -3,8 +3,7 @@
 import asyncio
 
 import httpx
-from conftest import Start
-from fake_models import FakeStore, png
+from fake_models import FakeStore, Start, png
 
 from model_store.errors import ProbeMismatch
 

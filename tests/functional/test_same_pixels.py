@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Start
-from fake_models import FakeModel, FakeStore
+from fake_models import FakeModel, FakeStore, Start
 from numpy.typing import NDArray
 
 from model_store.spec import ImageSpec

@@ -8,8 +8,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from conftest import Start
-from fake_models import HEIGHT, LABELS, WIDTH, FakeModel, png, softmax_of_corners
+from fake_models import HEIGHT, LABELS, WIDTH, FakeModel, Start, png, softmax_of_corners
 
 from model_store.preprocessing import preprocess
 

@@ -191,7 +191,7 @@ def test_sigterm_drains_and_exits_with_0(shared_tiny_store: ModelStore, workers:
 
 
 def test_sighup_loads_a_new_version_at_once(tiny_store: ModelStore) -> None:
-    from conftest import publish_tiny
+    from tiny_models import publish_tiny
 
     with running(tiny_store.root, poll_seconds=3600) as service:
         service.wait_until_ready()

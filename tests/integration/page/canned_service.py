@@ -3,15 +3,17 @@
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from email.message import Message
 from email.parser import BytesParser
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from PIL import Image
-from playwright.sync_api import Route
+from playwright.sync_api import Page, Route
 
+PATIENCE_MS = 90_000  # for a machine that is busy with other things; nothing waits this long
+Opener = Callable[..., Page]  # the fixture `open_page`
 ROUTES = re.compile(r"^http://[^/]+/(models|health|predict|preview|explain)\b")
 
 

@@ -2,13 +2,13 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvicorn
-from canned_service import ROUTES, CannedService
+from canned_service import PATIENCE_MS, ROUTES, CannedService, Opener
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from starlette.applications import Starlette
 
@@ -23,7 +23,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE_MS = 90_000  # for a machine that is busy with other things; nothing waits this long
 
 
 @pytest.fixture(scope="module")
@@ -56,9 +55,6 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def service() -> CannedService:
     return CannedService()
-
-
-Opener = Callable[..., Page]
 
 
 @pytest.fixture

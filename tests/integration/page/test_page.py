@@ -4,8 +4,7 @@ import io
 import re
 
 import pytest
-from canned_service import CASTING, DIGITS, CannedService, model, picture, png, problem
-from conftest import Opener
+from canned_service import CASTING, DIGITS, CannedService, Opener, model, picture, png, problem
 from page_actions import choose, drop, stroke
 from PIL import Image
 from playwright.sync_api import Page, expect

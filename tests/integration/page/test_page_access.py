@@ -4,8 +4,7 @@ import io
 import re
 
 import pytest
-from canned_service import CannedService, model, picture, problem
-from conftest import Opener
+from canned_service import CannedService, Opener, model, picture, problem
 from page_actions import choose, stroke, tab_to
 from PIL import Image
 from playwright.sync_api import Page, expect

@@ -15,8 +15,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from canned_service import picture, png
-from conftest import PATIENCE_MS
+from canned_service import PATIENCE_MS, picture, png
 from page_actions import choose, stroke
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect

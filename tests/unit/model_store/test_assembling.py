@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import TINY_LABELS, TINY_SPEC, tiny_network
+from tiny_models import TINY_LABELS, TINY_SPEC, tiny_network
 
 import model_store.exporting
 from model_store.assembling import assemble, check_probabilities, save_model

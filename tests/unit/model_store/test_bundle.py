@@ -47,7 +47,7 @@ def bundle(tiny_store: ModelStore) -> Bundle:
 @pytest.fixture(scope="session")
 def other_weights(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A sound bundle of the same name, layers and labels, trained otherwise."""
-    from conftest import publish_tiny
+    from tiny_models import publish_tiny
 
     store = ModelStore(tmp_path_factory.mktemp("other"))
     with pytest.MonkeyPatch.context() as patch:

@@ -123,7 +123,7 @@ def test_verify_of_a_damaged_bundle_fails_with_one_sentence(store: ModelStore) -
 def test_promote_and_rollback_say_what_is_current(store: ModelStore) -> None:
     import shutil
 
-    from conftest import publish_tiny
+    from tiny_models import publish_tiny
 
     publish_tiny(store, "tiny", seed=1)
 

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from class_folders import HEIGHT, WIDTH, write_classes
-from conftest import Quiet
+from quiet_reporter import Quiet
 from typer.testing import CliRunner
 
 import training.fit as fit_module
