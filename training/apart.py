@@ -7,6 +7,7 @@ moments, 2.8 GB at 960 x 480, beside which the published network and its exports
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -88,6 +89,7 @@ def _train(
 ) -> None:
     # Its own group: a terminal's Ctrl-C arrives once, by way of the parent.
     os.setpgrp()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     from model_store.engines.keras import runtime
 
     runtime()
@@ -101,3 +103,9 @@ def _train(
         tell("run", train(train_images, val_images, labels, recipe, folder, listener))
     except TrainingError as error:
         tell("error", error)
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from training.dataset import LabelledImages
 from training.errors import NotLearning
 from training.listening import EpochEnd, Listener
-from training.network import dense_weights, pays_to_compile
+from training.network import dense_weights
 from training.recipe import Recipe
 
 _MIN_PATIENCE = 12
@@ -48,7 +48,7 @@ class KeepBest(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships n
         """Trace the forward pass of the model that is about to be trained."""
         super().set_model(model)
 
-        @tf.function(autograph=False, jit_compile=pays_to_compile(model))  # type: ignore[untyped-decorator]  # ships no types
+        @tf.function(autograph=False)  # type: ignore[untyped-decorator]  # ships no types
         def forward(images: tf.Tensor) -> tf.Tensor:
             return model(images, training=False)
 

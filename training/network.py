@@ -87,9 +87,9 @@ def fold_into_published(
 
 
 def pays_to_compile(network: keras.Model) -> bool:
-    """Tell whether XLA makes `network` faster.
+    """Tell whether XLA makes the optimizer's update of `network` faster.
 
-    It fuses Adam's passes over a large kernel; in a small network its dropout costs more than that.
+    It fuses Adam's passes over a large kernel; for a small one its launch costs more than that.
     """
     return bool(network.count_params() >= _XLA_PARAMETERS)
 

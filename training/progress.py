@@ -70,13 +70,19 @@ class _PlainProgress:
         self._say, self._title, self._total, self._unit = say, title, total, unit
         self._done = 0
         self._started = self._told = time.monotonic()
+        self._first: tuple[float, int] | None = (
+            None  # what compiles first tells nothing of the rest
+        )
 
     def advance(self, count: int) -> None:
         self._done += count
         now = time.monotonic()
-        if now - self._told >= _PLAIN_INTERVAL_SECONDS and self._done < self._total:
+        if self._first is None:
+            self._first = now, self._done
+        elif now - self._told >= _PLAIN_INTERVAL_SECONDS and self._done < self._total:
             self._told = now
-            left = (now - self._started) * (self._total - self._done) / max(self._done, 1)
+            since, before = self._first
+            left = (now - since) * (self._total - self._done) / (self._done - before)
             self._say(f"{self._title}: {self._done} of {self._total}, {duration(left)} left")
 
     def finish(self) -> None:
