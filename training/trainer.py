@@ -103,13 +103,14 @@ def _statistics(images: LabelledImages) -> tuple[Standardization, NDArray[np.uin
     return standardization(mean.astype(np.float32), math.sqrt(max(variance, 0))), first
 
 
-class _CompiledAdamW(keras.optimizers.AdamW):  # type: ignore[misc]  # Keras ships no types
+class CompiledAdamW(keras.optimizers.AdamW):  # type: ignore[misc]  # Keras ships no types
     """AdamW whose update is compiled by XLA, which fuses its passes over a large kernel.
 
     The rest of the step is not compiled: oneDNN's matrix products are faster than XLA's.
     """
 
     def apply(self, grads: list[tf.Tensor], trainable_variables: object = None) -> None:
+        """Update the variables by their gradients, as Keras's optimizers do."""
         update = super().apply
 
         @tf.function(autograph=False, jit_compile=True)  # type: ignore[untyped-decorator]  # ships no types
@@ -127,7 +128,7 @@ def _optimizer(
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0, steps - warm_up, warmup_target=recipe.learning_rate, warmup_steps=warm_up
     )
-    kind = _CompiledAdamW if pays_to_compile(network) else keras.optimizers.AdamW
+    kind = CompiledAdamW if pays_to_compile(network) else keras.optimizers.AdamW
     optimizer = kind(
         schedule,
         weight_decay=recipe.weight_decay,
