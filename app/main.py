@@ -10,7 +10,6 @@ from starlette.middleware.cors import CORSMiddleware
 
 import app
 from app.access_log import AccessLog
-from app.cpu import available_cpus
 from app.decoding import DecodePool
 from app.explaining import Explainer
 from app.http.access import ApiKeys
@@ -35,6 +34,7 @@ from app.serving import Serving, deliver
 from app.settings import Settings, load_settings
 from app.watchdog import Watchdog
 from model_store.bundle import open_model
+from model_store.cpu import available_cpus
 from model_store.store import ModelStore
 
 OpenVersion = Callable[[str, int], Model]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.bundle import available_cpus
+from model_store.cpu import available_cpus
 from model_store.engines.keras import check_signature, runtime, wrap
 from model_store.errors import EngineUnavailable, IncompatibleModel
 from model_store.keras_archive import CONFIG_MEMBER, METADATA_MEMBER, WEIGHTS_MEMBER

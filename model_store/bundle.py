@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.cpu import available_cpus
 from model_store.engines import Engine, open_engine
 from model_store.errors import (
     CorruptBundle,
@@ -281,13 +282,6 @@ def probe_pixels(bundle: Bundle) -> NDArray[np.uint8]:
 def pixels_sha256(pixels: NDArray[np.uint8]) -> str:
     """Return the SHA-256 of (H, W) uint8 pixels in row order."""
     return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
-
-
-def available_cpus() -> int:
-    """Return how many CPUs this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _check_probabilities(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.bundle import available_cpus
+from model_store.cpu import available_cpus
 from model_store.engines.openvino import open_file
 from model_store.errors import EngineUnavailable
 from model_store.folding import DenseLayer, NotFoldable, fold

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from model_store.bundle import Bundle, available_cpus, open_checked, probe_pixels
+from model_store.bundle import Bundle, open_checked, probe_pixels
+from model_store.cpu import available_cpus
 from model_store.errors import EngineUnavailable
 from model_store.manifest import EngineName
 

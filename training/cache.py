@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.cpu import available_cpus
 from model_store.errors import ImageError
 from model_store.preprocessing import preprocess_with_source, preprocessing_version
 from model_store.spec import ImageSpec
@@ -109,7 +110,7 @@ class PixelCache:
         Raises:
             CacheError: the pixels do not fit on the disk.
         """
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(available_cpus()) as pool:
             contents = list(pool.map(lambda i: _content_hash(source, i), range(len(source.items))))
             with self._lock():
                 known = self._known(contents)

@@ -1,6 +1,5 @@
 """Many images through a bundle: decoding in threads, one batch ahead of the engine."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -11,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.bundle import Model
+from model_store.cpu import available_cpus
 from model_store.errors import ImageError
 from model_store.preprocessing import preprocess
 from training.sources import Source
@@ -32,7 +32,7 @@ def predict_all(
     model: Model, source: Source, chosen: Iterator[int], advance: Callable[[int], None]
 ) -> Iterator[Prediction]:
     """Yield a prediction for each of the `chosen` images of `source`, in that order."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor(available_cpus()) as pool:
         ahead: deque[list[tuple[int, Future[NDArray[np.uint8] | str]]]] = deque()
         while True:
             while len(ahead) < _BATCHES_AHEAD and (part := list(islice(chosen, BATCH_SIZE))):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from app.cpu import available_cpus
+from model_store.cpu import available_cpus
 
 
 @pytest.fixture(autouse=True)
