@@ -1,1 +1,1 @@
-"""Speed and memory, measured against a baseline in the same run."""
+"""Measurements of the project against what most people would write, and against the machine."""

@@ -1,0 +1,65 @@
+"""Images such as clients send: photographs of parts, by look and by size in bytes."""
+
+import io
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
+
+JPEG_BYTES = 75_000  # of a 960 x 480 photograph in the casting data set
+
+
+def photographs(count: int, size: tuple[int, int], seed: int = 0) -> NDArray[np.uint8]:
+    """Return (count, H, W) grey images of a lit, grainy disc on a table, each another."""
+    height, width = size
+    random = np.random.default_rng(seed)
+    images = np.empty((count, height, width), np.uint8)
+    for image in images:
+        canvas = Image.new("L", (width, height), int(random.integers(150, 220)))
+        radius = min(size) * random.uniform(0.3, 0.48)
+        x, y = width * random.uniform(0.4, 0.6), height * random.uniform(0.4, 0.6)
+        draw = ImageDraw.Draw(canvas)
+        for share in np.linspace(1, 0.1, 12):
+            box = (x - radius * share, y - radius * share, x + radius * share, y + radius * share)
+            draw.ellipse(box, fill=int(random.integers(60, 200)))
+        smooth = np.asarray(canvas.filter(ImageFilter.GaussianBlur(2)), np.float32)
+        image[:] = np.clip(smooth + random.normal(0, 6, size), 0, 255)
+    return images
+
+
+def jpegs(images: NDArray[np.uint8], wanted_bytes: int = JPEG_BYTES) -> list[bytes]:
+    """Encode images as colour JPEGs, at the quality that comes nearest to `wanted_bytes`."""
+    quality = min(
+        range(40, 100, 3), key=lambda q: abs(len(_encode(images[0], "JPEG", q)) - wanted_bytes)
+    )
+    return [_encode(image, "JPEG", quality) for image in images]
+
+
+def pngs(images: NDArray[np.uint8]) -> list[bytes]:
+    """Encode images as greyscale PNGs."""
+    return [_encode(image, "PNG", None) for image in images]
+
+
+def multipart(content: bytes, boundary: str) -> bytes:
+    """Return a body of one field `file`, as browsers and curl -F send it."""
+    head = (
+        f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="image"\r\n'
+        "Content-Type: application/octet-stream\r\n\r\n"
+    )
+    return head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
+
+
+def mean_kilobytes(files: Sequence[bytes]) -> float:
+    """Return the mean size in units of 1000 bytes."""
+    return sum(map(len, files)) / len(files) / 1000
+
+
+def _encode(image: NDArray[np.uint8], kind: str, quality: int | None) -> bytes:
+    file = io.BytesIO()
+    picture = Image.fromarray(image)
+    if kind == "JPEG":
+        picture.convert("RGB").save(file, kind, quality=quality)
+    else:
+        picture.save(file, kind)
+    return file.getvalue()
