@@ -4,6 +4,10 @@
 # not empty the queue.
 SMOOTHING = 0.2
 
+# One batch counts as at most this many times slower than the last ones. A machine that was
+# suspended would otherwise refuse everything for minutes, and so not find out that it is fast.
+MOST_AT_ONCE = 10.0
+
 
 class CostModel:
     """Predicts seconds per batch as `fixed + per_image * n`, scaled to what was seen lately.
@@ -37,4 +41,4 @@ class CostModel:
     def observe(self, images: int, seconds: float) -> None:
         """Learn from a batch that took `seconds`."""
         ratio = seconds / (self._fixed_s + self._per_image_s * images)
-        self._load += SMOOTHING * (ratio - self._load)
+        self._load += SMOOTHING * (min(ratio, MOST_AT_ONCE * self._load) - self._load)

@@ -60,8 +60,13 @@ class DecodePool:
         return self._jobs.qsize()
 
     def expected_s(self) -> float:
-        """Return the seconds until a job submitted now would be done."""
-        return self._mean_s * (1 + self.backlog / len(self._threads))
+        """Return the seconds until a job submitted now would be done.
+
+        Nothing, while no job waits: how long the last ones took must not keep the next from being
+        tried, or a few slow images would close the service for good.
+        """
+        backlog = self.backlog
+        return self._mean_s * (1 + backlog / len(self._threads)) if backlog else 0.0
 
     def submit(self, job: Job) -> None:
         """Queue `job`; it is called with its thread's scratch buffers."""

@@ -98,9 +98,12 @@ def _color_key(image: Image.Image, transparent: tuple[int, ...]) -> Image.Image:
     """Return a mask, 255 where `image` has the transparent colour."""
 
     def same(samples: NDArray[Any]) -> NDArray[np.uint8]:  # (h, W) or (h, W, 3)
-        equal: NDArray[np.bool_] = samples == np.asarray(transparent)
-        mask = np.asarray(equal.all(axis=2)) if samples.ndim == 3 else equal
-        return np.where(mask, np.uint8(255), np.uint8(0))
+        bands = samples.reshape(*samples.shape[:2], -1)
+        # Band by band: comparing and reducing over the last axis takes four times as long.
+        equal: NDArray[np.bool_] = bands[..., 0] == transparent[0]
+        for band, level in enumerate(transparent[1:], 1):
+            equal &= bands[..., band] == level
+        return equal.view(np.uint8) * np.uint8(255)
 
     return _by_bands(image, same)
 

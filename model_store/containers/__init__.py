@@ -9,9 +9,14 @@ from collections.abc import Callable
 
 from model_store.containers import bmp, gif, jpeg, png, webp
 from model_store.containers.contents import Contents
+from model_store.errors import UndecodableImage
 from model_store.spec import ImageFormat
 
 __all__ = ["Contents", "format_of", "read_contents"]
+
+# JPEG and GIF can hold no longer sides. Decoders keep a pointer and padding for each row, and so
+# need several times the memory for an image that is one pixel wide.
+MAX_SIDE = 65_535
 
 _READERS: dict[ImageFormat, Callable[[bytes], Contents]] = {
     "JPEG": jpeg.read,
@@ -43,4 +48,10 @@ def read_contents(data: bytes, kind: ImageFormat) -> Contents:
     Raises:
         UndecodableImage: the structure is broken, truncated, or larger than any honest file's.
     """
-    return _READERS[kind](data)
+    contents = _READERS[kind](data)
+    if max(contents.width, contents.height) > MAX_SIDE:
+        raise UndecodableImage(
+            f"Expected at most {MAX_SIDE} pixels a side. "
+            f"Received: {contents.width} x {contents.height}"
+        )
+    return contents

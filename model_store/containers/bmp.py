@@ -3,8 +3,11 @@
 from model_store.containers.contents import Contents
 from model_store.errors import TooManyPixels, UndecodableImage
 
-# The decoder of run-length coded bitmaps works pixel by pixel in Python: about a second for these.
-MAX_RLE_PIXELS = 4_000_000
+# The decoder of run-length coded bitmaps works code by code in Python: about a second for these.
+MAX_RLE_PIXELS = 1_000_000
+
+# Room for codes that no encoder needs: jumps, and the end of the bitmap.
+_SPARE_CODES = 1024
 
 _CORE_HEADER = 12
 _INFO_HEADERS = (40, 52, 56, 64, 108, 124)
@@ -38,7 +41,17 @@ def read(data: bytes) -> Contents:
             f"Expected at most {MAX_RLE_PIXELS} pixels in a run-length coded bitmap. "
             f"Received: {width} x {height}"
         )
+    else:
+        data = data[: _u32(data, 10) + _longest_codes(width, height)]
     return Contents(width, height, data)
+
+
+def _longest_codes(width: int, height: int) -> int:
+    """Return how many bytes the least compressed run-length coding takes.
+
+    The decoder reads on until it has every pixel, and some codes give none.
+    """
+    return 2 * (width + 1) * height + _SPARE_CODES
 
 
 def _check_length(data: bytes, width: int, height: int, bits: int) -> None:

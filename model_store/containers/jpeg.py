@@ -7,8 +7,11 @@ from model_store.containers.contents import Contents
 from model_store.errors import UndecodableImage
 
 # A progressive file repeats its pass over all coefficients with every scan, for a handful of bytes
-# each. Encoders write about ten; 100 passes over the largest image stay within seconds.
+# each. Encoders write about ten. More are passed over only in images small enough for it: what
+# counts is pixels times scans, of which a processor does about two thousand million a second.
+USUAL_SCANS = 20
 MAX_SCANS = 100
+MAX_SCANNED_PIXELS = 1_000_000_000
 
 # Before the first scan. Photographs with extended metadata have some hundred.
 MAX_SEGMENTS = 4096
@@ -48,7 +51,7 @@ def read(data: bytes) -> Contents:
         )
     components = frame[7]
     if header.frame_marker == _PROGRESSIVE or data[scan + 4 : scan + 5] != bytes([components]):
-        _count_scans(data, scan)
+        _count_scans(data, scan, _most_scans(width * height))
     essential = b"".join((*header.segments, memoryview(data)[scan:]))
     return Contents(width, height, essential, exif=header.exif)
 
@@ -114,13 +117,19 @@ def _check_frame(header: _Header, marker: int, segment: bytes) -> None:
         raise UndecodableImage("Expected 8 bits per JPEG sample. Received: another depth")
 
 
-def _count_scans(data: bytes, position: int) -> None:
+def _most_scans(pixels: int) -> int:
+    return min(MAX_SCANS, max(USUAL_SCANS, MAX_SCANNED_PIXELS // pixels))
+
+
+def _count_scans(data: bytes, position: int, most: int) -> None:
     scans = 0
     while (match := _NEXT_MARKER.search(data, position)) is not None:
         marker = data[match.start() + 1]
         if marker == _EOI:
             return
         scans += marker == _SOS
-        if scans > MAX_SCANS:
-            raise UndecodableImage(f"Expected at most {MAX_SCANS} JPEG scans. Received: more")
+        if scans > most:
+            raise UndecodableImage(
+                f"Expected at most {most} scans in a JPEG of this size. Received: more"
+            )
         position = match.end() if marker in _STANDALONE else _segment_end(data, match.start())

@@ -33,3 +33,10 @@ def test_load_is_followed_within_a_few_batches_but_not_at_once() -> None:
 
     assert 1 < after_one < 2
     assert costs.batch_s(1) == pytest.approx(3, rel=0.05)
+
+
+def test_one_batch_that_took_for_ever_does_not_close_the_queue() -> None:
+    costs = CostModel(fixed_s=1.0, per_image_s=0.0)
+    costs.observe(1, 3600.0)
+
+    assert costs.batch_s(1) < 3

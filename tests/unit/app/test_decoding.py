@@ -1,0 +1,87 @@
+"""The decode threads: what is done at once, what waits, and how long it says it will take."""
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from app.decoding import DecodePool, Job, Scratch
+
+
+class Clock:
+    """Stands still but for the jobs."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("app.decoding.time", clock)
+    return clock
+
+
+@pytest.fixture
+def pool() -> Iterator[DecodePool]:
+    pool = DecodePool(1)
+    with pool:
+        yield pool
+
+
+def run(pool: DecodePool, job: Job) -> None:
+    """Return when `job` is done and counted."""
+    done = threading.Event()
+    pool.submit(job)
+    pool.submit(lambda _: done.set())
+    assert done.wait(20)
+
+
+def hold(pool: DecodePool) -> threading.Event:
+    """Occupy the only thread until the event is set."""
+    begun, go = threading.Event(), threading.Event()
+
+    def job(_: Scratch) -> None:
+        begun.set()
+        go.wait(20)
+
+    pool.submit(job)
+    assert begun.wait(20)
+    return go
+
+
+def take_100_seconds(clock: Clock, pool: DecodePool) -> None:
+    def job(_: Scratch) -> None:
+        clock.now_s += 100
+
+    run(pool, job)
+
+
+def test_waiting_jobs_are_expected_to_take_what_others_took(clock: Clock, pool: DecodePool) -> None:
+    take_100_seconds(clock, pool)
+    go = hold(pool)
+    pool.submit(lambda _: None)
+    expected_s = pool.expected_s()
+    go.set()
+
+    assert 10 < expected_s < 30
+
+
+def test_slow_images_do_not_keep_the_next_from_being_tried(clock: Clock, pool: DecodePool) -> None:
+    for _ in range(50):
+        take_100_seconds(clock, pool)
+
+    assert pool.expected_s() == 0
+
+
+def test_jobs_that_were_submitted_are_finished_at_the_end() -> None:
+    done: list[int] = []
+    pool = DecodePool(2)
+    with pool:
+        for number in range(100):
+            pool.submit(lambda _, number=number: done.append(number))
+
+    assert sorted(done) == list(range(100))
