@@ -1,6 +1,9 @@
 """uvicorn's HTTP protocol with a deadline for headers, which uvicorn itself lacks."""
 
 import asyncio
+import os
+import socket
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -8,6 +11,11 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # More than any client of ours sends; the parser itself would collect without end.
 MAX_HEADER_BYTES = 64 * 1024
+# For a request that is on its way, on an open connection, when the service stops.
+LAST_CHANCE_SECONDS = 1.0
+# Workers stop listening one shortly after another. Clients of idle connections that were closed
+# before the last one did would connect again, to a listener about to go.
+OTHERS_STOP_SECONDS = 0.5
 TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"content-length: 0\r\nconnection: close\r\n\r\n"
@@ -32,6 +40,7 @@ class DeadlineProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _header_bytes = 0
     _in_body = False
+    _last = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Start the clock."""
@@ -53,6 +62,8 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._stop()
         self._in_body = True
         super().on_headers_complete()
+        if self._last:
+            self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """Begin to count the next request's headers."""
@@ -65,8 +76,18 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._stop()
         super().connection_lost(exc)
 
-    def _start(self) -> None:
-        seconds: float = getattr(self.config, "header_seconds", 10.0)
+    def shutdown(self) -> None:
+        """Let an idle client send one last request, which may be on its way; then close."""
+        self._last = True
+        if self.cycle is None or self.cycle.response_complete:
+            self._stop()
+            self._start(LAST_CHANCE_SECONDS)
+        else:
+            super().shutdown()
+
+    def _start(self, seconds: float | None = None) -> None:
+        if seconds is None:
+            seconds = getattr(self.config, "header_seconds", 10.0)
         self._timer = self.loop.call_later(seconds, self._too_slow)
 
     def _stop(self) -> None:
@@ -76,3 +97,35 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self.transport.close()
+
+
+class DrainingServer(uvicorn.Server):
+    """Stops without losing clients whose connections the kernel accepted, but not yet we."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop listening, take over what waits in the backlog, then stop as usual."""
+        listeners = [
+            socket.socket(fileno=os.dup(listener.fileno()))
+            for server in self.servers
+            for listener in server.sockets
+        ]
+        for server in self.servers:
+            server.close()
+        for listener in listeners:
+            await self._accept_rest(listener)
+        if self.config.workers > 1:
+            await asyncio.sleep(OTHERS_STOP_SECONDS)
+        await super().shutdown(sockets)
+
+    async def _accept_rest(self, listener: socket.socket) -> None:
+        listener.setblocking(False)
+        waiting = []
+        with listener, suppress(BlockingIOError):
+            while True:
+                waiting.append(listener.accept()[0])
+        for connection in waiting:
+            connection.setblocking(False)
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> DeadlineProtocol:
+        return DeadlineProtocol(self.config, self.server_state, self.lifespan.state)
