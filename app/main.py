@@ -157,7 +157,7 @@ def _add_middleware(service: FastAPI, parts: Parts) -> None:
         service.add_middleware(ApiKeys, keys=KeyFile(settings.api_keys_file))
     service.add_middleware(
         Envelope,
-        access_log=parts.access_log if settings.access_log else None,
+        access_log=parts.access_log if settings.logs_requests else None,
         metrics=parts.metrics,
         readiness=parts.readiness,
     )

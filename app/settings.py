@@ -103,7 +103,12 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Least severe message that is logged."
     )
-    access_log: bool = Field(True, description="Whether every request is logged.")
+    access_log: bool = Field(True, description="Whether every request is logged, as info.")
+
+    @property
+    def logs_requests(self) -> bool:
+        """Whether requests are logged: they are no less severe than `log_level` asks for."""
+        return self.access_log and self.log_level in ("debug", "info")
 
     @field_validator("cors_origins", mode="before")
     @classmethod
