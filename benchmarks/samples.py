@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 JPEG_BYTES = 75_000  # of a 960 x 480 photograph in the casting data set
 
@@ -25,6 +25,20 @@ def photographs(count: int, size: tuple[int, int], seed: int = 0) -> NDArray[np.
             draw.ellipse(box, fill=int(random.integers(60, 200)))
         smooth = np.asarray(canvas.filter(ImageFilter.GaussianBlur(2)), np.float32)
         image[:] = np.clip(smooth + random.normal(0, 6, size), 0, 255)
+    return images
+
+
+def characters(count: int, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return (count, H, W) drawings of digits, white on black."""
+    height, width = size
+    font = ImageFont.load_default(0.8 * height)
+    images = np.empty((count, height, width), np.uint8)
+    for number, image in enumerate(images):
+        canvas = Image.new("L", (width, height))
+        ImageDraw.Draw(canvas).text(
+            (width / 2, height / 2), str(number % 10), fill=255, font=font, anchor="mm"
+        )
+        image[:] = np.asarray(canvas)
     return images
 
 

@@ -56,7 +56,8 @@ def ours(bundle: Bundle, settings: Mapping[str, str] | None = None) -> Iterator[
     environment = {
         "HALFTONE_MODELS": str(bundle.folder.parent.parent),
         "HALFTONE_MODEL": bundle.manifest.name,
-        "HALFTONE_LOG_LEVEL": "WARNING",
+        "HALFTONE_LOG_LEVEL": "warning",
+        "HALFTONE_ACCESS_LOG": "false",
         "HALFTONE_DRAIN_SECONDS": "0",
         **(settings or {}),
     }

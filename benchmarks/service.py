@@ -10,7 +10,7 @@ from benchmarks.clock import measure
 from benchmarks.load import Load, Requests, closed_loop, open_loop
 from benchmarks.machine import describe
 from benchmarks.report import Bars, Goal, Report, Row
-from benchmarks.samples import jpegs, mean_kilobytes, multipart, photographs, pngs
+from benchmarks.samples import characters, jpegs, mean_kilobytes, multipart, photographs, pngs
 from benchmarks.servers import Server, baseline, ours
 from model_store.bundle import Bundle, open_model
 from model_store.cpu import available_cpus
@@ -35,8 +35,9 @@ class _Measured:
 def run(bundle: Bundle, seconds: float) -> Report:
     """Load the baseline and the service, one after the other, on this machine."""
     size = (bundle.manifest.image.height, bundle.manifest.image.width)
-    images = photographs(_DIFFERENT, size)
-    files = pngs(images) if max(size) <= _SMALL else jpegs(images)
+    small = max(size) <= _SMALL
+    images = characters(_DIFFERENT, size) if small else photographs(_DIFFERENT, size)
+    files = pngs(images) if small else jpegs(images)
     with baseline(bundle) as server:
         plain = _load(server, _in_forms(server, files), seconds)
     with ours(bundle):
@@ -65,7 +66,7 @@ def run(bundle: Bundle, seconds: float) -> Report:
             ],
             "Limit": [{"what": "decode + forward on every CPU, images/s", "per second": limit}],
         },
-        goals=_goals(plain, fast, steady, limit, digits=max(size) <= _SMALL),
+        goals=_goals(plain, fast, steady, limit, digits=small),
         charts=[
             _chart("1 client", plain.alone, fast.alone),
             _chart(f"{CLIENTS} clients", plain.crowd, fast.crowd),
