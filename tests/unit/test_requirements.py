@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("serve", "train", "dev", "tools")
+LOCKS = ("serve", "train", "tracing", "dev", "tools")
 
 # In pieces, so that this file does not name what it forbids.
 REGISTRIES = [
@@ -39,7 +39,8 @@ def declared() -> dict[str, list[str]]:
     return {
         "serve": serve,
         "train": train,
-        "dev": train + extras["test"],
+        "tracing": serve + extras["tracing"],
+        "dev": train + extras["tracing"] + extras["test"],
         "tools": project["dependency-groups"]["tools"],
     }
 
@@ -72,7 +73,10 @@ def test_a_lock_holds_every_declared_dependency(name: str) -> None:
     assert wanted - set(pins(name)) == set()
 
 
-@pytest.mark.parametrize(("smaller", "larger"), [("serve", "train"), ("train", "dev")])
+@pytest.mark.parametrize(
+    ("smaller", "larger"),
+    [("serve", "train"), ("serve", "tracing"), ("train", "dev"), ("tracing", "dev")],
+)
 def test_larger_locks_hold_the_smaller_ones_at_the_same_versions(smaller: str, larger: str) -> None:
     assert pins(smaller).items() <= pins(larger).items()
 
