@@ -1,0 +1,121 @@
+"""What decoding costs: run as a program, it measures files and prints one JSON line for each.
+
+python decoding_costs.py odd      every odd file
+python decoding_costs.py worst    the worst that fit the service's default limits
+"""
+
+import json
+import sys
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from handmade_images import (
+    GRAY,
+    GRAY_ALPHA,
+    INDEXED,
+    PNG_SIGNATURE,
+    TRUECOLOR,
+    TRUECOLOR_ALPHA,
+    bmp,
+    chunk,
+    encoded,
+    ihdr,
+)
+from odd_bombs import progressive
+from odd_files import odd_files
+from PIL import Image
+
+from model_store.containers import format_of, read_contents
+from model_store.errors import ImageError
+from model_store.preprocessing import DEFAULT_MAX_PIXELS, preprocess
+from model_store.spec import ImageSpec
+
+SPEC = ImageSpec.for_size(960, 480)
+CHANNELS = {GRAY: 1, TRUECOLOR: 3, INDEXED: 1, GRAY_ALPHA: 2, TRUECOLOR_ALPHA: 4}
+# Fits DEFAULT_MAX_PIXELS with a row short enough for the compressor to find it again.
+TALL = (3500, 14_285)
+SQUARE = (7071, 7071)
+PAETH = 4  # the slowest of the five PNG filters
+
+
+def png_of_one_row(depth: int, kind: int, trns: bytes = b"") -> bytes:
+    """As many pixels as are allowed, of noise that compresses to a few megabytes."""
+    width, height = TALL
+    noise = np.random.default_rng(0).bytes(width * CHANNELS[kind] * depth // 8)
+    packer = zlib.compressobj(1)
+    data = b"".join(packer.compress(bytes([PAETH]) + noise) for _ in range(height))
+    parts = [PNG_SIGNATURE, ihdr(width, height, depth, kind)]
+    parts += [chunk(b"tRNS", trns)] if trns else []
+    return b"".join([*parts, chunk(b"IDAT", data + packer.flush()), chunk(b"IEND")])
+
+
+def blank(mode: str, kind: str, **options: object) -> bytes:
+    return encoded(Image.new(mode, SQUARE), kind, **options)
+
+
+WORST: dict[str, Callable[[], bytes]] = {
+    "png-16-bit-alpha": lambda: png_of_one_row(16, TRUECOLOR_ALPHA),
+    "png-16-bit-color-key": lambda: png_of_one_row(16, TRUECOLOR, bytes(6)),
+    "png-color-key": lambda: png_of_one_row(8, TRUECOLOR, bytes(6)),
+    "jpeg-20-scans-of-4-components": lambda: progressive(*SQUARE, 20, components=4),
+    "jpeg-cmyk": lambda: blank("CMYK", "JPEG"),
+    "webp-lossless-alpha": lambda: blank("RGBA", "WEBP", lossless=True, method=0, quality=0),
+    "webp-lossy-alpha": lambda: blank("RGBA", "WEBP", method=0, quality=0),
+    "gif-see-through": lambda: blank("P", "GIF", transparency=0),
+    "bmp-run-lengths": lambda: bmp(
+        1000, 1000, 8, b"\0\x02\0\0" * 4_900_000, palette=[(0, 0, 0)] * 16, compression=1
+    ),
+    "bmp-1-bit": lambda: bmp(
+        SQUARE[0], SQUARE[1], 1, bytes(884 * SQUARE[1]), palette=[(0, 0, 0), (9, 9, 9)]
+    ),
+}
+
+
+def files(which: str) -> Iterator[tuple[str, bytes]]:
+    if which == "odd":
+        yield from ((file.name, file.data) for file in odd_files())
+    else:
+        yield from ((name, make()) for name, make in WORST.items())
+
+
+def decoded_pixels(data: bytes) -> int:
+    """Pixels that the decoder gets to see: none of a file that is refused before."""
+    kind = format_of(data)
+    try:
+        contents = read_contents(data, kind) if kind else None
+    except ImageError:
+        return 0
+    pixels = contents.width * contents.height if contents else 0
+    return pixels if pixels <= DEFAULT_MAX_PIXELS else 0
+
+
+def resident_bytes(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(field))
+
+
+def measure(name: str, data: bytes) -> dict[str, object]:
+    pixels = decoded_pixels(data)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before, started = resident_bytes("VmRSS"), time.thread_time()
+    try:
+        preprocess(data, SPEC)
+        outcome = "pixels"
+    except ImageError as error:
+        outcome = type(error).__name__
+    return {
+        "name": name,
+        "outcome": outcome,
+        "cpu_s": round(time.thread_time() - started, 3),
+        "peak_bytes": resident_bytes("VmHWM") - before,
+        "pixels": pixels,
+        "file_bytes": len(data),
+    }
+
+
+if __name__ == "__main__":
+    for name, data in files(sys.argv[1]):
+        sys.stdout.write(json.dumps(measure(name, data)) + "\n")
