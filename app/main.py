@@ -1,5 +1,6 @@
 """create_app: the only place where the parts are wired together."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from app.registry import Registry, Store
 from app.served import Model, ServedModel
 from app.serving import Serving, deliver
 from app.settings import Settings, load_settings
+from app.tracing import Tracing, tracing_from_environment
 from app.watchdog import Watchdog
 from model_store.bundle import open_model
 from model_store.cpu import available_cpus
@@ -42,7 +44,7 @@ OpenVersion = Callable[[str, int], Model]
 
 def app_from_environment() -> FastAPI:
     """Return the service as the environment describes it; what each worker process calls."""
-    return create_app(load_settings())
+    return create_app(load_settings(), tracing=tracing_from_environment())
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,7 @@ class Parts:
     readiness: Readiness
     budget: ByteBudget
     access_log: AccessLog
+    tracing: Tracing | None
 
     def sample(self) -> None:
         """Set this process's gauges."""
@@ -69,7 +72,11 @@ class Parts:
 
 
 def create_app(
-    settings: Settings, *, store: Store | None = None, open_version: OpenVersion | None = None
+    settings: Settings,
+    *,
+    store: Store | None = None,
+    open_version: OpenVersion | None = None,
+    tracing: Tracing | None = None,
 ) -> FastAPI:
     """Return the service.
 
@@ -77,9 +84,10 @@ def create_app(
         settings: what the operator decided.
         store: where names and versions are read; by default the store at `settings.models`.
         open_version: opens one version of a model; by default from that store.
+        tracing: told of every request; by default nobody is.
     """
     parts = _build_parts(
-        settings, store or ModelStore(settings.models), open_version or _opening(settings)
+        settings, store or ModelStore(settings.models), open_version or _opening(settings), tracing
     )
     service = FastAPI(
         title="Halftone",
@@ -96,7 +104,9 @@ def create_app(
     return service
 
 
-def _build_parts(settings: Settings, store: Store, open_version: OpenVersion) -> Parts:
+def _build_parts(
+    settings: Settings, store: Store, open_version: OpenVersion, tracing: Tracing | None
+) -> Parts:
     def serve(name: str, version: int) -> ServedModel:
         return ServedModel(open_version(name, version), deliver, capacity=settings.max_queue)
 
@@ -122,6 +132,7 @@ def _build_parts(settings: Settings, store: Store, open_version: OpenVersion) ->
         readiness=Readiness(registry, watchdog),
         budget=ByteBudget(settings.max_bytes_in_flight),
         access_log=AccessLog(settings.log_format),
+        tracing=tracing,
     )
 
 
@@ -140,6 +151,8 @@ def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[N
             async with lifecycle.running():
                 yield
         parts.access_log.flush()
+        if parts.tracing is not None:
+            await asyncio.to_thread(parts.tracing.close)
 
     return lifespan
 
@@ -160,6 +173,7 @@ def _add_middleware(service: FastAPI, parts: Parts) -> None:
         access_log=parts.access_log if settings.logs_requests else None,
         metrics=parts.metrics,
         readiness=parts.readiness,
+        tracing=parts.tracing,
     )
     if settings.cors_origins:
         service.add_middleware(

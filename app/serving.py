@@ -31,11 +31,29 @@ Source = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Milliseconds that one image spent in each stage."""
+    """When one image passed from stage to stage, in `time.monotonic()` seconds."""
 
-    decode_ms: float
-    queue_ms: float
-    inference_ms: float
+    accepted_at: float
+    decode_at: float
+    queued_at: float
+    started_at: float
+    finished_at: float
+
+    @property
+    def decode_ms(self) -> float:
+        """Milliseconds from bytes to pixels."""
+        return 1000 * (self.queued_at - self.decode_at)
+
+    @property
+    def queue_ms(self) -> float:
+        """Milliseconds of waiting, for a decode thread and for the engine."""
+        decode_wait_s = self.decode_at - self.accepted_at
+        return 1000 * (decode_wait_s + self.started_at - self.queued_at)
+
+    @property
+    def inference_ms(self) -> float:
+        """Milliseconds in the engine, with the whole batch."""
+        return 1000 * (self.finished_at - self.started_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +80,12 @@ class _Job(Ticket):
         probabilities = self.probabilities
         if probabilities is None:
             raise self.error or DeadlineExpired("The deadline passed while the image waited.")
-        waited_s = (self.decode_at - self.accepted_at) + (self.started_at - self.queued_at)
         timings = Timings(
-            decode_ms=1000 * (self.queued_at - self.decode_at),
-            queue_ms=1000 * waited_s,
-            inference_ms=1000 * (self.finished_at - self.started_at),
+            accepted_at=self.accepted_at,
+            decode_at=self.decode_at,
+            queued_at=self.queued_at,
+            started_at=self.started_at,
+            finished_at=self.finished_at,
         )
         return Answer(self.served, probabilities, timings, self.batch_size)
 

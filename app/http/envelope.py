@@ -15,6 +15,7 @@ from app.errors import ClientGone
 from app.http.problems import problem_response, row_of
 from app.metrics import Metrics
 from app.readiness import Readiness
+from app.tracing import FinishedRequest, Tracing
 
 logger = logging.getLogger("halftone.http")
 
@@ -44,15 +45,23 @@ class Envelope:
         access_log: told of every request; None: nothing is logged.
         metrics: told of every request.
         readiness: while it drains, connections end with their answer.
+        tracing: told of every request; None: nothing is traced.
     """
 
     def __init__(
-        self, app: ASGIApp, *, access_log: AccessLog | None, metrics: Metrics, readiness: Readiness
+        self,
+        app: ASGIApp,
+        *,
+        access_log: AccessLog | None,
+        metrics: Metrics,
+        readiness: Readiness,
+        tracing: Tracing | None,
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._readiness = readiness
         self._access_log = access_log
+        self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; anything but HTTP passes through."""
@@ -75,6 +84,8 @@ class Envelope:
             exchange.count(self._metrics)
             if self._access_log is not None and not exchange.is_quiet():
                 exchange.log(self._access_log)
+            if self._tracing is not None and not exchange.is_quiet():
+                exchange.trace(self._tracing)
 
 
 class Exchange:
@@ -110,10 +121,9 @@ class Exchange:
     def count(self, metrics: Metrics) -> None:
         """Tell the metrics; only what the service itself names becomes a label."""
         state = self._scope["state"]
-        route = getattr(self._scope.get("route"), "path", "unmatched")
-        method = self._scope["method"] if self._scope["method"] in METHODS else "other"
         seconds = time.perf_counter() - self.started_at
-        metrics.request(method, route, self.status, state.get("model", ""), seconds)
+        model = state.get("model", "")
+        metrics.request(self._method(), self._route(), self.status, model, seconds)
         if "code" in state:
             metrics.refused(state["code"])
 
@@ -122,6 +132,30 @@ class Exchange:
         duration_ms = 1000 * (time.perf_counter() - self.started_at)
         scope = self._scope
         access_log.add(scope["method"], scope["path"], self.status, duration_ms, self.request_id)
+
+    def trace(self, tracing: Tracing) -> None:
+        """Tell the tracing system."""
+        state = self._scope["state"]
+        tracing.record(
+            FinishedRequest(
+                method=self._method(),
+                route=self._route(),
+                status=self.status,
+                code=state.get("code"),
+                request_id=self.request_id,
+                headers=self._scope["headers"],
+                started_at=self.started_at,
+                answers=state.get("answers", ()),
+            )
+        )
+
+    def _method(self) -> str:
+        method: str = self._scope["method"]
+        return method if method in METHODS else "other"
+
+    def _route(self) -> str:
+        route: str = getattr(self._scope.get("route"), "path", "unmatched")
+        return route
 
 
 def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:

@@ -58,8 +58,9 @@ def predict_router(
 def count(
     request: Request, metrics: Metrics, served: ServedModel, answers: Sequence[Answer | Exception]
 ) -> None:
-    """Tell the metrics of answers that are about to be sent."""
+    """Tell the metrics of answers that are about to be sent, and leave them to the envelope."""
     request.state.model = served.name
+    request.state.answers = answers
     total_s = time.perf_counter() - request.state.started_at
     for answer in answers:
         if isinstance(answer, Answer):
