@@ -17,7 +17,9 @@ WORKDIR /srv
 
 # pip stays outside of the environments, so it is not in what ships.
 FROM ${BASE} AS serve-packages
-COPY requirements/serve.txt /tmp/
+# `--build-arg PACKAGES=tracing` adds OpenTelemetry.
+ARG PACKAGES=serve
+COPY requirements/${PACKAGES}.txt /tmp/serve.txt
 RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
        --require-hashes --only-binary :all: -r /tmp/serve.txt \
