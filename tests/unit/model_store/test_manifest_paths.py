@@ -1,0 +1,63 @@
+"""Paths in a manifest stay inside the bundle, even under a digest that is right."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from paper_bundles import paper_store, publish
+
+from model_store.bundle import read_bundle
+from model_store.errors import InvalidManifest
+
+OUTSIDE = [
+    "../evil",
+    "probe/../../evil",
+    "/etc/passwd",
+    "probe//00.png",
+    ".hidden",
+    "probe/.hidden",
+    "a/b/c",
+    "a\\b",
+    "a\nb",
+    "a\x00b",
+    "",
+    "C:evil",
+]
+
+
+def write_with_right_digest(folder: Path, document: dict[str, Any]) -> None:
+    """As somebody would who knows how: nothing secret goes into the digest."""
+    del document["manifest_sha256"]
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    document["manifest_sha256"] = hashlib.sha256(canonical).hexdigest()
+    (folder / "manifest.json").write_text(json.dumps(document))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return publish(paper_store(tmp_path)).folder
+
+
+def test_a_digest_made_anew_is_accepted(folder: Path) -> None:
+    document = json.loads((folder / "manifest.json").read_text())
+    document["labels"] = ["x", "y"]
+    write_with_right_digest(folder, document)
+
+    assert read_bundle(folder).manifest.labels == ("x", "y")
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
+@pytest.mark.parametrize("record", ["engine", "probe", "files"])
+def test_paths_that_leave_the_bundle_are_refused(folder: Path, record: str, path: str) -> None:
+    document = json.loads((folder / "manifest.json").read_text())
+    document["files"][path] = document["files"]["model.keras"]
+    if record == "engine":
+        document["engines"]["keras"]["file"] = path
+    elif record == "probe":
+        document["probes"][0]["file"] = path
+    write_with_right_digest(folder, document)
+
+    with pytest.raises(InvalidManifest, match="pattern"):
+        read_bundle(folder)
