@@ -115,8 +115,16 @@ def test_bold_character_cut_tightly(text, pen):
 # The others show edges, which may pass for ink where there is none.
 @pytest.mark.parametrize(
     "name",
-    ["even light", "light from one side", "dark corners", "shadow with a soft edge", "dim room",
-     "noisy camera", "hard pencil", "chalk on a board"],
+    [
+        "even light",
+        "light from one side",
+        "dark corners",
+        "shadow with a soft edge",
+        "dim room",
+        "noisy camera",
+        "hard pencil",
+        "chalk on a board",
+    ],
 )
 def test_empty_sheet_gives_black(name):
     assert not normalize_ink(photograph(name, np.zeros((SIDE, SIDE))), SPEC).any()
