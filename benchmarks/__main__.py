@@ -1,4 +1,4 @@
-"""python -m benchmarks engines|service|decode|train|predict."""
+"""python -m benchmarks engines|service|decode|train|predict, and readme for their figures."""
 
 import tempfile
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import decode, engines, predict, service, train
+from benchmarks import decode, engines, predict, readme, service, train
 from benchmarks.models import stored_or_made_up
 from benchmarks.report import Report, publish
 from model_store.bundle import Bundle
@@ -65,6 +65,15 @@ def measure_predict(
 ) -> None:
     """Measure offline prediction against its two halves."""
     _publish(predict.run(_bundle(model), images), output)
+
+
+@app.command("readme")
+def write_readme(
+    page: Annotated[Path, typer.Argument(help="With the section's markers.")] = Path("README.md"),
+    results: Output = _RESULTS,
+) -> None:
+    """Write README's performance section from the stored results."""
+    page.write_text(readme.rewrite(page.read_text(encoding="utf-8"), results), encoding="utf-8")
 
 
 def _bundle(name: str | None) -> Bundle:

@@ -121,13 +121,18 @@ def _table(title: str, rows: Sequence[Row]) -> Table:
 
 
 def _markdown(report: Report) -> str:
-    lines = []
-    for title, rows in report.all_tables().items():
-        columns = _columns(rows)
-        lines += [f"**{title}**", "", _line(columns), _line(["---"] * len(columns))]
-        lines += [_line([_text(row.get(column)) for column in columns]) for row in rows]
-        lines.append("")
-    return "\n".join([*lines, *report.notes, ""])
+    parts = [
+        f"**{title}**\n\n{markdown_table(rows)}" for title, rows in report.all_tables().items()
+    ]
+    return "\n".join([*parts, *report.notes, ""])
+
+
+def markdown_table(rows: Sequence[Row]) -> str:
+    """Return rows as a Markdown table, with an empty line behind it."""
+    columns = _columns(rows)
+    lines = [_line(columns), _line(["---"] * len(columns))]
+    lines += [_line([_text(row.get(column)) for column in columns]) for row in rows]
+    return "\n".join([*lines, ""])
 
 
 def _line(cells: Sequence[str]) -> str:
