@@ -2,7 +2,9 @@
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 
 import numpy as np
@@ -29,13 +31,20 @@ class Scratch:
 
 
 class DecodePool:
-    """Runs jobs on `threads` threads, in order, inside a `with` block. Jobs must not raise.
+    """Runs jobs on `threads` threads inside a `with` block. Jobs must not raise.
+
+    Jobs of requests with many images have a queue of their own. The two take turns, so that one
+    request with many slow images holds up the others by one image, not by all of them.
 
     Smaller than an executor: no future per job, because the job itself passes its result on.
     """
 
     def __init__(self, threads: int) -> None:
-        self._jobs: SimpleQueue[Job | None] = SimpleQueue()
+        self._singles: deque[Job] = deque()
+        self._many: deque[Job] = deque()
+        self._singles_turn = True
+        # One True for each job, put after it, and one False for each thread at the end.
+        self._more: SimpleQueue[bool] = SimpleQueue()
         self._mean_s = 0.001
         self._threads = [
             threading.Thread(target=self._work, name=f"decode-{number}", daemon=True)
@@ -50,31 +59,44 @@ class DecodePool:
     def __exit__(self, *exc_info: object) -> None:
         """Finish what was submitted, then end the threads."""
         for _ in self._threads:
-            self._jobs.put(None)
+            self._more.put(False)
         for thread in self._threads:
             thread.join()
 
     @property
     def backlog(self) -> int:
         """Jobs that no thread has taken yet."""
-        return self._jobs.qsize()
+        return len(self._singles) + len(self._many)
 
     def expected_s(self) -> float:
-        """Return the seconds until a job submitted now would be done.
+        """Return the seconds until a single job submitted now would be done.
 
         Nothing, while no job waits: how long the last ones took must not keep the next from being
         tried, or a few slow images would close the service for good.
         """
-        backlog = self.backlog
-        return self._mean_s * (1 + backlog / len(self._threads)) if backlog else 0.0
+        singles, many = len(self._singles), len(self._many)
+        ahead = singles + min(many, singles + 1)
+        return self._mean_s * (1 + ahead / len(self._threads)) if ahead else 0.0
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job, *, is_one_of_many: bool = False) -> None:
         """Queue `job`; it is called with its thread's scratch buffers."""
-        self._jobs.put(job)
+        (self._many if is_one_of_many else self._singles).append(job)
+        self._more.put(True)
 
     def _work(self) -> None:
         scratch = Scratch()
-        while (job := self._jobs.get()) is not None:
+        while self._more.get():
+            job = self._take()
             started_at = time.monotonic()
             job(scratch)
             self._mean_s += SMOOTHING * (time.monotonic() - started_at - self._mean_s)
+
+    def _take(self) -> Job:
+        """Return the next job. There is one: whoever calls has taken its token."""
+        while True:
+            self._singles_turn = not self._singles_turn
+            lanes = (self._many, self._singles)
+            for lane in reversed(lanes) if self._singles_turn else lanes:
+                # Another thread may be quicker; then there is a job in the other queue.
+                with suppress(IndexError):
+                    return lane.popleft()

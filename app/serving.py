@@ -150,7 +150,7 @@ class Serving:
         async def one(source: Source) -> Answer | Exception:
             async with window:
                 try:
-                    return await self._run(served, source)
+                    return await self._run(served, source, is_one_of_many=True)
                 except Exception as error:  # one bad image must not take the others' answers
                     return error
 
@@ -179,7 +179,9 @@ class Serving:
         self._pool.submit(job)
         return await future
 
-    async def _run(self, served: ServedModel, source: Source) -> Answer:
+    async def _run(
+        self, served: ServedModel, source: Source, *, is_one_of_many: bool = False
+    ) -> Answer:
         loop = asyncio.get_running_loop()
         now = time.monotonic()
         job = _Job(
@@ -190,7 +192,7 @@ class Serving:
             deadline=now + self._deadline_s,
         )
         with served.lease():
-            self._pool.submit(partial(self._decode, job))
+            self._pool.submit(partial(self._decode, job), is_one_of_many=is_one_of_many)
             timer = loop.call_later(self._deadline_s, self._expire, job)
             try:
                 await job.future

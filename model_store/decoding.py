@@ -53,7 +53,7 @@ class Decoded:
 def decode(data: bytes, spec: ImageSpec, max_pixels: int, floor: DraftFloor) -> Decoded:
     """Decode the first frame of an image file to luma.
 
-    Memory stays below 24 bytes per pixel of the header plus three times the file, and
+    Memory stays below 20 bytes per pixel of the header plus three times the file, and
     time within a few seconds for 50 million pixels: see the limits in `containers`.
 
     Raises:

@@ -85,3 +85,30 @@ def test_jobs_that_were_submitted_are_finished_at_the_end() -> None:
             pool.submit(lambda _, number=number: done.append(number))
 
     assert sorted(done) == list(range(100))
+
+
+def test_single_images_and_those_of_many_take_turns(pool: DecodePool) -> None:
+    order: list[str] = []
+    go = hold(pool)
+    for _ in range(10):
+        pool.submit(lambda _: order.append("many"), is_one_of_many=True)
+    for _ in range(3):
+        pool.submit(lambda _: order.append("single"))
+    go.set()
+    run(pool, lambda _: order.append("single"))
+
+    assert "many many" not in " ".join(order[:7])
+    assert order.count("single") == 4
+
+
+def test_many_slow_images_delay_a_single_one_by_one_of_them(clock: Clock, pool: DecodePool) -> None:
+    take_100_seconds(clock, pool)
+    go = hold(pool)
+    pool.submit(lambda _: None, is_one_of_many=True)
+    behind_one_s = pool.expected_s()
+    for _ in range(100):
+        pool.submit(lambda _: None, is_one_of_many=True)
+    behind_many_s = pool.expected_s()
+    go.set()
+
+    assert 0 < behind_many_s == behind_one_s
