@@ -1,0 +1,72 @@
+"""docs/operations.md says what is true: its names, files, numbers and commands exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from app.settings import ELSEWHERE, Settings, variable
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "operations.md").read_text()
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+ALERTS = {
+    rule["alert"]
+    for group in yaml.safe_load((ROOT / "deploy/monitoring/alerts.yml").read_text())["groups"]
+    for rule in group["rules"]
+}
+
+
+def test_every_alert_has_its_row_and_no_other_has() -> None:
+    assert set(re.findall(r"^\| (Halftone\w+) \|", PAGE, re.MULTILINE)) == ALERTS
+
+
+def test_every_alert_that_the_text_names_exists() -> None:
+    assert set(re.findall(r"\bHalftone[A-Z]\w+", PAGE)) <= ALERTS
+
+
+def test_every_setting_that_the_page_names_is_one() -> None:
+    settings = {variable(field) for field in Settings.model_fields} | ELSEWHERE
+    named = set(re.findall(r"HALFTONE_[A-Z_]+", PAGE))
+
+    assert len(named) > 10
+    assert named <= settings
+
+
+def test_every_file_that_the_page_names_is_there() -> None:
+    named = re.findall(r"(?:deploy|requirements|scripts|docs)/[\w./-]+\w", PAGE)
+    named += [f"docs/{target}" for target in re.findall(r"\]\((\w+\.md)\)", PAGE)]
+    missing = [name for name in named if not (ROOT / name).exists()]
+
+    assert len(named) > 5
+    # The key is the reader's own.
+    assert set(missing) <= {"deploy/monitoring/keys", "deploy/monitoring/keys/halftone"}
+
+
+def test_every_command_of_the_store_that_the_page_names_exists() -> None:
+    from typer.main import get_command
+
+    from model_store.__main__ import app as commands
+
+    known = set(get_command(commands).commands)  # type: ignore[attr-defined]  # it is a group
+    named = set(re.findall(r"python -m model_store (\w+)", PAGE))
+
+    assert named
+    assert named <= known
+
+
+@pytest.mark.parametrize("name", ["MEMORY", "BIND", "PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"])
+def test_variables_of_docker_compose_are_its_own(name: str) -> None:
+    assert f"`{name}`" in PAGE
+    assert f"${{{name}:-" in (ROOT / "docker-compose.yml").read_text()
+
+
+def test_grace_period_covers_draining_and_finishing() -> None:
+    settings = Settings()
+    needed = settings.drain_seconds + settings.grace_seconds
+    given = COMPOSE["services"]["app"]["stop_grace_period"]
+
+    assert f"is {given.removesuffix('s')} s for the default of 5 + 20" in PAGE
+    assert (settings.drain_seconds, settings.grace_seconds) == (5, 20)
+    assert int(given.removesuffix("s")) > needed
