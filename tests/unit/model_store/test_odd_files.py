@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 from decoding_costs import WORST
+from handmade_images import bmp
 from odd_files import OddFile, measured, odd_files
 
+from model_store.containers import read_contents
 from model_store.errors import ImageError
 from model_store.preprocessing import preprocess
 from model_store.spec import ImageSpec
@@ -49,6 +51,13 @@ def test_every_odd_file_gets_what_is_pinned_for_it() -> None:
     assert wrong == []
     assert len(names) == counts.total() >= 400
     assert min(counts.values()) > 15
+
+
+@pytest.mark.parametrize("code", [b"\0\x02\0\0", b"\0\0"], ids=["jumps", "line ends"])
+def test_bitmap_codes_that_no_encoder_needs_do_not_reach_the_decoder(code: bytes) -> None:
+    data = bmp(100, 100, 8, code * 1_000_000, palette=[(0, 0, 0)], compression=1)
+
+    assert len(read_contents(data, "BMP").essential) < 25_000 < 1_000_000 < len(data)
 
 
 # The stated bound: docs/reliability.md. What the allocator keeps comes on top.
