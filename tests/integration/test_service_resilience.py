@@ -4,7 +4,6 @@ import socket
 import statistics
 import threading
 import time
-from collections.abc import Iterator
 
 import httpx
 import pytest
@@ -123,39 +122,3 @@ def test_any_worker_answers_for_the_metrics_of_all(shared_tiny_store: ModelStore
 
     counted = [line for line in text.splitlines() if 'route="/predict",status="200"' in line]
     assert [float(line.rpartition(" ")[2]) for line in counted] == [30]
-
-
-@pytest.fixture
-def triton(shared_tiny_store: ModelStore) -> Iterator[object]:
-    client = pytest.importorskip("tritonclient.http", reason="needs tritonclient[http]")
-    with running(shared_tiny_store.root) as service:
-        service.wait_until_ready()
-        host, port = service.address
-        yield client.InferenceServerClient(f"{host}:{port}")
-
-
-def test_triton_client_predicts_unmodified(triton: object, shared_tiny_store: ModelStore) -> None:
-    import numpy as np
-    from tritonclient.http import InferenceServerClient, InferInput, InferRequestedOutput
-
-    from model_store.preprocessing import preprocess
-
-    assert isinstance(triton, InferenceServerClient)
-    spec = shared_tiny_store.bundle("tiny").manifest.image
-    encoded = np.array(images(3), object)
-    pixels = np.stack([preprocess(image, spec) for image in images(3)])
-    as_bytes = InferInput("image", [3], "BYTES").set_data_from_numpy(encoded)
-    as_pixels = InferInput("pixels", list(pixels.shape), "UINT8").set_data_from_numpy(pixels)
-    first = triton.infer("tiny", [as_bytes])
-    second = triton.infer("tiny", [as_pixels])
-    top = InferRequestedOutput("probabilities", class_count=1)
-    ranked = triton.infer("tiny", [as_pixels], outputs=[top]).as_numpy("probabilities")
-
-    assert triton.is_server_live()
-    assert triton.is_server_ready()
-    assert triton.is_model_ready("tiny")
-    assert not triton.is_model_ready("none")
-    probabilities = first.as_numpy("probabilities")
-    assert np.allclose(probabilities, second.as_numpy("probabilities"), atol=1e-5)
-    labels = [label.decode() for label in first.as_numpy("label").reshape(-1)]
-    assert labels == [value.decode().split(":")[2] for value in ranked.reshape(-1)]
