@@ -11,12 +11,12 @@ from model_store.store import ModelStore
 
 pytest.importorskip("tritonclient.http", reason="needs tritonclient[http]")
 
-from tritonclient.http import (  # noqa: E402  # skipped above where it is not installed
+from tritonclient.http import (  # skipped above where it is not installed
     InferenceServerClient,
     InferInput,
     InferRequestedOutput,
 )
-from tritonclient.utils import InferenceServerException  # noqa: E402
+from tritonclient.utils import InferenceServerException
 
 
 @pytest.fixture(scope="module")
