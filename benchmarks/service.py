@@ -36,7 +36,9 @@ def run(bundle: Bundle, seconds: float) -> Report:
     """Load the baseline and the service, one after the other, on this machine."""
     size = (bundle.manifest.image.height, bundle.manifest.image.width)
     small = max(size) <= _SMALL
-    images = characters(_DIFFERENT, size) if small else photographs(_DIFFERENT, size)
+    images = (
+        _normal(bundle, characters(_DIFFERENT, size)) if small else photographs(_DIFFERENT, size)
+    )
     files = pngs(images) if small else jpegs(images)
     with baseline(bundle) as server:
         plain = _load(server, _in_forms(server, files), seconds)
@@ -56,7 +58,7 @@ def run(bundle: Bundle, seconds: float) -> Report:
         f"service-{size[0]}x{size[1]}",
         describe(),
         {
-            f"{size[0]} × {size[1]}, files of {kilobytes:.0f} kB": rows,
+            f"{size[0]} × {size[1]}, files of {kilobytes:.2g} kB": rows,
             "Open loop": [
                 {"what": f"{rate:.0f} requests/s", **steady.latency_ms, "failures": steady.failures}
             ],
@@ -76,6 +78,11 @@ def run(bundle: Bundle, seconds: float) -> Report:
             "comes from the same machine, and takes its share of the CPUs.",
         ],
     )
+
+
+def _normal(bundle: Bundle, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return drawings in the form that the model's own data have, as MNIST's images do."""
+    return np.stack([preprocess(file, bundle.manifest.image) for file in pngs(images)])
 
 
 def _load(server: Server, requests: Requests, seconds: float) -> _Measured:
