@@ -24,6 +24,7 @@ from app.http.monitoring import metrics_router
 from app.http.page import add_page
 from app.http.predict import predict_router
 from app.http.problems import handle_framework_errors
+from app.http.reference import add_reference
 from app.http.v2 import OpenInference
 from app.keys import KeyFile
 from app.lifecycle import Lifecycle
@@ -94,10 +95,12 @@ def create_app(
         version=app.__version__,
         summary="Encoded images in, class probabilities out.",
         lifespan=_lifespan(parts),
+        docs_url=None,  # its page would ask a content delivery network; add_reference has ours
         redoc_url=None,
     )
     service.state.watchdog = parts.watchdog
-    service.openapi = partial(complete_openapi, service)  # type: ignore[method-assign]  # FastAPI's documented way
+    asks_for_keys = settings.api_keys_file is not None
+    service.openapi = partial(complete_openapi, service, asks_for_keys=asks_for_keys)  # type: ignore[method-assign]  # FastAPI's documented way
     handle_framework_errors(service)
     _add_middleware(service, parts)
     _add_routes(service, parts)
@@ -200,6 +203,7 @@ def _add_routes(service: FastAPI, parts: Parts) -> None:
     ):
         service.include_router(router)
     add_page(service)
+    add_reference(service)
 
 
 def _opening(settings: Settings) -> OpenVersion:

@@ -6,11 +6,11 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from app import errors
+from app.http.access import OPEN_PATHS
 from app.http.problems import MEDIA_TYPE, problem
 from app.http.schemas import BatchAnswer, PredictAnswer, Problem
+from app.http.tensors import InferRequest
 from model_store import errors as store_errors
-
-IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif")
 
 _EXAMPLES: dict[int, tuple[Exception, ...]] = {
     400: (
@@ -57,6 +57,14 @@ _LABEL = {
     "description": "The class to explain. Unset: the most probable one.",
     "schema": {"type": "string"},
 }
+REQUEST_ID = {
+    "name": "X-Request-Id",
+    "in": "header",
+    "required": False,
+    "description": "Taken over into the answer, the log and traces, if it is 1 to 64 letters, "
+    "digits, and . _ : or -.",
+    "schema": {"type": "string"},
+}
 _NAME = {
     "name": "name",
     "in": "path",
@@ -82,15 +90,20 @@ _RANKING = {
         {"label": "def_front", "probability": 0.0129},
     ],
 }
-_BINARY = {"type": "string", "format": "binary"}
+BINARY = {"type": "string", "format": "binary"}
+_SECURITY_SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer"},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+    "basic": {"type": "http", "scheme": "basic", "description": "Any name; the key as password."},
+}
 
 
 def predict_route(prefix: str) -> dict[str, Any]:
     """Return what FastAPI is told of the route for one image."""
     return {
         "summary": "Predict one image",
-        "description": "The image as the form field `file`, or as the raw body; its content alone "
-        "decides its format.",
+        "description": "The image as the form field `file`, or as the raw body: JPEG, PNG, WebP, "
+        "BMP or GIF. Its content alone decides its format, not its name or Content-Type.",
         "operation_id": _operation("predict", prefix),
         "responses": {
             200: _success(PredictAnswer, {**_REFERENCE, **_RANKING}, timed=True),
@@ -98,14 +111,14 @@ def predict_route(prefix: str) -> dict[str, Any]:
         },
         "openapi_extra": {
             "requestBody": _one_image(),
-            "parameters": [*named(prefix)["parameters"], _TOP_K],
+            "parameters": [*named(prefix)["parameters"], _TOP_K, REQUEST_ID],
         },
     }
 
 
 def batch_route(prefix: str) -> dict[str, Any]:
     """Return what FastAPI is told of the route for many images."""
-    form = _form({"files": {"type": "array", "items": _BINARY, "minItems": 1}}, "files")
+    form = _form({"files": {"type": "array", "items": BINARY, "minItems": 1}}, "files")
     error = problem(store_errors.UndecodableImage("Expected a complete PNG image."), "5f2b9c0d")
     example = {**_REFERENCE, "results": [{"index": 0, **_RANKING}, {"index": 1, "error": error}]}
     return {
@@ -119,7 +132,7 @@ def batch_route(prefix: str) -> dict[str, Any]:
         },
         "openapi_extra": {
             "requestBody": {"required": True, "content": form},
-            "parameters": [*named(prefix)["parameters"], _TOP_K],
+            "parameters": [*named(prefix)["parameters"], _TOP_K, REQUEST_ID],
         },
     }
 
@@ -136,35 +149,16 @@ def picture_route(action: str, prefix: str) -> dict[str, Any]:
         ),
     }
     parameters = [*named(prefix)["parameters"], *([_LABEL] if action == "explain" else [])]
+    parameters.append(REQUEST_ID)
     return {
         "summary": texts[action][0],
         "description": texts[action][1],
         "operation_id": _operation(action, prefix),
         "responses": {
-            200: {"content": {"image/png": {"schema": _BINARY}}, "description": "The picture."},
+            200: {"content": {"image/png": {"schema": BINARY}}, "description": "The picture."},
             **problems(400, 401, 404, 408, 413, 415, 422, 500, 503, 504),
         },
         "openapi_extra": {"requestBody": _one_image(), "parameters": parameters},
-    }
-
-
-def v2_route(operation: str, prefix: str = "") -> dict[str, Any]:
-    """Return what FastAPI is told of a route of the Open Inference Protocol."""
-    summary = operation.replace("_", " ").capitalize()
-    error = {"application/json": {"example": {"error": "Expected one of: casting, digits."}}}
-    extra: dict[str, Any] = named(prefix)
-    if "infer" in operation:
-        tensor = {"name": "pixels", "datatype": "UINT8", "shape": [1, 2, 2], "data": [0, 9, 9, 0]}
-        body = {"schema": {"type": "object"}, "example": {"inputs": [tensor]}}
-        binary = {"schema": _BINARY}
-        content = {"application/json": body, "application/octet-stream": binary}
-        extra["requestBody"] = {"required": True, "content": content}
-    statuses = (400, 401, 404, 408, 413, 415, 422, 500, 503, 504) if prefix else (401, 503)
-    return {
-        "summary": summary,
-        "operation_id": f"v2_{operation}",
-        "responses": {status: {"description": "Refused.", "content": error} for status in statuses},
-        "openapi_extra": extra,
     }
 
 
@@ -178,14 +172,22 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {status: _problem(status) for status in statuses}
 
 
-def complete_openapi(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document with the schema that all problems share."""
+def complete_openapi(app: FastAPI, *, asks_for_keys: bool) -> dict[str, Any]:
+    """Return the OpenAPI document: what FastAPI knows, what routes only refer to, and the keys."""
     if app.openapi_schema is None:
         document = get_openapi(
             title=app.title, version=app.version, summary=app.summary, routes=app.routes
         )
-        schemas = document.setdefault("components", {}).setdefault("schemas", {})
-        schemas["Problem"] = Problem.model_json_schema()
+        components = document.setdefault("components", {})
+        schemas = components.setdefault("schemas", {})
+        for model in (Problem, InferRequest):
+            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
+        if asks_for_keys:
+            components["securitySchemes"] = _SECURITY_SCHEMES
+            document["security"] = [{name: []} for name in _SECURITY_SCHEMES]
+            for path in OPEN_PATHS:
+                document["paths"][path]["get"]["security"] = []
         app.openapi_schema = document
     return app.openapi_schema
 
@@ -224,9 +226,9 @@ def _form(properties: dict[str, Any], *required: str) -> dict[str, Any]:
 
 
 def _one_image() -> dict[str, Any]:
-    form = _form({"file": {**_BINARY, "description": "The image."}}, "file")
-    raw = {kind: {"schema": _BINARY} for kind in (*IMAGE_TYPES, "application/octet-stream")}
-    return {"required": True, "content": {**form, **raw}}
+    form = _form({"file": {**BINARY, "description": "The image."}}, "file")
+    # Any other type is read as the image too; generators of clients understand this one.
+    return {"required": True, "content": {**form, "application/octet-stream": {"schema": BINARY}}}
 
 
 def _operation(action: str, prefix: str) -> str:

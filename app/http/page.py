@@ -25,17 +25,21 @@ def add_page(app: Starlette, folder: Path = FOLDER) -> None:
     """
     if not (folder / "index.html").is_file():
         return
-    files = _WithPolicy(StaticFiles(directory=folder, html=True))
+    files = WithPolicy(StaticFiles(directory=folder, html=True))
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     for name in ["", *sorted(names)]:
         app.router.routes.append(Route(f"/{name}", files, include_in_schema=False))
 
 
-class _WithPolicy:
+class WithPolicy:
+    """Sends the Content-Security-Policy with every answer of `app`."""
+
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+
         async def send_with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 import app
 from app.errors import InvalidParameter, TooManyImages
-from app.http import documentation as docs
+from app.http import v2_documentation as docs
 from app.http.disconnects import while_connected
 from app.http.predict import count
 from app.http.resolving import resolve

@@ -134,3 +134,19 @@ async def test_configured_origins_are_allowed_on_errors_too(start: Start) -> Non
     assert good.headers["access-control-allow-origin"] == "https://a.example"
     assert bad.headers["access-control-allow-origin"] == "https://a.example"
     assert "access-control-allow-origin" not in other.headers
+
+
+async def test_document_says_how_keys_are_sent_where_they_are_asked_for(
+    start: Start, key_file: Path
+) -> None:
+    async with start(api_keys_file=key_file) as client:
+        headers = {"x-api-key": "alpha"}
+        closed = (await client.get("/openapi.json", headers=headers)).json()
+    async with start() as client:
+        opened = (await client.get("/openapi.json")).json()
+
+    assert set(closed["components"]["securitySchemes"]) == {"bearer", "header", "basic"}
+    assert closed["security"] == [{"bearer": []}, {"header": []}, {"basic": []}]
+    assert closed["paths"]["/readyz"]["get"]["security"] == []
+    assert "security" not in closed["paths"]["/predict"]["post"]
+    assert "security" not in opened

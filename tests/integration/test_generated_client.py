@@ -1,0 +1,133 @@
+"""A client that openapi-python-client generates from the service's own document."""
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import httpx
+import pytest
+from test_service import Service, images, running
+
+from model_store.store import ModelStore
+
+pytest.importorskip("openapi_python_client")
+
+NAME = "generated_halftone_client"
+# Pictures are answered as image/png, which the generator knows under this name only.
+CONFIG = "content_type_overrides:\n  image/png: application/octet-stream\n"
+
+
+@pytest.fixture(scope="module")
+def service(shared_tiny_store: ModelStore) -> Iterator[Service]:
+    with running(shared_tiny_store.root) as service:
+        service.wait_until_ready()
+        yield service
+
+
+@pytest.fixture(scope="module")
+def generated(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
+    folder = tmp_path_factory.mktemp("client")
+    generate(httpx.get(f"{service.url}/openapi.json").content, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield importlib.import_module(NAME)
+    for name in [name for name in sys.modules if name.partition(".")[0] == NAME]:
+        del sys.modules[name]
+
+
+def generate(document: bytes, folder: Path) -> None:
+    (folder / "openapi.json").write_bytes(document)
+    (folder / "config.yml").write_text(CONFIG + "post_hooks: []\n")
+    command = [sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none"]
+    command += ["--path", "openapi.json", "--config", "config.yml", "--output-path", NAME]
+    done = subprocess.run(
+        [*command, "--fail-on-warning"], cwd=folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture
+def client(generated: ModuleType, service: Service) -> Iterator[Any]:
+    with generated.Client(base_url=service.url, raise_on_unexpected_status=True) as client:
+        yield client
+
+
+def operation(tag: str, name: str) -> Any:
+    return importlib.import_module(f"{NAME}.api.{tag}.{name}")
+
+
+def part(name: str) -> Any:
+    return getattr(importlib.import_module(f"{NAME}.models"), name)
+
+
+def file_of(data: bytes) -> Any:
+    kind = importlib.import_module(f"{NAME}.types").File
+    return kind(payload=BytesIO(data), file_name="x.png", mime_type="image/png")
+
+
+def test_one_image_as_a_form_and_as_the_body(client: Any, service: Service) -> None:
+    predict = operation("predict", "predict")
+    expected = httpx.post(f"{service.url}/predict", content=images(1)[0]).json()
+
+    form = predict.sync(client=client, body=part("PredictFilesBody")(file=file_of(images(1)[0])))
+    body = predict.sync(client=client, body=file_of(images(1)[0]), top_k=1)
+
+    assert (form.label, form.model.name) == (expected["label"], "tiny")
+    assert form.probability == pytest.approx(expected["probability"])
+    assert len(form.predictions) == 3
+    assert [item.label for item in body.predictions] == [expected["label"]]
+
+
+def test_many_images_with_one_that_is_none(client: Any) -> None:
+    data = [*images(2), b"no image"]
+    answer = operation("predict", "predict_batch_with_model").sync(
+        "tiny",
+        client=client,
+        body=part("PredictBatchWithModelBody")(files=[file_of(image) for image in data]),
+    )
+
+    assert [type(result).__name__ for result in answer.results] == [
+        "BatchResult", "BatchResult", "BatchError",
+    ]  # fmt: skip
+    assert [result.index for result in answer.results] == [0, 1, 2]
+    assert answer.results[2].error.code == "unsupported_format"
+
+
+def test_refusals_are_problems(client: Any) -> None:
+    refused = operation("predict", "predict_with_version").sync_detailed(
+        "tiny", 9, client=client, body=file_of(images(1)[0])
+    )
+
+    assert refused.status_code == 404
+    assert type(refused.parsed).__name__ == "Problem"
+    assert refused.parsed.code == "version_not_found"
+
+
+def test_pictures_models_and_health(client: Any) -> None:
+    preview = operation("look", "preview").sync(client=client, body=file_of(images(1)[0]))
+    models = operation("models", "list_models").sync(client=client)
+    model = operation("models", "show_model").sync("tiny", client=client)
+    health = operation("health", "health").sync(client=client)
+
+    assert preview.payload.read().startswith(b"\x89PNG")
+    assert [found.name for found in models.models] == ["tiny"]
+    assert model.versions == [1]
+    assert health.status.value == "ready"
+
+
+def test_the_open_inference_protocol(client: Any) -> None:
+    tensor = {"name": "pixels", "datatype": "UINT8", "shape": [1, 12, 10], "data": [0] * 120}
+    request = part("InferRequest").from_dict({"inputs": [tensor]})
+    infer = operation("open_inference_protocol", "v2_model_infer")
+
+    answer = infer.sync("tiny", client=client, body=request)
+    refused = infer.sync("none", client=client, body=request)
+
+    assert answer.model_name == "tiny"
+    assert {output.name for output in answer.outputs} == {"probabilities", "label"}
+    assert refused.error == "Expected one of: tiny."
