@@ -44,6 +44,9 @@ _PRECISIONS = {
 _CAPABILITIES = {"openvino-int8": "INT8", "openvino-bf16": "BF16", "openvino-f32": "FP32"}
 _CPU_INFO = Path("/proc/cpuinfo")
 _SIGN_BIT = np.uint8(0x80)
+# One for the process: each sets up a stack for signals, and the second to go would bring back that
+# of the first, which is gone; the next signal would end the process.
+_CORE = ov.Core()
 _LANES = 16  # images that one AVX-512 instruction takes, as 32-bit sums
 
 
@@ -116,19 +119,18 @@ def load(name: EngineName, folder: Path, manifest: Manifest, threads: int) -> Op
 
 def open_file(path: Path, name: EngineName, size: tuple[int, int], threads: int) -> OpenVINOEngine:
     """Open an exported .xml with the .bin beside it; see `load`."""
-    core = ov.Core()
-    _check_host(core, name)
+    _check_host(name)
     try:
-        model = core.read_model(path)  # maps the .bin
+        model = _CORE.read_model(path)  # maps the .bin
         _check(model, size)
-        return OpenVINOEngine(core.compile_model(model, "CPU", _settings(name, threads)))
+        return OpenVINOEngine(_CORE.compile_model(model, "CPU", _settings(name, threads)))
     except RuntimeError as error:
         raise EngineUnavailable(f"OpenVINO cannot run {path.name} here: {error}") from error
 
 
-def _check_host(core: ov.Core, name: EngineName) -> None:
+def _check_host(name: EngineName) -> None:
     wanted = _CAPABILITIES[name]
-    if wanted not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if wanted not in _CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise EngineUnavailable(f"{name}: expected a CPU with {wanted}. Received: one without")
     # Older x86 instructions add two byte products in 16 bits, where ours do not fit.
     if wanted == "INT8" and platform.machine() == "x86_64" and not _has_vnni():

@@ -1,4 +1,6 @@
 import gc
+import subprocess
+import sys
 import weakref
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from model_store.manifest import EngineName
 
 ov = pytest.importorskip("openvino")
 
+ROOT = Path(__file__).parents[3]
 ENGINES: dict[EngineName, Weights] = {
     "openvino-int8": "int8",
     "openvino-bf16": "bf16",
@@ -24,7 +27,7 @@ TOLERANCES = {"openvino-int8": 0.03, "openvino-bf16": 0.03, "openvino-f32": 1e-5
 
 def has_int8() -> bool:
     try:
-        engine_module._check_host(ov.Core(), "openvino-int8")
+        engine_module._check_host("openvino-int8")
     except EngineUnavailable:
         return False
     return True
@@ -86,7 +89,7 @@ def test_a_result_survives_the_next_call(tmp_path: Path, name: EngineName) -> No
 def test_bytes_are_multiplied_by_bytes(tmp_path: Path) -> None:
     path = write(tmp_path, "openvino-int8", (64, 64))
     settings = {**engine_module._settings("openvino-int8", 2), "PERF_COUNT": True}
-    request = ov.Core().compile_model(path, "CPU", settings).create_infer_request()
+    request = engine_module._CORE.compile_model(path, "CPU", settings).create_infer_request()
 
     request.infer([np.zeros((1, 1, 64 * 64), np.int8)])
 
@@ -217,3 +220,32 @@ def test_int8_needs_instructions_that_do_not_saturate(
 
     with pytest.raises(EngineUnavailable, match="VNNI"):
         open_file(tmp_path / "any.xml", "openvino-int8", SIZE, threads=1)
+
+
+INTERRUPTED = """
+import gc, os, signal, sys
+from pathlib import Path
+from model_store.engines.openvino import open_file
+
+for _ in range(3):
+    first, second = (
+        open_file(Path(sys.argv[1]), "openvino-f32", (%d, %d), threads=1) for _ in range(2)
+    )
+    first.close()
+    del first
+    gc.collect()
+    second.close()
+    del second
+    gc.collect()
+signal.signal(signal.SIGINT, lambda *_: print("heard"))
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+def test_a_signal_is_heard_after_engines_are_gone(tmp_path: Path) -> None:
+    path = write(tmp_path, "openvino-f32")
+    command = [sys.executable, "-c", INTERRUPTED % SIZE, str(path)]
+
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
