@@ -1,0 +1,128 @@
+"""Runs the examples of docs/serving.md and docs/security.md against a real service."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from test_service import ROOT, Service, running
+
+from model_store.store import ModelStore
+
+SHIPPED = ROOT / "models"
+BLOCKS = re.findall(
+    r"```(sh|python)\n(.*?)```", (ROOT / "docs" / "serving.md").read_text(), re.DOTALL
+)
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
+    with running(SHIPPED) as service:
+        service.wait_until_ready()
+        yield service
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> Path:
+    """A reader's folder, with two images."""
+    probes = sorted(SHIPPED.glob("digits/*/probe/*.png"))
+    for name, probe in zip(("part.png", "other.png"), probes, strict=False):
+        shutil.copy(probe, tmp_path / name)
+    return tmp_path
+
+
+def block(word: str, text: str | None = None) -> str:
+    found = [code for _, code in BLOCKS if word in code]
+    if text is not None:
+        found = [code for code in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) if word in code]
+    assert len(found) == 1, f"{word}: {len(found)} blocks"
+    return found[0]
+
+
+def run(script: str, folder: Path) -> str:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["sh", "-euc", script],
+        cwd=folder,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def here(script: str, service: Service) -> str:
+    return script.replace("http://127.0.0.1:8000", service.url)
+
+
+def test_requests_are_answered(service: Service, reader: Path) -> None:
+    answers = [
+        run(here(line, service).replace("curl", "curl -sS --fail"), reader)
+        for line in block("top_k=3").splitlines()
+    ]
+
+    one, raw, batch, named, version, seen, looked, models = answers
+    for answer in (one, raw, named, version):
+        assert json.loads(answer)["label"] == json.loads(one)["label"]
+    assert len(json.loads(raw)["predictions"]) == 3
+    assert len(json.loads(batch)["results"]) == 2
+    assert (seen, looked) == ("", "")
+    for name in ("seen.png", "looked.png"):
+        assert (reader / name).read_bytes().startswith(b"\x89PNG")
+    assert json.loads(models)["default"] == "digits"
+
+
+def test_program_and_curl_that_try_again(service: Service, reader: Path) -> None:
+    program = here(block("import httpx"), service)
+    printed = run(f"{sys.executable} - <<'END'\n{program}\nEND", reader).split()
+    answer = json.loads(run(here(block("--retry"), service), reader))
+
+    assert printed[0] == answer["label"]
+    assert float(printed[1]) == pytest.approx(answer["probability"])
+
+
+def test_open_inference_protocol_by_hand(service: Service, reader: Path) -> None:
+    first, second = here(block("/infer"), service).split("\ncurl ", 1)
+
+    assert json.loads(run(first, reader))["name"] == "digits"
+    outputs = json.loads(run(f"curl {second}", reader))["outputs"]
+    assert [output["name"] for output in outputs] == ["probabilities", "label"]
+
+
+def test_client_is_generated(service: Service, reader: Path) -> None:
+    pytest.importorskip("openapi_python_client")
+    run(here(block("openapi-python-client"), service), reader)
+
+    assert (reader / "halftone-client" / "halftone_client" / "client.py").is_file()
+
+
+def test_every_block_of_the_page_is_run() -> None:
+    known = ("top_k=3", "import httpx", "--retry", "/infer", "openapi-python-client")
+
+    assert all(any(word in code for word in known) for _, code in BLOCKS)
+
+
+def test_a_key_as_security_md_makes_it_opens(shared_tiny_store: ModelStore, tmp_path: Path) -> None:
+    if shutil.which("sha256sum") is None:
+        pytest.skip("needs sha256sum")
+    making, serving = block("sha256sum", (ROOT / "docs" / "security.md").read_text()).split(
+        "HALFTONE_"
+    )
+    assert serving.strip() == "API_KEYS_FILE=digests python -m app"
+    run(making, tmp_path)
+    with running(shared_tiny_store.root, api_keys_file=tmp_path / "digests") as service:
+        key = (tmp_path / "key").read_text().strip()
+        without = httpx.get(f"{service.url}/models").status_code
+        allowed = httpx.get(f"{service.url}/models", headers={"x-api-key": key}).status_code
+
+    assert (without, allowed) == (401, 200)
