@@ -2,28 +2,27 @@
 
 import csv
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from model_store.command_line import ModelName as Name
+from model_store.command_line import command_line, one_sentence_errors, run
 from model_store.descriptions import describe, list_models, listing
-from model_store.errors import ModelStoreError
 from model_store.importing import ImportRequest, Pixels, import_model
 from model_store.spec import ImageSpec
 from model_store.store import ModelStore, default_root
 from model_store.verification import verify as verify_bundle
 
-app = typer.Typer(
-    help="Look after the models in the store, which is the folder HALFTONE_MODELS (or ./models).",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+app = command_line(
+    "Look after the models in the store, which is the folder HALFTONE_MODELS (or ./models).",
+    "python -m model_store list",
+    "python -m model_store verify digits",
+    "python -m model_store rollback digits",
 )
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A model in the store.")]
 Version = Annotated[
     int | None, typer.Option(min=1, help="Which version; the current one if not given.")
 ]
@@ -33,7 +32,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 @app.command("list", epilog="Example: `python -m model_store list --json`")
 def list_(as_json: AsJson = False) -> None:
     """List the models and which of their versions is current."""
-    with _one_sentence_errors():
+    with one_sentence_errors():
         store = ModelStore(default_root())
         rows = list_models(store)
         if as_json:
@@ -47,7 +46,7 @@ def list_(as_json: AsJson = False) -> None:
 @app.command(epilog="Example: `python -m model_store show digits`")
 def show(name: Name, version: Version = None, as_json: AsJson = False) -> None:
     """Say what a model is: labels, images, layers, metrics, engines."""
-    with _one_sentence_errors():
+    with one_sentence_errors():
         bundle = ModelStore(default_root()).bundle(name, version)
         if as_json:
             typer.echo(bundle.manifest.model_dump_json(indent=2))
@@ -58,7 +57,7 @@ def show(name: Name, version: Version = None, as_json: AsJson = False) -> None:
 @app.command(epilog="Example: `python -m model_store verify digits --version 1`")
 def verify(name: Name, version: Version = None, as_json: AsJson = False) -> None:
     """Hash every file of a model and replay its probes on every engine that runs here."""
-    with _one_sentence_errors():
+    with one_sentence_errors():
         bundle = ModelStore(default_root()).bundle(name, version)
         verified = verify_bundle(bundle)
         manifest = bundle.manifest
@@ -87,7 +86,7 @@ def promote(
     name: Name, version: Annotated[int, typer.Argument(min=1, help="One of its versions.")]
 ) -> None:
     """Verify a version and make it the current one."""
-    with _one_sentence_errors():
+    with one_sentence_errors():
         current = ModelStore(default_root()).promote(name, version)
         typer.echo(f"{name} {current.version} is current; {current.previous} was before.")
 
@@ -95,7 +94,7 @@ def promote(
 @app.command(epilog="Example: `python -m model_store rollback digits`")
 def rollback(name: Name) -> None:
     """Verify the version that was current before, and swap the two."""
-    with _one_sentence_errors():
+    with one_sentence_errors():
         current = ModelStore(default_root()).rollback(name)
         typer.echo(f"{name} {current.version} is current; {current.previous} was before.")
 
@@ -141,7 +140,7 @@ def import_(
     Its input may be (H*W,), (H, W) or (H, W, 1) floats; its output a softmax or logits, one per
     label. Files that could run code are refused.
     """
-    with _one_sentence_errors():
+    with one_sentence_errors():
         request = ImportRequest(
             file=file,
             labels=_parse_labels(labels),
@@ -185,18 +184,9 @@ def _examples(folder: Path | None) -> list[bytes]:
     return [path.read_bytes() for path in files[::step][:256]]
 
 
-@contextmanager
-def _one_sentence_errors() -> Iterator[None]:
-    try:
-        yield
-    except ModelStoreError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from error
-
-
 def _print_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
 if __name__ == "__main__":
-    app(prog_name="python -m model_store")
+    run(app, "model_store", sys.argv[1:])

@@ -9,18 +9,25 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from model_store.errors import ModelStoreError
+from model_store.command_line import (
+    INTERRUPTED,
+    ModelName,
+    command_line,
+    fail,
+    one_sentence_errors,
+    run,
+)
 from training.errors import TrainingError, TrainingInterrupted
 from training.progress import Reporter
 
 if TYPE_CHECKING:
     from model_store.bundle import Model
 
-app = typer.Typer(
-    help="From a folder of labelled images to a published bundle.",
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+app = command_line(
+    "From a folder of labelled images to a published bundle.",
+    "python -m training check images",
+    "python -m training fit images --name parts --height 240 --width 320",
+    "python -m training evaluate parts images/test --json",
 )
 
 Directory = Annotated[
@@ -33,7 +40,6 @@ Directory = Annotated[
 Height = Annotated[int, typer.Option(min=1, max=8192, help="Rows of the model's images.")]
 Width = Annotated[int, typer.Option(min=1, max=8192, help="Columns of the model's images.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-ModelName = Annotated[str, typer.Argument(metavar="NAME", help="A model in the store.")]
 
 
 @app.command(epilog="Example: `python -m training check images`")
@@ -157,7 +163,9 @@ def predict(
     directory: Annotated[
         Path, typer.Argument(metavar="DIR", help="A folder of images, or an .npz with x_test.")
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="The CSV file to write.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", dir_okay=False, help="The CSV file to write.")
+    ],
     layout: Annotated[
         Literal["csv", "kaggle"], typer.Option("--format", help="kaggle: ImageId,Label from 1.")
     ] = "csv",
@@ -187,14 +195,11 @@ def _opened(name: str) -> Iterator["Model"]:
 
 @contextmanager
 def _one_sentence_errors() -> Iterator[None]:
-    try:
-        yield
-    except (TrainingError, ModelStoreError) as error:
-        typer.echo(f"error: {error}", err=True)
-        raise typer.Exit(130 if isinstance(error, TrainingInterrupted) else 1) from error
-    except KeyboardInterrupt:
-        typer.echo("Stopped.", err=True)
-        raise typer.Exit(130) from None
+    with one_sentence_errors(TrainingError):
+        try:
+            yield
+        except TrainingInterrupted as error:
+            fail(str(error), error, INTERRUPTED)
 
 
 def _spread_hidden(arguments: Sequence[str]) -> list[str]:
@@ -211,7 +216,7 @@ def _spread_hidden(arguments: Sequence[str]) -> list[str]:
 
 def main() -> None:
     """Run the command line."""
-    app(args=_spread_hidden(sys.argv[1:]), prog_name="python -m training")
+    run(app, "training", _spread_hidden(sys.argv[1:]))
 
 
 if __name__ == "__main__":

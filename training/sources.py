@@ -93,7 +93,7 @@ def open_labelled(path: Path) -> Source:
     if path.suffix == ".npz":
         return _open_npz(path, ("train", "test"))
     if not path.is_dir():
-        raise InvalidLayout(f"Expected a folder or an .npz file. Received: {path} does not exist")
+        raise _not_a_source(path)
     splits = [split for split in SPLITS if _class_folders(path / split)]
     if "train" in splits:
         labels = sorted({label for split in splits for label in _class_folders(path / split)})
@@ -111,12 +111,17 @@ def open_labelled(path: Path) -> Source:
     return FolderSource(path, items, labels)
 
 
+def _not_a_source(path: Path) -> InvalidLayout:
+    found = f"the file {path}" if path.exists() else f"{path} does not exist"
+    return InvalidLayout(f"Expected a folder or an .npz file. Received: {found}")
+
+
 def open_unlabelled(path: Path) -> Source:
     """Open every file below a folder, or the `x_test` of an `.npz`, labels unknown."""
     if path.suffix == ".npz":
         return _open_npz(path, ("test",), labelled=False)
     if not path.is_dir():
-        raise InvalidLayout(f"Expected a folder or an .npz file. Received: {path} does not exist")
+        raise _not_a_source(path)
     items = [Item(name, None, None) for name in sorted(_files_below(path, path))]
     if not items:
         raise NoImages(f"Expected image files in {path}. Received: none")

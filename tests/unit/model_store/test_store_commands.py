@@ -116,7 +116,7 @@ def test_verify_of_a_damaged_bundle_fails_with_one_sentence(store: ModelStore) -
 
     assert result.exit_code == 1
     assert result.stdout == ""
-    assert result.stderr.startswith("Error: model.keras: ")
+    assert result.stderr.startswith("error: model.keras: ")
     assert result.stderr.count("\n") == 1
 
 
@@ -130,7 +130,7 @@ def test_promote_and_rollback_say_what_is_current(store: ModelStore) -> None:
     assert run("rollback", "tiny").stdout == "tiny 1 is current; 2 was before.\n"
     assert run("promote", "tiny", 2).stdout == "tiny 2 is current; 1 was before.\n"
     shutil.rmtree(store.root / "tiny" / "1")
-    assert run("rollback", "tiny").stderr == "Error: tiny has no version 1, only 2\n"
+    assert run("rollback", "tiny").stderr == "error: tiny has no version 1, only 2\n"
 
 
 @pytest.mark.usefixtures("store")
@@ -150,7 +150,7 @@ def test_what_is_not_there_ends_with_1_and_a_sentence(arguments: tuple[Any, ...]
     result = run(*arguments)
 
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: ")
+    assert result.stderr.startswith("error: ")
     assert "Traceback" not in result.output
 
 
@@ -216,7 +216,7 @@ def test_an_import_that_does_not_fit_names_both_numbers(store: ModelStore, tmp_p
     result = run(*import_arguments(path, "a,b"))
 
     assert result.exit_code == 1
-    assert result.stderr == "Error: Expected 2 outputs, one per label: a, b. Received: 3\n"
+    assert result.stderr == "error: Expected 2 outputs, one per label: a, b. Received: 3\n"
     assert store.names() == ["tiny"]
 
 

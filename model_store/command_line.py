@@ -1,0 +1,110 @@
+"""What the command lines of `model_store` and `training` share: errors, exit codes, completion."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, NoReturn
+
+import typer
+from typer._completion_classes import completion_init  # which else only its own option calls
+
+from model_store.errors import ModelStoreError
+from model_store.store import ModelStore, default_root
+
+INTERRUPTED = 130  # as shells say it of what Ctrl-C ended
+
+_COMPLETE_VARIABLE = "_HALFTONE_COMPLETE"
+# typer's own script completes commands of one word only. Bash hands over all words of the line; the
+# command gets those from its module's name on. Where there is nothing to offer, files are.
+_BASH = f"""\
+# Completes `python -m training` and `python -m model_store` in bash.
+_halftone_complete() {{
+  local IFS=$'\\n' module=${{COMP_WORDS[2]}}
+  COMPREPLY=()
+  [ "${{COMP_WORDS[1]}}" = -m ] && [ "$COMP_CWORD" -gt 2 ] || return 0
+  case $module in training | model_store) ;; *) return 0 ;; esac
+  COMPREPLY=($(env COMP_WORDS="${{COMP_WORDS[*]:2}}" COMP_CWORD=$((COMP_CWORD - 2)) \\
+    {_COMPLETE_VARIABLE}=complete_bash "$1" -m "$module" 2>/dev/null))
+  # A path is offered as it was typed so far: leave it to bash.
+  [ "${{#COMPREPLY[@]}}" = 1 ] && [ "${{COMPREPLY[0]}}" = "$2" ] && COMPREPLY=()
+  return 0
+}}
+complete -o bashdefault -o default -F _halftone_complete python python3
+"""
+
+
+def complete_name(incomplete: str) -> list[str]:
+    """Return the models in the store whose names begin with `incomplete`."""
+    try:
+        return [name for name in ModelStore(default_root()).names() if name.startswith(incomplete)]
+    except ModelStoreError:
+        return []
+
+
+ModelName = Annotated[
+    str, typer.Argument(metavar="NAME", help="A model in the store.", autocompletion=complete_name)
+]
+
+
+def command_line(help_text: str, *examples: str) -> typer.Typer:
+    """Return an empty command line with --show-completion, and `examples` below its help."""
+    completion_init()
+    app = typer.Typer(
+        help=help_text,
+        epilog="\n\n".join(["Examples:", *(f"`{example}`" for example in examples)]),
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+    )
+
+    @app.callback()
+    def options(
+        show_completion: Annotated[
+            bool,
+            typer.Option(
+                "--show-completion",
+                callback=_show_completion,
+                is_eager=True,
+                help="Print what completes commands, options and models in bash. In ~/.bashrc, "
+                "or for one session: `source <(python -m model_store --show-completion)`",
+            ),
+        ] = False,
+    ) -> None: ...
+
+    return app
+
+
+def run(app: typer.Typer, package: str, arguments: Sequence[str]) -> NoReturn:
+    """Run `python -m package` and end the process: 0, 1 for a failure, 2 for wrong usage."""
+    app(args=list(arguments), prog_name=f"python -m {package}", complete_var=_COMPLETE_VARIABLE)
+    raise SystemExit
+
+
+@contextmanager
+def one_sentence_errors(*expected: type[Exception]) -> Iterator[None]:
+    """End with a sentence and 1 on the store's, the system's and `expected` errors."""
+    ours: tuple[type[Exception], ...] = (ModelStoreError, *expected)
+    try:
+        yield
+    except BrokenPipeError:  # whoever read has seen enough; click ends quietly
+        raise
+    except ours as error:
+        fail(str(error), error)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        fail(f"{where}{error.strerror or error}", error)
+    except KeyboardInterrupt as error:
+        typer.echo("Stopped.", err=True)
+        raise typer.Exit(INTERRUPTED) from error
+
+
+def fail(sentence: str, error: Exception, code: int = 1) -> NoReturn:
+    """Print the sentence and end with `code`."""
+    typer.echo(f"error: {sentence}", err=True)
+    raise typer.Exit(code) from error
+
+
+def _show_completion(wanted: bool) -> None:
+    if wanted:
+        typer.echo(_BASH, nl=False)
+        raise typer.Exit
