@@ -9,7 +9,7 @@ _STEPS = 2_400
 # Distorted characters never repeat: the network goes on learning thirty times as long.
 _HANDWRITING_STEPS = 75_000
 _MIN_EPOCHS, _MAX_EPOCHS = 20, 300
-_QUICK_SHARE, _QUICK_MIN_EPOCHS = 0.1, 8
+_QUICK_SHARE, _QUICK_MIN_EPOCHS = 0.05, 8
 
 
 @dataclass(frozen=True, slots=True)
