@@ -89,6 +89,8 @@ def _train(
 ) -> None:
     # Its own group: a terminal's Ctrl-C arrives once, by way of the parent.
     os.setpgrp()
+    # A command in the background was started to ignore it, and so was this process.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from model_store.engines.keras import runtime
 
