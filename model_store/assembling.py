@@ -16,7 +16,14 @@ from model_store.cpu import available_cpus
 from model_store.engines.keras import check_signature, runtime, wrap
 from model_store.errors import EngineUnavailable, IncompatibleModel
 from model_store.keras_archive import CONFIG_MEMBER, METADATA_MEMBER, WEIGHTS_MEMBER
-from model_store.manifest import MODEL_FILE, EngineName, EngineRecord, Layer, Probe
+from model_store.manifest import (
+    MODEL_FILE,
+    BundleContents,
+    EngineName,
+    EngineRecord,
+    Layer,
+    Probe,
+)
 from model_store.probes import describe_probes, write_probes
 from model_store.spec import ImageSpec
 
@@ -36,6 +43,22 @@ class Assembled:
     engines: dict[EngineName, EngineRecord]
     default_engine: EngineName
     probes: tuple[Probe, ...]
+
+    def untrained(self, labels: tuple[str, ...], image: ImageSpec) -> BundleContents:
+        """Return the contents of a bundle whose training nothing is known of."""
+        return BundleContents(
+            labels=labels,
+            image=image,
+            layers=self.layers,
+            training=None,
+            calibration=None,
+            metrics=None,
+            dataset=None,
+            reference=None,
+            engines=self.engines,
+            default_engine=self.default_engine,
+            probes=self.probes,
+        )
 
 
 def assemble(

@@ -5,7 +5,7 @@ two steps become its first layers, so that it takes pixels as `preprocess` retur
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -214,16 +214,4 @@ def _contents(request: ImportRequest, assembled: Assembled, notes: list[str]) ->
         # Rounded weights were compared on drawings only, which say little about real images.
         default = next(name for name in _FAITHFUL if name in assembled.engines)
         notes.append(f"Served by {default}; --images FOLDER lets faster engines be measured.")
-    return BundleContents(
-        labels=request.labels,
-        image=request.spec,
-        layers=assembled.layers,
-        training=None,
-        calibration=None,
-        metrics=None,
-        dataset=None,
-        reference=None,
-        engines=assembled.engines,
-        default_engine=default,
-        probes=assembled.probes,
-    )
+    return replace(assembled, default_engine=default).untrained(request.labels, request.spec)

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from model_store.manifest import BundleContents
 from model_store.spec import ImageSpec
 from model_store.store import ModelStore
 
@@ -17,21 +16,7 @@ def publish_tiny(store: ModelStore, name: str, seed: int) -> None:
     images = np.random.default_rng(seed).integers(0, 256, (40, 12, 10), np.uint8)
     with store.draft(name) as draft:
         made = assemble(draft.folder, tiny_network(seed), TINY_SPEC, TINY_LABELS, images, [])
-        draft.publish(
-            BundleContents(
-                labels=TINY_LABELS,
-                image=TINY_SPEC,
-                layers=made.layers,
-                training=None,
-                calibration=None,
-                metrics=None,
-                dataset=None,
-                reference=None,
-                engines=made.engines,
-                default_engine=made.default_engine,
-                probes=made.probes,
-            )
-        )
+        draft.publish(made.untrained(TINY_LABELS, TINY_SPEC))
 
 
 def tiny_network(seed: int) -> object:

@@ -1,13 +1,11 @@
 """Killed at any system call of a publish, or out of space at any of them: old state or new."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from child_programs import json_lines
 
 PROGRAM = Path(__file__).with_name("interrupted_publish.py")
 ROOT = Path(__file__).resolve().parents[3]
@@ -20,15 +18,7 @@ MOVED_IN = NEW | {"current": 1, "previous": None}
 
 
 def run(folder: Path, mode: str) -> list[dict[str, Any]]:
-    done = subprocess.run(
-        [sys.executable, str(PROGRAM), str(folder), mode],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return json_lines(PROGRAM, str(folder), mode)
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,12 @@
 """Every odd file gets exactly what is written beside it, in bounded time and memory."""
 
-import json
-import os
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
+from child_programs import json_lines
 from decoding_costs import WORST
 from handmade_images import bmp
 from odd_files import OddFile, measured, odd_files
@@ -18,8 +16,7 @@ from model_store.errors import ImageError
 from model_store.preprocessing import preprocess
 from model_store.spec import ImageSpec
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[2]
+COSTS = Path(__file__).with_name("decoding_costs.py")
 SPEC = ImageSpec.for_size(16, 16)
 
 
@@ -68,18 +65,6 @@ SPARE_BYTES = 32_000_000
 MOST_SECONDS = 20.0
 
 
-def costs(*arguments: str) -> list[dict[str, Any]]:
-    done = subprocess.run(
-        [sys.executable, str(HERE / "decoding_costs.py"), *arguments],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
 def check_costs(measured: list[dict[str, Any]]) -> None:
     too_much = [
         cost
@@ -93,7 +78,7 @@ def check_costs(measured: list[dict[str, Any]]) -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
 def test_odd_files_take_bounded_time_and_memory() -> None:
-    measured = costs("odd")
+    measured = json_lines(COSTS, "odd")
 
     assert len(measured) >= 400
     check_costs(measured)
@@ -106,7 +91,7 @@ def test_the_worst_files_of_the_default_limits_take_bounded_time_and_memory(
     name: str, tmp_path: Path
 ) -> None:
     (tmp_path / name).write_bytes(WORST[name]())
-    measured = costs(str(tmp_path / name))
+    measured = json_lines(COSTS, str(tmp_path / name))
 
     # The codes of that bitmap give no pixels; all others are decoded.
     assert measured[0]["outcome"] == ("pixels" if name != "bmp-run-lengths" else "UndecodableImage")
