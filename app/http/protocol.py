@@ -13,6 +13,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 MAX_HEADER_BYTES = 64 * 1024
 # For a request that is on its way, on an open connection, when the service stops.
 LAST_CHANCE_SECONDS = 1.0
+LAST_LOOK_SECONDS = 0.1
 # Workers stop listening one shortly after another. Clients of idle connections that were closed
 # before the last one did would connect again, to a listener about to go.
 OTHERS_STOP_SECONDS = 0.5
@@ -81,13 +82,16 @@ class DeadlineProtocol(HttpToolsProtocol):
         self._last = True
         if self.cycle is None or self.cycle.response_complete:
             self._stop()
-            self._start(LAST_CHANCE_SECONDS)
+            self._timer = self.loop.call_later(LAST_CHANCE_SECONDS, self._last_look)
         else:
             super().shutdown()
 
-    def _start(self, seconds: float | None = None) -> None:
-        if seconds is None:
-            seconds = getattr(self.config, "header_seconds", 10.0)
+    def _last_look(self) -> None:
+        # After a pause of the whole process, timers run before what arrived meanwhile is read.
+        self._timer = self.loop.call_later(LAST_LOOK_SECONDS, self._too_slow)
+
+    def _start(self) -> None:
+        seconds = getattr(self.config, "header_seconds", 10.0)
         self._timer = self.loop.call_later(seconds, self._too_slow)
 
     def _stop(self) -> None:

@@ -1,5 +1,6 @@
 """Restarts, half-open connections and several workers, on real ports with a real bundle."""
 
+import signal
 import socket
 import statistics
 import threading
@@ -74,6 +75,23 @@ def test_no_accepted_request_is_lost_over_restarts(
 
     assert traffic.answered >= 100 * restarts
     assert traffic.lost == []
+
+
+def test_a_pause_while_stopping_loses_no_request(shared_tiny_store: ModelStore) -> None:
+    """As a busy or suspended machine makes it: the time runs out before the request is read."""
+    with (
+        running(shared_tiny_store.root) as service,
+        httpx.Client(base_url=service.url, timeout=PATIENCE_S) as client,
+    ):
+        service.wait_until_ready()
+        assert client.post("/predict", content=images(1)[0]).status_code == 200
+        service.process.terminate()
+        service.wait_for_log("Shutting down")
+        service.process.send_signal(signal.SIGSTOP)
+        wake = threading.Timer(1.5, service.process.send_signal, [signal.SIGCONT])
+        wake.start()
+        assert client.post("/predict", content=images(1)[0]).status_code == 200
+        wake.join()
 
 
 def latencies_ms(service: Service, requests: int) -> list[float]:
