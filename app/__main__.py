@@ -5,7 +5,8 @@ import sys
 from collections.abc import Sequence
 
 from app.errors import InvalidSetting
-from app.http.protocol import DrainingServer, ServerConfig
+from app.http.protocol import ServerConfig
+from app.http.server import DrainingServer
 from app.keys import read_digests
 from app.logs import logging_config
 from app.settings import Settings, describe, load_settings
@@ -66,7 +67,8 @@ def server_config(settings: Settings) -> ServerConfig:
 def _serve(settings: Settings) -> int:
     config = server_config(settings)
     if settings.workers > 1:
-        Supervisor(config, sockets=[config.bind_socket()]).run()
+        listeners = [config.bind_socket()]
+        Supervisor(config, listeners, drain_seconds=settings.drain_seconds).run()
         return 0
     server = DrainingServer(config)
     server.run()

@@ -2,14 +2,16 @@
 
 import os
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
+from socket import socket
 from tempfile import TemporaryDirectory
 
-from uvicorn import Server
+from uvicorn import Config, Server
 from uvicorn.supervisors import multiprocess
 
-from app.http.protocol import DrainingServer
+from app.http.server import DrainingServer, refuse_new_connections
 
 
 class Worker(multiprocess.Process):
@@ -34,6 +36,10 @@ class Supervisor(multiprocess.Multiprocess):
     Workers leave their metrics in a shared folder, so that any of them can answer for all.
     """
 
+    def __init__(self, config: Config, sockets: list[socket], *, drain_seconds: float) -> None:
+        super().__init__(config, sockets)
+        self._drain_seconds = drain_seconds
+
     def run(self) -> None:
         """Serve until a signal says stop."""
         # uvicorn offers no other way to choose the server that its workers run.
@@ -43,10 +49,15 @@ class Supervisor(multiprocess.Multiprocess):
             super().run()
 
     def terminate_all(self) -> None:
-        """Leave listening to the workers, so that the last of them knows who still waits."""
-        for listener in self.sockets:
-            listener.close()
+        """Stop the workers, and when they have drained, let nobody connect any more."""
         super().terminate_all()
+        drained = time.monotonic() + self._drain_seconds
+        while time.monotonic() < drained and any(p.process.is_alive() for p in self.processes):
+            time.sleep(min(0.1, self._drain_seconds))
+        for listener in self.sockets:
+            refuse_new_connections(listener)
+            # Leaves listening to the workers, so that the last of them knows who still waits.
+            listener.close()
 
     def keep_subprocess_alive(self) -> None:
         """Forget the gauges of workers that died, then start new ones."""

@@ -1,9 +1,6 @@
 """uvicorn's HTTP protocol with a deadline for headers, which uvicorn itself lacks."""
 
 import asyncio
-import os
-import socket
-from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -14,9 +11,6 @@ MAX_HEADER_BYTES = 64 * 1024
 # For a request that is on its way, on an open connection, when the service stops.
 LAST_CHANCE_SECONDS = 1.0
 LAST_LOOK_SECONDS = 0.1
-# Workers stop listening one shortly after another. Clients of idle connections that were closed
-# before the last one did would connect again, to a listener about to go.
-OTHERS_STOP_SECONDS = 0.5
 TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"content-length: 0\r\nconnection: close\r\n\r\n"
@@ -101,35 +95,3 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def _too_slow(self) -> None:
         self.transport.close()
-
-
-class DrainingServer(uvicorn.Server):
-    """Stops without losing clients whose connections the kernel accepted, but not yet we."""
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, take over what waits in the backlog, then stop as usual."""
-        listeners = [
-            socket.socket(fileno=os.dup(listener.fileno()))
-            for server in self.servers
-            for listener in server.sockets
-        ]
-        for server in self.servers:
-            server.close()
-        for listener in listeners:
-            await self._accept_rest(listener)
-        if self.config.workers > 1:
-            await asyncio.sleep(OTHERS_STOP_SECONDS)
-        await super().shutdown(sockets)
-
-    async def _accept_rest(self, listener: socket.socket) -> None:
-        listener.setblocking(False)
-        waiting = []
-        with listener, suppress(BlockingIOError):
-            while True:
-                waiting.append(listener.accept()[0])
-        for connection in waiting:
-            connection.setblocking(False)
-            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
-
-    def _protocol(self) -> DeadlineProtocol:
-        return DeadlineProtocol(self.config, self.server_state, self.lifespan.state)
