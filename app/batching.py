@@ -23,6 +23,7 @@ from app.errors import (
     Overloaded,
     QueueClosed,
 )
+from app.threads import give_way
 
 logger = logging.getLogger("halftone.batching")
 
@@ -112,25 +113,50 @@ class BatchQueue:
             QueueClosed: `close` was called.
         """
         with self._changed:
-            self._admit(ticket)
+            if self._closed:
+                raise QueueClosed("The model was just replaced. Try again.", retry_after_s=0.1)
+            ticket.queued_at = time.monotonic()
+            self.admit(ticket.deadline - ticket.queued_at)
             batch = self._forming()
             batch.images[len(batch.tickets)] = pixels
             batch.tickets.append(ticket)
             self._depth += 1
             self._changed.notify()
 
-    def expected_s(self, ahead: int = 0) -> float:
-        """Return the seconds until an image submitted now would be done.
+    def admit(self, seconds: float, ahead: int = 0) -> None:
+        """Refuse an image for which there is no place, or not in time.
 
         Args:
+            seconds: within which it is to be done.
             ahead: images that will be submitted before it, but were not yet.
+
+        Raises:
+            Overloaded: with the seconds after which to try again.
         """
+        expected_s = self.expected_s(ahead)
+        if self._depth + ahead >= self._capacity:
+            raise Overloaded(
+                f"Expected fewer than {self._capacity} waiting images. Received one more.",
+                retry_after_s=expected_s,
+            )
+        if expected_s > seconds:
+            raise Overloaded(
+                f"What is queued takes {expected_s * 1000:.0f} ms, longer than this image's "
+                "deadline allows.",
+                retry_after_s=expected_s - max(0.0, seconds),
+            )
+
+    def expected_s(self, ahead: int = 0) -> float:
+        """Return the seconds until an image submitted after `ahead` others would be done."""
         running = self._running
-        left = 0.0
-        if running is not None:
+        before = 0.0
+        if ahead:
+            # Those will be in the batch that is running when its turn comes.
+            before = self._costs.batch_s(min(ahead, self._max_batch))
+        elif running is not None:
             elapsed = time.monotonic() - self._running_since
-            left = max(0.0, self._costs.batch_s(len(running.tickets)) - elapsed)
-        return left + self._costs.total_s(self._depth + ahead + 1, self._max_batch)
+            before = max(0.0, self._costs.batch_s(len(running.tickets)) - elapsed)
+        return before + self._costs.total_s(self._depth + ahead + 1, self._max_batch)
 
     def stuck_s(self) -> float:
         """Return for how many seconds work has waited without any progress; 0 when idle."""
@@ -153,23 +179,6 @@ class BatchQueue:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def _admit(self, ticket: Ticket) -> None:
-        if self._closed:
-            raise QueueClosed("The model was just replaced. Try again.", retry_after_s=0.1)
-        ticket.queued_at = time.monotonic()
-        expected_s = self.expected_s()
-        if self._depth >= self._capacity:
-            raise Overloaded(
-                f"Expected fewer than {self._capacity} waiting images. Received one more.",
-                retry_after_s=expected_s,
-            )
-        if ticket.queued_at + expected_s > ticket.deadline:
-            raise Overloaded(
-                f"What is queued takes {expected_s * 1000:.0f} ms, longer than this image's "
-                "deadline allows.",
-                retry_after_s=expected_s,
-            )
-
     def _forming(self) -> _Batch:
         if self._waiting and len(self._waiting[-1].tickets) < self._max_batch:
             return self._waiting[-1]
@@ -181,6 +190,7 @@ class BatchQueue:
         return _Batch(np.empty((self._max_batch, *self._shape), np.uint8))
 
     def _work(self) -> None:
+        give_way()
         while (batch := self._next()) is not None:
             self._compute(batch)
             self._deliver(self._recycle(batch))

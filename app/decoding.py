@@ -10,6 +10,8 @@ from queue import SimpleQueue
 import numpy as np
 from numpy.typing import NDArray
 
+from app.threads import give_way
+
 Job = Callable[["Scratch"], None]
 
 # Weight of the newest observation in the running mean of seconds per image.
@@ -84,6 +86,7 @@ class DecodePool:
         self._more.put(True)
 
     def _work(self) -> None:
+        give_way()
         scratch = Scratch()
         while self._more.get():
             job = self._take()

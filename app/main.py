@@ -16,6 +16,7 @@ from app.explaining import Explainer
 from app.http.access import ApiKeys
 from app.http.documentation import complete_openapi
 from app.http.envelope import Envelope
+from app.http.gate import Gate
 from app.http.health import health_router
 from app.http.limits import ByteBudget, UploadLimits
 from app.http.looking import looking_router
@@ -139,7 +140,17 @@ def _build_parts(
     )
 
 
-def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _gate(parts: Parts) -> Gate | None:
+    """Return what refuses in place of the application, unless other layers have a say in that."""
+    settings = parts.settings
+    if settings.cors_origins or settings.api_keys_file is not None or parts.tracing is not None:
+        return None
+    log = parts.access_log if settings.logs_requests else None
+    return Gate(parts.registry, parts.serving, parts.metrics, parts.readiness, log)
+
+
+def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Gate]]]:
+    gate = _gate(parts)
     lifecycle = Lifecycle(
         parts.registry,
         parts.readiness,
@@ -149,10 +160,10 @@ def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[N
     )
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Gate]]:
         with parts.pool:
             async with lifecycle.running():
-                yield
+                yield {"gate": gate} if gate is not None else {}
         parts.access_log.flush()
         if parts.tracing is not None:
             await asyncio.to_thread(parts.tracing.close)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from app.batching import Ticket
 from app.decoding import DecodePool, Scratch
-from app.errors import DeadlineExpired, Overloaded
+from app.errors import DeadlineExpired
 from app.served import ServedModel
 from model_store.preprocessing import preprocess
 
@@ -114,14 +114,9 @@ class Serving:
         Raises:
             Overloaded: with the seconds after which the queue will be short enough.
         """
-        decode_s = self._pool.expected_s()
-        expected_s = max(decode_s, served.queue.expected_s(ahead=self._pool.backlog))
-        if expected_s > self._deadline_s:
-            raise Overloaded(
-                f"What is queued takes {expected_s * 1000:.0f} ms; the deadline is "
-                f"{self._deadline_s * 1000:.0f} ms.",
-                retry_after_s=expected_s - self._deadline_s,
-            )
+        # Decoding and inference need the same processors: their times add up.
+        left_s = self._deadline_s - self._pool.expected_s()
+        served.queue.admit(left_s, ahead=self._pool.backlog)
 
     async def predict(self, served: ServedModel, data: bytes) -> Answer:
         """Return the probabilities of one encoded image.

@@ -1,4 +1,4 @@
-"""python -m benchmarks engines|service|decode|train|predict, and readme for their figures."""
+"""python -m benchmarks WHAT: measures, and writes down; readme puts the figures into README."""
 
 import tempfile
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import decode, engines, predict, readme, service, train
+from benchmarks import decode, engines, memory, overload, predict, readme, service, train
 from benchmarks.models import stored_or_made_up
 from benchmarks.report import Report, publish
 from model_store.bundle import Bundle
@@ -43,6 +43,22 @@ def measure_engines(
 def measure_service(model: Name = None, seconds: Seconds = 10.0, output: Output = _RESULTS) -> None:
     """Load the service from outside: rates, latencies, memory, start."""
     _publish(service.run(_bundle(model), seconds), output)
+
+
+@app.command("overload")
+def measure_overload(
+    model: Name = None, seconds: Seconds = 10.0, output: Output = _RESULTS
+) -> None:
+    """Offer the service more than it can do; needs two CPUs, one for the load."""
+    _publish(overload.run(_bundle(model), seconds), output)
+
+
+@app.command("memory")
+def measure_memory(
+    requests: Annotated[int, typer.Option(min=1000)] = 100_000, output: Output = _RESULTS
+) -> None:
+    """Watch the service's memory over many requests and 20 reloads."""
+    _publish(memory.run(_SCRATCH, requests), output)
 
 
 @app.command("decode")

@@ -9,7 +9,7 @@ from model_store.store import ModelStore
 
 SIZE = (960, 480)
 LABELS = ("def_front", "ok_front")
-_NAME = "benchmark"
+MADE_UP = "benchmark"
 
 
 def stored_or_made_up(store: ModelStore, name: str | None, scratch: Path) -> Bundle:
@@ -21,9 +21,17 @@ def stored_or_made_up(store: ModelStore, name: str | None, scratch: Path) -> Bun
     if name is not None:
         return store.bundle(name)
     made_up = ModelStore(scratch)
-    if made_up.current(_NAME) is None:
+    if made_up.current(MADE_UP) is None:
         _publish(made_up)
-    return made_up.bundle(_NAME)
+    return made_up.bundle(MADE_UP)
+
+
+def two_versions(scratch: Path) -> ModelStore:
+    """Return a store in which the made-up network has the versions 1 and 2."""
+    store = ModelStore(scratch)
+    while len(store.versions(MADE_UP)) < 2:
+        _publish(store)
+    return store
 
 
 def _publish(store: ModelStore) -> None:
@@ -35,6 +43,6 @@ def _publish(store: ModelStore) -> None:
 
     spec = ImageSpec.for_size(*SIZE)
     network = build_network(*SIZE, len(LABELS), hidden=(512, 512), dropout=0.2, seed=0)
-    with store.draft(_NAME) as draft:
+    with store.draft(MADE_UP) as draft:
         made = assemble(draft.folder, network, spec, LABELS, photographs(64, SIZE), [])
         draft.publish(made.untrained(LABELS, spec))

@@ -1,10 +1,11 @@
-"""uvicorn's HTTP protocol with a deadline for headers, which uvicorn itself lacks."""
+"""uvicorn's HTTP protocol with a deadline for headers, and a gate; uvicorn itself has neither."""
 
 import asyncio
 from typing import Any
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from starlette.responses import Response
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 # More than any client of ours sends; the parser itself would collect without end.
 MAX_HEADER_BYTES = 64 * 1024
@@ -35,6 +36,7 @@ class DeadlineProtocol(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _header_bytes = 0
     _in_body = False
+    _is_refused = False
     _last = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
@@ -56,15 +58,32 @@ class DeadlineProtocol(HttpToolsProtocol):
         """Stop the clock; bodies have their own deadline."""
         self._stop()
         self._in_body = True
+        answer = self._refusal()
+        if answer is not None:
+            self._is_refused = True
+            self.transport.write(self._on_the_wire(answer))
+            return
         super().on_headers_complete()
         if self._last:
             self.cycle.keep_alive = False
 
+    def on_body(self, body: bytes) -> None:
+        """Drop what nobody will read."""
+        if not self._is_refused:
+            super().on_body(body)
+
     def on_message_complete(self) -> None:
         """Begin to count the next request's headers."""
+        self._stop()
         self._in_body = False
         self._header_bytes = 0
-        super().on_message_complete()
+        if not self._is_refused:
+            super().on_message_complete()
+            return
+        self._is_refused = False
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the clock."""
@@ -79,6 +98,25 @@ class DeadlineProtocol(HttpToolsProtocol):
             self._timer = self.loop.call_later(LAST_CHANCE_SECONDS, self._last_look)
         else:
             super().shutdown()
+
+    def _refusal(self) -> Response | None:
+        """Return the answer to a request that the application need not see."""
+        gate = self.app_state.get("gate")
+        is_plain = (
+            (self.cycle is None or self.cycle.response_complete)
+            and not (self._last or self.expect_100_continue)
+            and self.parser.get_http_version() == "1.1"
+            and self.parser.should_keep_alive()
+        )
+        if gate is None or not is_plain or self.parser.get_method() != b"POST":
+            return None
+        refusal: Response | None = gate.refusal(self.url, self.headers)
+        return refusal
+
+    def _on_the_wire(self, answer: Response) -> bytes:
+        headers = [*self.server_state.default_headers, *answer.raw_headers]
+        lines = [STATUS_LINE[answer.status_code], *(b"%b: %b\r\n" % header for header in headers)]
+        return b"".join([*lines, b"\r\n", answer.body])
 
     def _last_look(self) -> None:
         # After a pause of the whole process, timers run before what arrived meanwhile is read.

@@ -8,6 +8,8 @@ import httpx
 import pytest
 from fake_models import FakeModel, Start, png
 
+from model_store.preprocessing import preprocess
+
 Post = Callable[[bytes], Awaitable[httpx.Response]]
 
 
@@ -69,6 +71,31 @@ async def test_full_queue_is_refused_at_once_with_retry_after(start: Start, toy:
     assert live.status_code == 200
     assert [answer.status_code for answer in answers] == [200] * 5
     assert sum(toy.batches) == 5
+
+
+async def test_what_finds_no_place_in_the_queue_is_not_decoded(
+    start: Start, toy: FakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    decoded: list[bytes] = []
+
+    def counting(data: bytes, *arguments: Any, **options: Any) -> Any:
+        decoded.append(data)
+        return preprocess(data, *arguments, **options)
+
+    monkeypatch.setattr("app.serving.preprocess", counting)
+    async with start(max_queue=4, deadline_ms=60_000) as client:
+        first = await hold(client, toy)
+        accepted = [
+            asyncio.create_task(client.post("/predict", content=png(seed=n))) for n in range(4)
+        ]
+        while await waiting(client) < 4:
+            await asyncio.sleep(0.001)
+        refused = [await client.post("/predict", content=png(seed=9)) for _ in range(20)]
+        toy.go.set()
+        await asyncio.gather(first, *accepted)
+
+    assert {answer.status_code for answer in refused} == {503}
+    assert len(decoded) == 5
 
 
 async def call(app: Any, body: bytes, gone: asyncio.Event) -> list[dict]:
