@@ -6,6 +6,7 @@ worker process would hold again, and read the pack once per six images. The left
 where the mapped file is, and is read once per batch.
 """
 
+import errno
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -48,6 +49,9 @@ def write_graph(
         path: ends in .xml.
         size: (height, width) of the images.
         mean_pixels: (H*W,) the mean image, for the bias correction of int8.
+
+    Raises:
+        OSError: there is no space, or no permission.
     """
     first, *others = layers
     builder = _Builder()
@@ -62,7 +66,10 @@ def write_graph(
         features = builder.dense(layer, features)  # (outputs, N)
     logits = opset.transpose(features, np.array([1, 0]))  # (N, labels)
     model = ov.Model([opset.result(opset.softmax(logits, axis=1))], [pixels], "halftone")
-    ov.save_model(model, path, compress_to_fp16=False)
+    try:
+        ov.save_model(model, path, compress_to_fp16=False)
+    except RuntimeError as error:  # its own words name no file
+        raise OSError(errno.EIO, "Could not be written. Is there space left?", str(path)) from error
 
 
 class _Builder:

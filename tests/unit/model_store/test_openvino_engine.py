@@ -116,6 +116,18 @@ def test_the_largest_possible_sums_do_not_overflow(tmp_path: Path, pixel: int) -
     np.testing.assert_allclose(received, compute(layers, images), atol=1e-5)
 
 
+def test_no_space_is_an_error_of_the_system(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource", reason="limits of file sizes are POSIX's")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="space") as error:
+            write(tmp_path, "openvino-f32")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert error.value.filename == str(tmp_path / "openvino-f32.xml")
+
+
 @every_engine
 def test_weights_stay_in_the_mapped_file(tmp_path: Path, name: EngineName) -> None:
     size, hidden = (256, 256), 512  # 32 to 128 MB of weights
