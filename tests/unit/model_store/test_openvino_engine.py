@@ -1,4 +1,5 @@
 import gc
+import os
 import subprocess
 import sys
 import weakref
@@ -114,6 +115,21 @@ def test_the_largest_possible_sums_do_not_overflow(tmp_path: Path, pixel: int) -
     received = open_file(path, "openvino-int8", size, threads=2).predict(images)
 
     np.testing.assert_allclose(received, compute(layers, images), atol=1e-5)
+
+
+def test_openvino_reports_to_nobody(tmp_path: Path) -> None:
+    program = (
+        "import sys, model_store.engines.openvino;"
+        "print(sys.modules['openvino.tools.ovc.telemetry_utils'].tm.__name__)"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "CI"} | {"HOME": str(tmp_path)}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "openvino.tools.ovc.telemetry_stub"
+    assert not (tmp_path / "intel").exists()
 
 
 def test_no_space_is_an_error_of_the_system(tmp_path: Path) -> None:
