@@ -1,10 +1,18 @@
 """Clients of the Open Inference Protocol as they are published, against a real service."""
 
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
-from test_service import images, running
+from test_service import ROOT, Service, images, running
 
 from model_store.preprocessing import preprocess
 from model_store.store import ModelStore
@@ -20,12 +28,36 @@ from tritonclient.utils import InferenceServerException
 
 
 @pytest.fixture(scope="module")
-def triton(shared_tiny_store: ModelStore) -> Iterator[InferenceServerClient]:
+def service(shared_tiny_store: ModelStore) -> Iterator[Service]:
     with running(shared_tiny_store.root) as service:
         service.wait_until_ready()
-        host, port = service.address
-        with InferenceServerClient(f"{host}:{port}") as client:
-            yield client
+        yield service
+
+
+@pytest.fixture(scope="module")
+def triton(service: Service) -> Iterator[InferenceServerClient]:
+    host, port = service.address
+    with InferenceServerClient(f"{host}:{port}") as client:
+        yield client
+
+
+@pytest.fixture
+def kserve_python(tmp_path: Path) -> Path:
+    """A Python that has the kserve package, whose pins disagree with this project's."""
+    if sys.platform == "linux" and platform.machine() != "x86_64":
+        pytest.skip("kserve wants a psutil that has no wheel for this machine")
+    done = subprocess.run(
+        ["scripts/setup", tmp_path / "venv", "requirements/kserve.txt"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHON": sys.executable},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode and re.search("from versions: none|[Cc]onnection", done.stderr):
+        pytest.skip(f"the packages of kserve cannot be downloaded: {done.stderr[-300:]}")
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "venv" / "bin" / "python"
 
 
 def encoded(count: int) -> InferInput:
@@ -84,3 +116,33 @@ def test_triton_client_shows_the_services_sentence(triton: InferenceServerClient
         triton.infer("tiny", [broken])
     with pytest.raises(InferenceServerException, match="Expected one of: tiny"):
         triton.infer("none", [encoded(1)])
+
+
+@pytest.mark.slow
+def test_kserve_client_gets_what_predict_answers(
+    kserve_python: Path, service: Service, shared_tiny_store: ModelStore, tmp_path: Path
+) -> None:
+    spec = shared_tiny_store.bundle("tiny").manifest.image
+    for index, image in enumerate(images(3)):
+        (tmp_path / f"{index}.png").write_bytes(image)
+    np.save(tmp_path / "pixels.npy", [preprocess(image, spec) for image in images(3)])
+    script = Path(__file__).with_name("kserve_client.py")
+
+    done = subprocess.run(
+        [kserve_python, script, service.url, tmp_path], capture_output=True, text=True, check=False
+    )
+
+    assert done.returncode == 0, done.stderr
+    answers = json.loads(done.stdout)
+    assert answers["health"] == {"live": True, "ready": True, "tiny": True, "none": False}
+    assert "Expected one of JPEG, PNG" in answers["refusal"]
+    assert len(answers["inferred"]) == 8
+    labels = shared_tiny_store.bundle("tiny").manifest.labels
+    predicted = [httpx.post(f"{service.url}/predict", content=image).json() for image in images(3)]
+    rows = [
+        {item["label"]: item["probability"] for item in each["predictions"]} for each in predicted
+    ]
+    expected = [[row[label] for label in labels] for row in rows]
+    for way, answer in answers["inferred"].items():
+        assert np.allclose(answer["probabilities"], expected, atol=1e-5), way
+        assert answer["label"] == [each["label"] for each in predicted], way

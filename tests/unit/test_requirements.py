@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("serve", "train", "tracing", "dev", "tools")
+LOCKS = ("serve", "train", "tracing", "dev", "tools", "kserve")
 
 # In pieces, so that this file does not name what it forbids.
 REGISTRIES = [
@@ -41,7 +41,7 @@ def declared() -> dict[str, list[str]]:
         "train": train,
         "tracing": serve + extras["tracing"],
         "dev": train + extras["tracing"] + extras["test"],
-        "tools": project["dependency-groups"]["tools"],
+        **project["dependency-groups"],
     }
 
 
