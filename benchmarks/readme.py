@@ -7,7 +7,16 @@ from typing import Any
 from benchmarks.report import Row, markdown_table
 
 BEGIN, END = "<!-- performance: begin -->", "<!-- performance: end -->"
-_ORDER = ("service-960x480", "service-28x28", "engines", "decode", "train", "predict")
+_ORDER = (
+    "service-960x480",
+    "service-28x28",
+    "overload",
+    "memory",
+    "engines",
+    "decode",
+    "train",
+    "predict",
+)
 
 
 class NoSection(ValueError):

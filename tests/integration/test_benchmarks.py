@@ -15,6 +15,7 @@ COMMANDS = {
     "decode": ["decode", "--seconds", "0.1"],
     "predict": ["predict", "--model", "digits", "--images", "64"],
     "service-28x28": ["service", "--model", "digits", "--seconds", "1"],
+    "overload": ["overload", "--model", "digits", "--seconds", "1"],
 }
 
 
