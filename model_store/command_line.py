@@ -7,29 +7,11 @@ from typing import Annotated, NoReturn
 import typer
 from typer._completion_classes import completion_init  # which else only its own option calls
 
+from model_store import completion
 from model_store.errors import ModelStoreError
 from model_store.store import ModelStore, default_root
 
 INTERRUPTED = 130  # as shells say it of what Ctrl-C ended
-
-_COMPLETE_VARIABLE = "_HALFTONE_COMPLETE"
-# typer's own script completes commands of one word only. Bash hands over all words of the line; the
-# command gets those from its module's name on. Where there is nothing to offer, files are.
-_BASH = f"""\
-# Completes `python -m training` and `python -m model_store` in bash.
-_halftone_complete() {{
-  local IFS=$'\\n' module=${{COMP_WORDS[2]}}
-  COMPREPLY=()
-  [ "${{COMP_WORDS[1]}}" = -m ] && [ "$COMP_CWORD" -gt 2 ] || return 0
-  case $module in training | model_store) ;; *) return 0 ;; esac
-  COMPREPLY=($(env COMP_WORDS="${{COMP_WORDS[*]:2}}" COMP_CWORD=$((COMP_CWORD - 2)) \\
-    {_COMPLETE_VARIABLE}=complete_bash "$1" -m "$module" 2>/dev/null))
-  # A path is offered as it was typed so far: leave it to bash.
-  [ "${{#COMPREPLY[@]}}" = 1 ] && [ "${{COMPREPLY[0]}}" = "$2" ] && COMPREPLY=()
-  return 0
-}}
-complete -o bashdefault -o default -F _halftone_complete python python3
-"""
 
 
 def complete_name(incomplete: str) -> list[str]:
@@ -60,15 +42,16 @@ def command_line(help_text: str, *examples: str) -> typer.Typer:
     @app.callback()
     def options(
         show_completion: Annotated[
-            bool,
+            completion.Shell | None,
             typer.Option(
-                "--show-completion",
                 callback=_show_completion,
                 is_eager=True,
-                help="Print what completes commands, options and models in bash. In ~/.bashrc, "
-                "or for one session: `source <(python -m model_store --show-completion)`",
+                help="Print what completes commands, options and models in that shell: for the end "
+                "of ~/.bashrc, ~/.zshrc or ~/.config/fish/config.fish. For one session: "
+                "`source <(python -m model_store --show-completion zsh)`, or in fish: "
+                "`python -m model_store --show-completion fish | source`",
             ),
-        ] = False,
+        ] = None,
     ) -> None: ...
 
     return app
@@ -76,7 +59,7 @@ def command_line(help_text: str, *examples: str) -> typer.Typer:
 
 def run(app: typer.Typer, package: str, arguments: Sequence[str]) -> NoReturn:
     """Run `python -m package` and end the process: 0, 1 for a failure, 2 for wrong usage."""
-    app(args=list(arguments), prog_name=f"python -m {package}", complete_var=_COMPLETE_VARIABLE)
+    app(args=list(arguments), prog_name=f"python -m {package}", complete_var=completion.VARIABLE)
     raise SystemExit
 
 
@@ -104,7 +87,7 @@ def fail(sentence: str, error: Exception, code: int = 1) -> NoReturn:
     raise typer.Exit(code) from error
 
 
-def _show_completion(wanted: bool) -> None:
-    if wanted:
-        typer.echo(_BASH, nl=False)
+def _show_completion(shell: completion.Shell | None) -> None:
+    if shell is not None:
+        typer.echo(completion.SCRIPTS[shell], nl=False)
         raise typer.Exit

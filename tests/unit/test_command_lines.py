@@ -1,4 +1,4 @@
-"""Both command lines: help with examples, completion in a real bash, errors and exit codes."""
+"""Both command lines: help with examples, completion in real shells, errors and exit codes."""
 
 import os
 import re
@@ -103,62 +103,136 @@ def test_ctrl_c_ends_with_130(
     assert (result.exit_code, result.stderr) == (130, "Stopped.\n")
 
 
-def complete(line: str, folder: Path) -> list[str]:
-    """Return what bash offers for the last word of `line`."""
-    words = [*shlex.split(line), *([""] if line.endswith(" ") else [])]
-    script = f"""
-    source <({shlex.quote(sys.executable)} -m model_store --show-completion)
-    COMP_WORDS=({" ".join(map(shlex.quote, words))})
-    COMP_CWORD={len(words) - 1}
-    _halftone_complete {shlex.quote(sys.executable)} {shlex.quote(words[-1])}
-    printf '%s\\n' "${{COMPREPLY[@]}}"
-    """
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to complete in, with images/, script.py and two models."""
+    folder = tmp_path / "folder"
+    (folder / "images").mkdir(parents=True)
+    (folder / "script.py").touch()
+    for name in ("casting", "digits"):
+        (folder / "models" / name / "1").mkdir(parents=True)
+        (folder / "models" / name / "1" / "manifest.json").write_text("{}")
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("HALFTONE_MODELS", str(folder / "models"))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PATH", f"{sys.prefix}/bin", prepend=os.pathsep)
+    for home in ("HOME", "ZDOTDIR", "XDG_CONFIG_HOME", "XDG_DATA_HOME"):
+        monkeypatch.setenv(home, str(tmp_path))
+    return folder
+
+
+def skip_without(shell: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"needs {shell}")
+    version = "exit $((BASH_VERSINFO[0] < 4))"
+    if shell == "bash" and subprocess.run(["bash", "-c", version], check=False).returncode:
+        pytest.skip("needs bash 4: older ones source nothing from <(...)")
+
+
+def output(*command: str) -> str:
     done = subprocess.run(
-        ["bash", "--norc", "-euc", script],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout.split()
+    return done.stdout
 
 
+def bash_offers(line: str) -> list[str]:
+    words = line.split(" ")
+    script = f"""
+    {SOURCED["bash"]}
+    COMP_WORDS=({" ".join(map(shlex.quote, words))})
+    COMP_CWORD={len(words) - 1}
+    _halftone_complete {words[0]} {shlex.quote(words[-1])}
+    [ "${{#COMPREPLY[@]}}" -gt 0 ] || COMPREPLY=($(compgen -f -- {shlex.quote(words[-1])}))
+    printf '%s\\n' "${{COMPREPLY[@]}}"  # files, as "-o default" says
+    """
+    return output("bash", "--norc", "-c", script).split()
+
+
+def zsh_offers(line: str) -> list[str]:
+    # Completion is there on a terminal only. This widget puts all that is offered into the line.
+    rc = f"""
+    {SOURCED["zsh"]}
+    offer() {{ _main_complete; compstate[insert]=all }}
+    zle -C offer complete-word offer
+    zle-line-init() {{
+      BUFFER={shlex.quote(line)} CURSOR=$#BUFFER
+      zle offer
+      print -r -- $BUFFER > $ZDOTDIR/offered
+      exit
+    }}
+    zle -N zle-line-init
+    """
+    home = Path(os.environ["ZDOTDIR"])
+    (home / ".zshrc").write_text(rc)
+    terminal = "import pty, sys; pty.spawn(sys.argv[1:])"
+    output(sys.executable, "-c", terminal, "zsh", "-di")
+    return (home / "offered").read_text().split()[len(line.split(" ")) - 1 :]
+
+
+def fish_offers(line: str) -> list[str]:
+    script = f"{SOURCED['fish']}; complete -C {shlex.quote(line)}"
+    return [row.split("\t")[0] for row in output("fish", "-c", script).splitlines()]
+
+
+SOURCED = {
+    "bash": "source <(python -m model_store --show-completion bash)",
+    "zsh": "source <(python -m model_store --show-completion zsh)",
+    "fish": "python -m model_store --show-completion fish | source",
+}
+OFFERS = {"bash": bash_offers, "zsh": zsh_offers, "fish": fish_offers}
+
+
+@pytest.mark.parametrize("shell", OFFERS)
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ("python -m training ", ["check", "fit", "evaluate", "predict"]),
-        ("python -m model_store ver", ["verify"]),
+        ("python -m training ", ["check", "evaluate", "fit", "predict"]),
+        ("python3 -m model_store ver", ["verify"]),
         ("python -m training fit --hei", ["--height"]),
         ("python -m training fit images --augmentation hand", ["handwriting"]),
         ("python -m model_store show ", ["casting", "digits"]),
-        ("python -m training evaluate d", ["digits"]),
+        ("python3 -m training evaluate d", ["digits"]),
         ("python -m model_store promote nothing", []),
-        ("python -m training check ima", []),  # bash itself completes files
-        ("python -m http.server ", []),
-        ("python script.py -", []),
+        ("python -m training check ima", ["images"]),
+        ("python -m training predict digits images -o s", ["script.py"]),
+        ("python script.py ima", ["images"]),
+        ("python script.py -m training ima", ["images"]),
     ],
 )
-def test_bash_completes(
-    line: str, offered: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if shutil.which("bash") is None:
-        pytest.skip("needs bash")
-    for name in ("casting", "digits"):
-        (tmp_path / "models" / name / "1").mkdir(parents=True)
-        (tmp_path / "models" / name / "1" / "manifest.json").write_text("{}")
-    monkeypatch.setenv("HALFTONE_MODELS", str(tmp_path / "models"))
+@pytest.mark.usefixtures("folder")
+def test_shell_completes(shell: str, line: str, offered: list[str]) -> None:
+    skip_without(shell)
+    last_word = line.split(" ")[-1]
+    offers = [word.removesuffix("/") for word in OFFERS[shell](line)]
 
-    assert complete(line, tmp_path) == offered
+    assert sorted(word for word in offers if word != last_word) == offered
+
+
+def test_documents_say_how_to_complete() -> None:
+    readme = (ROOT / "README.md").read_text()
+    (option,) = get_command(store_commands.app).params
+    help_text = vars(option)["help"]
+    for shell in ("zsh", "fish"):
+        assert f"`{SOURCED[shell]}`" in help_text
+        assert f"`{SOURCED[shell].replace('model_store', 'training')}`" in readme
 
 
 @pytest.mark.parametrize("package", APPS)
-def test_script_for_completion_is_what_bash_understands(package: str) -> None:
-    if shutil.which("bash") is None:
-        pytest.skip("needs bash")
-    script = run(package, "--show-completion").stdout
-    done = subprocess.run(["bash", "-n"], input=script, text=True, capture_output=True, check=False)
+def test_another_shell_is_wrong_usage(package: str) -> None:
+    result = run(package, "--show-completion", "tcsh")
+
+    assert result.exit_code == 2
+    assert all(word in result.stderr for word in ("tcsh", "bash", "zsh", "fish"))
+
+
+@pytest.mark.parametrize("shell", OFFERS)
+@pytest.mark.parametrize("package", APPS)
+def test_script_for_completion_is_what_the_shell_understands(package: str, shell: str) -> None:
+    skip_without(shell)
+    script = run(package, "--show-completion", shell).stdout
+    done = subprocess.run([shell, "-n"], input=script, text=True, capture_output=True, check=False)
 
     assert "complete" in script
     assert (done.returncode, done.stderr) == (0, "")
