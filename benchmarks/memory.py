@@ -1,5 +1,6 @@
 """Whether memory grows: many requests, and new versions all the while."""
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from benchmarks.servers import ours
 
 _CLIENTS = 16
 _DIFFERENT = 32
+_SETTLE_SECONDS = 2  # in which what the load and the old version held is given back
 _SETTLED = 5  # rounds after which buffers of every size exist
 _ROUNDS = 20
 _SECONDS = 4  # longer than the service waits to look for a new version
@@ -34,6 +36,7 @@ def run(scratch: Path, requests: int) -> Report:
                 load = closed_loop(to_send, _CLIENTS, _SECONDS)
                 lost += load.failures
                 total += load.requests
+            time.sleep(_SETTLE_SECONDS)
             sent.append(total)
             resident.append(server.memory_mb()["rss_mb"])
     rows: list[Row] = [
