@@ -11,7 +11,6 @@ _ORDER = (
     "service-960x480",
     "service-28x28",
     "overload",
-    "memory",
     "engines",
     "decode",
     "train",
