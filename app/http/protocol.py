@@ -62,6 +62,7 @@ class DeadlineProtocol(HttpToolsProtocol):
         if answer is not None:
             self._is_refused = True
             self.transport.write(self._on_the_wire(answer))
+            self._start()
             return
         super().on_headers_complete()
         if self._last:

@@ -290,3 +290,13 @@ def test_refusals_are_the_same_with_and_without_the_application(
                     "x-frame-options",
                     "referrer-policy",
                 }
+
+
+def test_refused_body_that_never_ends_is_not_waited_for(shared_tiny_store: ModelStore) -> None:
+    with running(shared_tiny_store.root, deadline_ms=0.001, header_seconds=1) as service:
+        service.wait_until_ready()
+        with socket.create_connection(service.address, timeout=PATIENCE_S) as connection:
+            connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n")
+            received = b"".join(iter(lambda: connection.recv(65536), b""))
+
+    assert received.startswith(b"HTTP/1.1 503 ")
