@@ -63,23 +63,23 @@ class Gate:
         except NotReady:
             return None
         except Overloaded as error:
-            return self._refuse(error, path.decode("ascii"), found[1], headers)
+            return self._refuse(error, found, headers)
         return None
 
     def _model(self, name: bytes | None) -> ServedModel | None:
         return self._registry.default() if name is None else self._registry.find(name.decode())
 
-    def _refuse(
-        self, error: Overloaded, path: str, name: bytes | None, headers: Headers
-    ) -> Response:
+    def _refuse(self, error: Overloaded, found: re.Match[bytes], headers: Headers) -> Response:
         started_at = time.perf_counter()
+        path = route = found[0].decode("ascii")
+        if found[1] is not None:
+            route = f"{path[: found.start(1)]}{{name}}{path[found.end(1) :]}"
         request_id = request_id_of(headers)
         scope: Scope = {"type": "http", "path": path, "state": {"request_id": request_id}}
         answer = problem_response(error, scope)
         answer.raw_headers.append((b"x-request-id", request_id.encode()))
         answer.raw_headers.extend(SECURITY_HEADERS)
         seconds = time.perf_counter() - started_at
-        route = path if name is None else path.replace(name.decode(), "{name}", 1)
         self._metrics.request("POST", route, answer.status_code, "", seconds)
         self._metrics.refused(row_of(error).code)
         if self._access_log is not None:
