@@ -97,6 +97,8 @@ class Registry:
         self._pinning = asyncio.Lock()
         self._refreshing = asyncio.Lock()
         self._failures: dict[str, Failure] = {}
+        self._default_name: str | None = None
+        self._logged_problem: str | None = None
         self.is_complete = False
         self._problem: str | None = "The models are being loaded."
 
@@ -178,6 +180,7 @@ class Registry:
                     await self._load(name, current)
             self._problem = None
             self.is_complete = True
+            self._log_default()
 
     async def version(self, name: str, version: int) -> ServedModel:
         """Return one version of `name`, opening it if need be.
@@ -207,6 +210,22 @@ class Registry:
             self._current.clear()
             self._pinned.clear()
             await asyncio.gather(*(asyncio.to_thread(served.close) for served in everything))
+
+    def _log_default(self) -> None:
+        try:
+            name, problem = self.default().name, None
+        except NotReady as error:
+            name, problem = None, str(error)
+        if problem is not None and problem != self._logged_problem:
+            logger.warning("Not ready: %s", problem)
+        if None not in (name, self._default_name) and name != self._default_name:
+            logger.warning(
+                "/predict now means %s, promoted last, no more %s. HALFTONE_MODEL decides it",
+                name,
+                self._default_name,
+            )
+        self._default_name = name or self._default_name
+        self._logged_problem = problem
 
     def _read_store(self) -> dict[str, CurrentVersion]:
         found = {}

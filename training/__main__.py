@@ -17,11 +17,13 @@ from model_store.command_line import (
     one_sentence_errors,
     run,
 )
+from model_store.errors import ModelStoreError
 from training.errors import TrainingError, TrainingInterrupted
 from training.progress import Reporter
 
 if TYPE_CHECKING:
     from model_store.bundle import Model
+    from model_store.store import ModelStore
 
 app = command_line(
     "From a folder of labelled images to a published bundle.",
@@ -120,7 +122,9 @@ def fit(
             publish_interrupted=publish_interrupted,
             publish_kept=publish_kept,
         )
-        bundle = run_fit(request, ModelStore(default_root()), default_cache_root(), Reporter())
+        store = ModelStore(default_root())
+        before = _labels(store, name)
+        bundle = run_fit(request, store, default_cache_root(), Reporter())
         metrics = bundle.manifest.metrics
         if metrics is not None:
             typer.echo(
@@ -129,6 +133,13 @@ def fit(
             )
         typer.echo(f"published {name} version {bundle.manifest.version}: {bundle.folder}")
         typer.echo(f"report: {bundle.folder / 'report.html'}")
+        typer.echo(f"serve it: HALFTONE_MODEL={name} python -m app")
+        if before not in (None, bundle.manifest.labels):
+            typer.echo(
+                f"warning: the version before has other labels ({', '.join(before)}), and clients "
+                f"of {name} get these now; `python -m model_store rollback {name}` brings it back.",
+                err=True,
+            )
 
 
 @app.command(epilog="Example: `python -m training evaluate parts images/test --json`")
@@ -179,6 +190,14 @@ def predict(
         for file, reason in unreadable.items():
             reporter.warn(f"{file}: {reason}")
         reporter.say(f"Wrote {output}")
+
+
+def _labels(store: "ModelStore", name: str) -> tuple[str, ...] | None:
+    """Return the labels of the version that serves; None: there is none, or it is damaged."""
+    try:
+        return store.bundle(name).manifest.labels
+    except ModelStoreError:
+        return None
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """What is in a folder of labelled images, and what in it would make a model worse or a lie."""
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -58,7 +59,7 @@ class Findings:
         if self.few:
             named = [f"{label} ({count})" for label, count in self.few.items()]
             sentences.append(_listed(len(named), f"classes have under {FEW_IMAGES} images", named))
-        if self.imbalance >= IMBALANCE:
+        if IMBALANCE <= self.imbalance < math.inf:  # empty classes are among the few
             sentences.append(
                 f"The largest class has {self.imbalance:.1f} times the images of the smallest; "
                 "look at the per-class figures, not at accuracy alone."
@@ -93,7 +94,7 @@ def inspect(source: Source, records: Sequence[Record]) -> Findings:
         contradictions=[_names(g) for g in groups if len({item.label for item in g}) > 1],
         leaks=[_names(g) for g in groups if len({item.split for item in g}) > 1],
         few={label: count for label, count in per_label.items() if count < FEW_IMAGES},
-        imbalance=max(per_label.values(), default=0) / smallest if smallest else float("inf"),
+        imbalance=max(per_label.values(), default=0) / smallest if smallest else math.inf,
     )
 
 

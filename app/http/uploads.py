@@ -22,7 +22,7 @@ async def read_image(request: Request) -> bytes:
     """
     body = await read_body(request.receive)
     if is_form(request.headers):
-        body = _only(parse_form(body, request.headers["content-type"], "file", 1))
+        body = _only(parse_form(body, request.headers["content-type"], "file", MAX_OTHER_PARTS))
     if not body:
         raise EmptyUpload(
             "Expected an image as the body, or as the form field 'file'. Received: no bytes"
@@ -136,4 +136,9 @@ def _read_part(part: bytes) -> tuple[str, bytes]:
 def _only(images: Sequence[bytes]) -> bytes:
     if not images:
         raise MalformedUpload("Expected a form field named 'file'. Received: an empty form")
+    if len(images) > 1:
+        raise MalformedUpload(
+            f"Expected one form field named 'file'. Received: {len(images)}. Many images go to "
+            "/predict/batch, as 'files'."
+        )
     return images[0]

@@ -159,7 +159,8 @@ async def test_malformed_forms(
 async def test_two_files_where_one_is_expected(client: httpx.AsyncClient) -> None:
     response = await client.post("/predict", files=[("file", png()), ("file", png())])
 
-    assert response.status_code in (400, 413)
+    check_problem(response, 400, "malformed_upload")
+    assert "Received: 2. Many images go to /predict/batch" in response.json()["detail"]
 
 
 async def test_batch_needs_a_form_with_images(client: httpx.AsyncClient) -> None:

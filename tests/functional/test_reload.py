@@ -3,6 +3,7 @@
 import asyncio
 
 import httpx
+import pytest
 from fake_models import FakeStore, Start, png
 
 from model_store.errors import ProbeMismatch
@@ -73,6 +74,24 @@ async def test_model_published_into_an_empty_store_makes_it_ready(
             while (await client.get("/readyz")).status_code != 200:
                 await asyncio.sleep(0.001)
         assert await version_of(client) == 1
+
+
+async def test_the_log_says_what_predict_means(
+    start: Start, store: FakeStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.publish("toy", 1)
+    async with start() as client:
+        store.publish("other", 1)
+        async with asyncio.timeout(20):
+            while "/predict now means other, promoted last, no more toy" not in caplog.text:
+                await version_of(client)
+    caplog.clear()
+    async with start(model="nope") as client:
+        async with asyncio.timeout(20):
+            while "no model named 'nope'" not in caplog.text:
+                await client.get("/livez")
+        await client.get("/livez")
+        assert caplog.text.count("Not ready") == 1
 
 
 async def test_no_request_is_lost_over_20_reloads_under_traffic(

@@ -120,7 +120,7 @@ export class Pad {
     for (const [first, ...rest] of this.#strokes) {
       this.#context.beginPath();
       this.#context.moveTo(...first);
-      this.#context.lineTo(...first); // a tap is a dot
+      this.#context.lineTo(first[0] + 0.1, first[1]); // a tap is a dot, which needs a length
       for (const point of rest) this.#context.lineTo(...point);
       this.#context.stroke();
     }

@@ -225,6 +225,15 @@ def test_drawn_strokes_are_sent_as_bright_ink_on_black(page: Page, service: Cann
     assert drawn.getpixel((20, 260)) == 0
 
 
+def test_a_tap_is_a_dot(page: Page, service: CannedService) -> None:
+    page.get_by_role("button", name="Draw").click()
+    with page.expect_response("**/predict"):
+        stroke(page, (0.5, 0.5))
+    drawn = Image.open(io.BytesIO(service.predictions[-1][2])).convert("L")
+    assert drawn.getpixel((140, 140)) == 255
+    assert drawn.getpixel((140, 180)) == 0
+
+
 def test_undo_asks_again_and_clear_empties_the_answer(page: Page, service: CannedService) -> None:
     page.get_by_role("button", name="Draw").click()
     with page.expect_response("**/predict"):
