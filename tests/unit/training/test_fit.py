@@ -2,6 +2,7 @@ import csv
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 from pathlib import Path
 
@@ -138,6 +139,24 @@ def test_an_unknown_label_is_an_error_that_names_it(
     result = CliRunner().invoke(app, ["evaluate", "stripes", str(tmp_path / "data")])
     assert result.exit_code == 1
     assert "zigzag" in result.stderr and result.stderr.startswith("error: ")
+
+
+def test_other_labels_than_before_are_published_with_a_warning(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(trained / "models", tmp_path / "models")
+    monkeypatch.setenv("HALFTONE_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("HALFTONE_CACHE", str(tmp_path / "cache"))
+    data = write_classes(tmp_path / "data", {"row": 60, "column": 40})
+    arguments = ["fit", str(data), "--name", "stripes", "--augmentation", "none", "--epochs", "10"]
+    sizes = ["--height", str(HEIGHT), "--width", str(WIDTH)]
+
+    other, same = (CliRunner().invoke(app, [*arguments, *sizes]) for _ in range(2))
+
+    assert (other.exit_code, same.exit_code) == (0, 0), other.stderr + same.stderr
+    assert "HALFTONE_MODEL=stripes python -m app" in other.stdout
+    assert "warning: the version before has other labels (column, diagonal, row)" in other.stderr
+    assert "other labels" not in same.stderr
 
 
 def test_same_seed_same_weights(tmp_path: Path, store: ModelStore, reporter: Quiet) -> None:
