@@ -64,6 +64,11 @@ class Parts:
     access_log: AccessLog
     tracing: Tracing | None
 
+    @property
+    def request_log(self) -> AccessLog | None:
+        """Where requests are logged, if they are."""
+        return self.access_log if self.settings.logs_requests else None
+
     def sample(self) -> None:
         """Set this process's gauges."""
         self.metrics.sample(
@@ -145,8 +150,7 @@ def _gate(parts: Parts) -> Gate | None:
     settings = parts.settings
     if settings.cors_origins or settings.api_keys_file is not None or parts.tracing is not None:
         return None
-    log = parts.access_log if settings.logs_requests else None
-    return Gate(parts.registry, parts.serving, parts.metrics, parts.readiness, log)
+    return Gate(parts.registry, parts.serving, parts.metrics, parts.readiness, parts.request_log)
 
 
 def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Gate]]]:
@@ -184,7 +188,7 @@ def _add_middleware(service: FastAPI, parts: Parts) -> None:
         service.add_middleware(ApiKeys, keys=KeyFile(settings.api_keys_file))
     service.add_middleware(
         Envelope,
-        access_log=parts.access_log if settings.logs_requests else None,
+        access_log=parts.request_log,
         metrics=parts.metrics,
         readiness=parts.readiness,
         tracing=parts.tracing,

@@ -38,6 +38,11 @@ class Requests:
         return head.encode() + body
 
 
+def raw_images(port: int, files: Sequence[bytes]) -> Requests:
+    """Return requests whose bodies are the images themselves, to a service on this machine."""
+    return Requests("127.0.0.1", port, "/predict", "application/octet-stream", files)
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
     """What came of a load."""

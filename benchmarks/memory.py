@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.load import Requests, closed_loop
+from benchmarks.load import closed_loop, raw_images
 from benchmarks.machine import describe
 from benchmarks.models import MADE_UP, SIZE, two_versions
 from benchmarks.report import Goal, Report, Row
@@ -29,7 +29,7 @@ def run(scratch: Path, requests: int) -> Report:
     resident: list[float] = []
     total = lost = 0
     with ours(bundle) as server:
-        to_send = Requests("127.0.0.1", server.port, "/predict", "application/octet-stream", files)
+        to_send = raw_images(server.port, files)
         for turn in range(_ROUNDS):
             store.promote(MADE_UP, 1 + turn % 2)
             while total < (turn + 1) * requests / _ROUNDS:

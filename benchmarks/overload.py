@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from benchmarks.load import Load, Requests, closed_loop, open_loop
+from benchmarks.load import Load, closed_loop, open_loop, raw_images
 from benchmarks.machine import describe
 from benchmarks.report import Bars, Goal, Report, Row
 from benchmarks.samples import jpegs, photographs
@@ -33,13 +33,14 @@ def run(bundle: Bundle, seconds: float) -> Report:
         raise OSError("Expected at least 2 CPUs: one for the service, one for the load.")
     with _on({own}), ours(bundle) as server, _on(set(others)):
         most = _most(server, files, seconds)
-        alone = open_loop(_requests(server, files), _UNLOADED * most, seconds)
+        alone = open_loop(raw_images(server.port, files), _UNLOADED * most, seconds)
     deadline_ms = _PATIENCE * alone.latency_ms["p99_ms"]
     settings = {"HALFTONE_DEADLINE_MS": f"{deadline_ms:.0f}"}
     with _on({own}), ours(bundle, settings) as server, _on(set(others)):
         _most(server, files, seconds)  # warm-up
         loads = {
-            times: open_loop(_requests(server, files), times * most, seconds) for times in _OFFERED
+            times: open_loop(raw_images(server.port, files), times * most, seconds)
+            for times in _OFFERED
         }
     rows = [_row(_UNLOADED, alone, most)]
     rows += [_row(times, load, most) for times, load in loads.items()]
@@ -74,11 +75,7 @@ def _on(cpus: set[int]) -> Iterator[None]:
 
 
 def _most(server: Server, files: list[bytes], seconds: float) -> float:
-    return closed_loop(_requests(server, files), _CLIENTS, seconds).per_second
-
-
-def _requests(server: Server, files: list[bytes]) -> Requests:
-    return Requests("127.0.0.1", server.port, "/predict", "application/octet-stream", files)
+    return closed_loop(raw_images(server.port, files), _CLIENTS, seconds).per_second
 
 
 def _row(offered: float, load: Load, most: float) -> Row:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.clock import measure
-from benchmarks.load import Load, Requests, closed_loop, open_loop
+from benchmarks.load import Load, Requests, closed_loop, open_loop, raw_images
 from benchmarks.machine import describe
 from benchmarks.report import Bars, Goal, Report, Row
 from benchmarks.samples import characters, jpegs, mean_kilobytes, multipart, photographs, pngs
@@ -45,11 +45,11 @@ def run(bundle: Bundle, seconds: float) -> Report:
     with ours(bundle):
         pass  # the first start compiles the engine and fills the file cache
     with ours(bundle) as server:
-        fast = _load(server, _raw(server, files), seconds)
+        fast = _load(server, raw_images(server.port, files), seconds)
         rate = _SHARE_OF_SATURATION * fast.crowd.per_second
-        steady = open_loop(_raw(server, files), rate, seconds)
+        steady = open_loop(raw_images(server.port, files), rate, seconds)
     with ours(bundle, {"HALFTONE_WORKERS": "4"}) as server:
-        closed_loop(_raw(server, files), CLIENTS, seconds)
+        closed_loop(raw_images(server.port, files), CLIENTS, seconds)
         four = server.memory_mb()
     limit = _limit_per_second(bundle, files, images, seconds)
     rows = [_row("FastAPI + model.predict", plain), _row("python -m app", fast)]
@@ -92,10 +92,6 @@ def _load(server: Server, requests: Requests, seconds: float) -> _Measured:
     crowd = closed_loop(requests, CLIENTS, seconds)
     cpu_ms = 1000 * (server.cpu_seconds() - before) / crowd.requests
     return _Measured(alone, crowd, cpu_ms, server.memory_mb(), server.seconds_to_ready)
-
-
-def _raw(server: Server, files: list[bytes]) -> Requests:
-    return Requests("127.0.0.1", server.port, "/predict", "application/octet-stream", files)
 
 
 def _in_forms(server: Server, files: list[bytes]) -> Requests:

@@ -38,6 +38,16 @@ async def waiting(client: httpx.AsyncClient) -> int:
     return (await client.get("/health")).json()["models"][0]["waiting"]
 
 
+async def fill(client: httpx.AsyncClient, places: int) -> list[asyncio.Task[httpx.Response]]:
+    """Let as many images wait as there are places."""
+    accepted = [
+        asyncio.create_task(client.post("/predict", content=png(seed=n))) for n in range(places)
+    ]
+    while await waiting(client) < places:
+        await asyncio.sleep(0.001)
+    return accepted
+
+
 async def test_what_expires_while_it_waits_gets_504_and_is_not_computed(
     start: Start, toy: FakeModel
 ) -> None:
@@ -56,11 +66,7 @@ async def test_what_expires_while_it_waits_gets_504_and_is_not_computed(
 async def test_full_queue_is_refused_at_once_with_retry_after(start: Start, toy: FakeModel) -> None:
     async with start(max_queue=4, deadline_ms=60_000) as client:
         first = await hold(client, toy)
-        accepted = [
-            asyncio.create_task(client.post("/predict", content=png(seed=n))) for n in range(4)
-        ]
-        while await waiting(client) < 4:
-            await asyncio.sleep(0.001)
+        accepted = await fill(client, 4)
         refused = await client.post("/predict", content=png(seed=9))
         live = await client.get("/livez")
         toy.go.set()
@@ -85,11 +91,7 @@ async def test_what_finds_no_place_in_the_queue_is_not_decoded(
     monkeypatch.setattr("app.serving.preprocess", counting)
     async with start(max_queue=4, deadline_ms=60_000) as client:
         first = await hold(client, toy)
-        accepted = [
-            asyncio.create_task(client.post("/predict", content=png(seed=n))) for n in range(4)
-        ]
-        while await waiting(client) < 4:
-            await asyncio.sleep(0.001)
+        accepted = await fill(client, 4)
         refused = [await client.post("/predict", content=png(seed=9)) for _ in range(20)]
         toy.go.set()
         await asyncio.gather(first, *accepted)
