@@ -225,8 +225,9 @@ def _opening(settings: Settings) -> OpenVersion:
     """Return what opens a version from the store, on the engine that the settings ask for."""
     store = ModelStore(settings.models)
     threads = settings.threads or available_cpus()
+    shared = settings.workers > 1
 
     def open_version(name: str, version: int) -> Model:
-        return open_model(store.bundle(name, version), settings.engine, threads)
+        return open_model(store.bundle(name, version), settings.engine, threads, shared=shared)
 
     return open_version

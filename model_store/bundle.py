@@ -178,7 +178,11 @@ class Model:
 
 
 def open_model(
-    bundle: Bundle, engine: EngineName | Literal["auto"] = "auto", threads: int | None = None
+    bundle: Bundle,
+    engine: EngineName | Literal["auto"] = "auto",
+    threads: int | None = None,
+    *,
+    shared: bool = False,
 ) -> Model:
     """Verify a bundle, load an engine, and replay the probes through the real path.
 
@@ -187,6 +191,7 @@ def open_model(
         engine: "auto" takes the manifest's default, then the next of int8, bf16, f32 and Keras that
             works on this host, with a warning for each that does not.
         threads: CPU threads for the engine; None: all that this process may use.
+        shared: see `open_engine`.
 
     Raises:
         BundleError: the bundle must not serve.
@@ -198,7 +203,7 @@ def open_model(
     for name in candidates(bundle.manifest, engine):
         bundle.verify_files(bundle.files_to_serve(name))
         try:
-            loaded = open_checked(bundle, name, threads, pixels)
+            loaded = open_checked(bundle, name, threads, pixels, shared=shared)
         except (EngineUnavailable, ProbeMismatch) as error:
             # Another processor may compute an engine differently; files and pixels never differ.
             failures.append(error)
@@ -228,7 +233,12 @@ def candidates(manifest: Manifest, engine: EngineName | Literal["auto"]) -> list
 
 
 def open_checked(
-    bundle: Bundle, name: EngineName, threads: int, pixels: NDArray[np.uint8]
+    bundle: Bundle,
+    name: EngineName,
+    threads: int,
+    pixels: NDArray[np.uint8],
+    *,
+    shared: bool = False,
 ) -> Engine:
     """Open one engine of a bundle whose files are verified, and compare it with the probes.
 
@@ -237,13 +247,14 @@ def open_checked(
         name: a key of `manifest.engines`.
         threads: CPU threads for the engine.
         pixels: (probes, H, W) uint8, from `probe_pixels`.
+        shared: see `open_engine`.
 
     Raises:
         EngineUnavailable: it does not work on this host.
         ProbeMismatch: it answers differently than when it was published.
         BundleError: it must not be loaded.
     """
-    engine = open_engine(name, bundle.folder, bundle.manifest, threads)
+    engine = open_engine(name, bundle.folder, bundle.manifest, threads, shared=shared)
     try:
         _check_probabilities(bundle.manifest, name, engine.predict(pixels))
     except BaseException:

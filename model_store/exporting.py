@@ -29,7 +29,8 @@ _WEIGHTS: dict[EngineName, Weights] = {
     "openvino-f32": "f32",
 }
 _ENOUGH = 0.9  # of the best throughput; a batch size that reaches it is large enough
-_NOT_SLOWER = 1.1  # times closer than this are the same, and more bits are better
+_NOT_SLOWER = 1.1  # times closer than this are the same, and more bits are better;
+_NEGLIGIBLE_MS = 0.01  # also those whose difference per image nobody would notice
 _TOLERANCE_FLOOR = 0.005  # another CPU sums in another order
 _TOLERANCE_FACTOR = 3.0
 _MEASURING_SECONDS = 0.4  # per batch size
@@ -82,7 +83,9 @@ def choose_default(records: Mapping[EngineName, EngineRecord]) -> EngineName:
     if not faithful:
         return "keras"
     costs = {name: _cost_ms(records[name]) for name in faithful}
-    fast = [name for name in faithful if costs[name] <= _NOT_SLOWER * min(costs.values())]
+    least = min(costs.values())
+    most = max(_NOT_SLOWER * least, least + _NEGLIGIBLE_MS)
+    fast = [name for name in faithful if costs[name] <= most]
     return min(fast, key=lambda name: _mean_abs_dp(records[name]))
 
 

@@ -1,9 +1,12 @@
 """Dense layers → an OpenVINO model that takes pixels and gives probabilities.
 
-The weights are the *left* operand of every product, and features are columns: `y = W @ x`. As the
+Wide weights are the *left* operand of their product, and features are columns: `y = W @ x`. As the
 right operand, as in `x @ W`, the CPU plugin would repack them into memory of its own, which every
-worker process would hold again, and read the pack once per six images. The left operand is used
-where the mapped file is, and is read once per batch.
+worker process would hold again. The left operand is used where the mapped file is.
+
+Weights of one byte are the right operand. Packed, they take half the time, and are small enough to
+be held twice; `model_store.engines.openvino` keeps them from being packed where processes share
+them.
 """
 
 import errno
@@ -27,7 +30,7 @@ _ACTIVATIONS = {
     "sigmoid": opset.sigmoid,
     "silu": opset.swish,
 }
-_SIGNED_RANGE = (np.float32(-128), np.float32(127))
+_BYTE_RANGE = (np.float32(0), np.float32(255))
 
 
 def write_graph(
@@ -39,8 +42,8 @@ def write_graph(
 ) -> None:
     """Write `path` (.xml) and its weights beside it (.bin).
 
-    With int8 weights the model takes pixels minus 128, int8 in groups, (groups, N, group_width);
-    else uint8 (N, H, W). It gives (N, labels) float32.
+    With int8 weights the model takes pixels in groups, uint8 (groups, N, group_width), see
+    `Int8Kernel`; else uint8 (N, H, W). It gives (N, labels) float32.
 
     Args:
         layers: first to last; a softmax follows the last one.
@@ -83,24 +86,19 @@ class _Builder:
     ) -> tuple[ov.Node, ov.Node]:
         """Return the input, and the features of bytes multiplied by bytes, (outputs, N)."""
         kernel = quantize(layer, mean_pixels)
-        groups, rows, width = kernel.values.shape
-        pixels = opset.parameter([groups, -1, width], ov.Type.i8, name="pixels")
+        groups, _, width = kernel.values.shape
+        pixels = opset.parameter([groups, -1, width], ov.Type.u8, name="pixels")
         # These 256 levels round nothing. They only tell the CPU plugin that both operands are
         # quantized, whereupon it multiplies bytes.
         exact = opset.fake_quantize(
-            opset.convert(pixels, "f32"), *_SIGNED_RANGE, *_SIGNED_RANGE, levels=256
+            opset.convert(pixels, "f32"), *_BYTE_RANGE, *_BYTE_RANGE, levels=256
         )
-        values = opset.convert(self._constant(kernel.values, ov.Type.u8), "f32")
+        values = opset.convert(self._constant(kernel.values, ov.Type.i8), "f32")
         weights = opset.multiply(values, np.float32(1))
-        sums = opset.matmul(weights, exact, False, True)  # (groups, outputs + 1, N)
-        # Before groups are added: these differences are small, and float32 holds them exactly.
-        shifted, shift = opset.variadic_split(sums, np.int64(1), np.array([rows - 1, 1])).outputs()
-        difference = opset.reduce_sum(opset.subtract(shifted, shift), np.array([0]), keep_dims=True)
-        # NOTE: OpenVINO 2026.4 fuses what follows a sum into it, along a wrong axis. A reshape
-        # keeps them apart.
-        apart = opset.reshape(difference, np.array([rows - 1, -1]), special_zero=False)
-        product = opset.multiply(apart, kernel.steps[:, None])  # (outputs, N)
-        return pixels, _finish(layer, product, layer.bias + kernel.bias)
+        sums = opset.matmul(exact, weights, False, True)  # (groups, N, outputs)
+        product = opset.multiply(opset.reduce_sum(sums, np.array([0])), kernel.steps)
+        features = opset.transpose(product, np.array([1, 0]))  # (outputs, N)
+        return pixels, _finish(layer, features, layer.bias + kernel.bias)
 
     def first_bf16(self, layer: DenseLayer, size: tuple[int, int]) -> tuple[ov.Node, ov.Node]:
         """Return the input, and the features of bfloat16 weights, (outputs, N)."""

@@ -10,24 +10,22 @@ from model_store.folding import DenseLayer
 
 _ROWS = 8192  # of a kernel at a time, so that no second copy of it is ever whole
 _INT8_MAX = 127
-_SHIFT = 128
-# 65536 * 255 * 128 < 2**31: in groups of so many inputs no sum can overflow, whatever the image.
+# 65536 * 255 * 127 < 2**31: in groups of so many inputs no sum can overflow, whatever the image.
 _MAX_GROUP = 65536
 _ALIGNMENT = 64  # inputs, one byte each: a cache line, and a multiple of what VNNI takes at once
 
 
 @dataclass(frozen=True, slots=True)
 class Int8Kernel:
-    """A kernel in bytes, as the left operand of a product with pixels minus 128.
+    """A kernel in bytes.
 
-    `values[group, output]` holds `weight / steps[output] + 128`, for the group's share of the
-    inputs; zeros fill up the last group. The last row holds 128 everywhere: what it gives is what
-    the shift by 128 has added to each of the others.
+    `values[group, output]` holds `weight / steps[output]`, for the group's share of the inputs;
+    zeros fill up the last group.
     """
 
-    values: NDArray[np.uint8]  # (groups, outputs + 1, group_width)
+    values: NDArray[np.int8]  # (groups, outputs, group_width)
     steps: NDArray[np.float32]  # (outputs,)
-    bias: NDArray[np.float64]  # (outputs,) to be added: for the pixels' shift, and for rounding
+    bias: NDArray[np.float64]  # (outputs,) to be added for what rounding took away
 
 
 def group_shape(inputs: int) -> tuple[int, int]:
@@ -50,17 +48,14 @@ def quantize(layer: DenseLayer, mean_input: NDArray[np.float64]) -> Int8Kernel:
     inputs, outputs = layer.kernel.shape
     steps = _steps(layer)
     groups, width = group_shape(inputs)
-    values = np.zeros((groups, outputs + 1, width), np.uint8)
+    values = np.zeros((groups, outputs, width), np.int8)
     bias = np.zeros(outputs)
     for start, rows in _blocks(layer, width):
         group, column = divmod(start, width)
         rounded = np.rint(rows / steps)  # -127 to 127
-        share = values[group, :, column : column + len(rows)]
-        share[:-1] = (rounded + _SHIFT).T
-        share[-1] = _SHIFT
+        values[group, :, column : column + len(rows)] = rounded.T
         error = rows - rounded * steps
         bias += mean_input[start : start + len(rows)] @ error
-        bias += _SHIFT * steps * rounded.sum(axis=0, dtype=np.float64)
     return Int8Kernel(values, steps, bias)
 
 

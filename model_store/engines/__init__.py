@@ -37,7 +37,9 @@ _MODULES: dict[EngineName, str] = {
 }
 
 
-def open_engine(name: EngineName, folder: Path, manifest: Manifest, threads: int) -> Engine:
+def open_engine(
+    name: EngineName, folder: Path, manifest: Manifest, threads: int, *, shared: bool
+) -> Engine:
     """Load one engine of a bundle whose files are verified.
 
     Args:
@@ -45,6 +47,8 @@ def open_engine(name: EngineName, folder: Path, manifest: Manifest, threads: int
         folder: the bundle.
         manifest: its manifest.
         threads: CPU threads the engine may use.
+        shared: whether other processes serve the same bundle, so that holding its weights once is
+            worth more than the least time for a batch.
 
     Raises:
         EngineUnavailable: the engine's library is not installed, or cannot run here.
@@ -52,5 +56,5 @@ def open_engine(name: EngineName, folder: Path, manifest: Manifest, threads: int
         IncompatibleModel: its inputs or outputs do not fit the manifest.
     """
     module = import_module(_MODULES[name])
-    engine: Engine = module.load(name, folder, manifest, threads)
+    engine: Engine = module.load(name, folder, manifest, threads, shared=shared)
     return engine

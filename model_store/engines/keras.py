@@ -48,7 +48,14 @@ class KerasEngine:
         gc.collect()
 
 
-def load(name: EngineName, folder: Path, manifest: Manifest, threads: int) -> KerasEngine:
+def load(
+    name: EngineName,
+    folder: Path,
+    manifest: Manifest,
+    threads: int,
+    *,
+    shared: bool,  # noqa: ARG001  # every engine's module takes it
+) -> KerasEngine:
     """Open the Keras model of a verified bundle.
 
     Args:
@@ -56,6 +63,7 @@ def load(name: EngineName, folder: Path, manifest: Manifest, threads: int) -> Ke
         folder: the bundle.
         manifest: its manifest.
         threads: CPU threads TensorFlow may use; the first engine of a process decides.
+        shared: makes no difference; TensorFlow copies its weights.
 
     Raises:
         EngineUnavailable: TensorFlow is not installed.

@@ -1,6 +1,7 @@
 """The exported engines: OpenVINO on the CPU, one infer request, pixels passed without a copy."""
 
 import math
+import mmap
 import platform
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from model_store.manifest import EngineName, Manifest
 
 try:
     import openvino as ov
+    from openvino import opset15 as opset
 except ImportError as error:
     raise EngineUnavailable(f"Expected the openvino library. Received: {error}") from error
 
@@ -25,9 +27,7 @@ _OPERATIONS = {
     "Multiply",
     "MatMul",
     "Add",
-    "Subtract",
     "ReduceSum",
-    "VariadicSplit",
     "Transpose",
     "Relu",
     "Tanh",
@@ -43,69 +43,66 @@ _PRECISIONS = {
 }
 _CAPABILITIES = {"openvino-int8": "INT8", "openvino-bf16": "BF16", "openvino-f32": "FP32"}
 _CPU_INFO = Path("/proc/cpuinfo")
-_SIGN_BIT = np.uint8(0x80)
 # One for the process: each sets up a stack for signals, and the second to go would bring back that
 # of the first, which is gone; the next signal would end the process.
 _CORE = ov.Core()
-_LANES = 16  # images that one AVX-512 instruction takes, as 32-bit sums
 
 
 class OpenVINOEngine:
     """One compiled network; see `Engine` for the contract."""
 
-    def __init__(self, compiled: ov.CompiledModel) -> None:
+    def __init__(
+        self, compiled: ov.CompiledModel, weights: mmap.mmap, kernel: ov.op.Constant | None
+    ) -> None:
         self._request: ov.InferRequest | None = compiled.create_infer_request()
-        grouped = compiled.input().get_element_type() == ov.Type.i8
-        self._groups = _Groups(*_group_shape(compiled)) if grouped else None
+        self._lent: tuple[object, ...] = (weights, kernel)  # must outlive the request
+        if kernel is not None:
+            self._request.set_tensor("kernel", kernel.tensor_view)
+        pixels = compiled.input("pixels").get_partial_shape()
+        self._groups = _Groups(*_group_shape(pixels)) if _in_groups(pixels) else None
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return (N, labels) float32 probabilities of (N, H, W) uint8 images."""
         if self._request is None:
             raise EngineUnavailable("Expected an open engine. Received: a closed one")
         pixels = images if self._groups is None else self._groups.fill(images)
-        self._request.set_input_tensor(ov.Tensor(pixels, shared_memory=True))
+        self._request.set_tensor("pixels", ov.Tensor(pixels, shared_memory=True))
         self._request.infer()
-        return np.array(self._request.get_output_tensor().data[: len(images)])
+        return np.array(self._request.get_output_tensor().data)
 
     def close(self) -> None:
         """Release the weights."""
         self._request = self._groups = None
+        self._lent = ()
 
 
 class _Groups:
-    """A buffer for pixels as the int8 engine takes them: signed, in groups, groups first."""
+    """A buffer for pixels as the int8 engine takes them: in groups, groups first."""
 
     def __init__(self, groups: int, width: int) -> None:
         self._groups, self._width = groups, width
-        self._buffer = np.zeros(0, np.int8)
+        self._buffer = np.zeros(0, np.uint8)
 
-    def fill(self, images: NDArray[np.uint8]) -> NDArray[np.int8]:
-        """Return (groups, padded N, width) int8, valid until the next call."""
+    def fill(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return (groups, N, width) uint8, valid until the next call."""
         flat = images.reshape(len(images), -1)  # (N, H*W)
-        signed = self._memory((self._groups, _padded(len(images)), self._width))
-        for group, rows in enumerate(signed[:, : len(images)]):
+        filled = self._memory((self._groups, len(images), self._width))
+        for group, rows in enumerate(filled):
             share = flat[:, group * self._width : (group + 1) * self._width]
-            # Flipping the topmost bit is subtracting 128.
-            np.bitwise_xor(share, _SIGN_BIT, out=rows[:, : share.shape[1]].view(np.uint8))
+            rows[:, : share.shape[1]] = share
             rows[:, share.shape[1] :] = 0
-        return signed
+        return filled
 
-    def _memory(self, shape: tuple[int, int, int]) -> NDArray[np.int8]:
+    def _memory(self, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
         size = math.prod(shape)
         if size > len(self._buffer):
-            self._buffer = np.zeros(size, np.int8)
+            self._buffer = np.zeros(size, np.uint8)
         return self._buffer[:size].reshape(shape)
 
 
-def _padded(images: int) -> int:
-    """Return the batch size to compute: 1, or whole registers of 16.
-
-    A batch of 2 takes as long as one of 16, and each new size would be compiled on first use.
-    """
-    return 1 if images == 1 else -(-images // _LANES) * _LANES
-
-
-def load(name: EngineName, folder: Path, manifest: Manifest, threads: int) -> OpenVINOEngine:
+def load(
+    name: EngineName, folder: Path, manifest: Manifest, threads: int, *, shared: bool
+) -> OpenVINOEngine:
     """Open one exported engine of a bundle whose files are verified.
 
     Raises:
@@ -114,18 +111,49 @@ def load(name: EngineName, folder: Path, manifest: Manifest, threads: int) -> Op
         IncompatibleModel: its shapes are not those of the manifest.
     """
     path = folder / manifest.engines[name].file
-    return open_file(path, name, (manifest.image.height, manifest.image.width), threads)
+    size = (manifest.image.height, manifest.image.width)
+    return open_file(path, name, size, threads, shared=shared)
 
 
-def open_file(path: Path, name: EngineName, size: tuple[int, int], threads: int) -> OpenVINOEngine:
+def open_file(
+    path: Path, name: EngineName, size: tuple[int, int], threads: int, *, shared: bool = False
+) -> OpenVINOEngine:
     """Open an exported .xml with the .bin beside it; see `load`."""
     _check_host(name)
     try:
-        model = _CORE.read_model(path)  # maps the .bin
+        weights = _map(path.with_suffix(".bin"))
+        values = ov.Tensor(np.frombuffer(weights, np.uint8), shared_memory=True)
+        model = _CORE.read_model(path.read_text(), values)
         _check(model, size)
-        return OpenVINOEngine(_CORE.compile_model(model, "CPU", _settings(name, threads)))
-    except RuntimeError as error:
+        kernel = _kernel_as_input(model) if shared and name == "openvino-int8" else None
+        compiled = _CORE.compile_model(model, "CPU", _settings(name, threads))
+        engine = OpenVINOEngine(compiled, weights, kernel)
+        engine.predict(np.zeros((1, *size), np.uint8))
+    except (OSError, RuntimeError, ValueError) as error:
         raise EngineUnavailable(f"OpenVINO cannot run {path.name} here: {error}") from error
+    if name == "openvino-int8" and not shared and hasattr(mmap, "MADV_DONTNEED"):
+        weights.madvise(mmap.MADV_DONTNEED)  # they are packed now
+    return engine
+
+
+def _map(path: Path) -> mmap.mmap:
+    with path.open("rb") as file:
+        # OpenVINO wants memory that it may write to, and leaves it alone: the pages stay shared.
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+
+
+def _kernel_as_input(model: ov.Model) -> ov.op.Constant:
+    """Make the kernel of bytes an input, since the CPU plugin would pack a constant."""
+    (kernel,) = (
+        operation
+        for operation in model.get_ops()
+        if operation.get_type_name() == "Constant" and operation.get_element_type() == ov.Type.i8
+    )
+    parameter = opset.parameter(kernel.shape, ov.Type.i8, name="kernel")
+    parameter.output(0).get_tensor().set_names({"kernel"})
+    kernel.output(0).replace(parameter.output(0))
+    model.add_parameters([parameter])
+    return kernel
 
 
 def _check_host(name: EngineName) -> None:
@@ -161,9 +189,13 @@ def _check(model: ov.Model, size: tuple[int, int]) -> None:
         raise UnsafeModel(f"Expected an exported network. Received: {', '.join(strange)} in it")
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise IncompatibleModel("Expected one input and one output. Received: more")
+    if model.input().get_element_type() != ov.Type.u8:
+        raise EngineUnavailable(
+            "Expected an engine that takes uint8. Received: one of another version of Halftone"
+        )
     shape = model.input().get_partial_shape()
-    if model.input().get_element_type() == ov.Type.i8:
-        groups, width = _group_shape(model)
+    if _in_groups(shape):
+        groups, width = _group_shape(shape)
         fits = (groups - 1) * width < size[0] * size[1] <= groups * width
     else:
         fits = shape == ov.PartialShape([-1, *size])
@@ -171,8 +203,12 @@ def _check(model: ov.Model, size: tuple[int, int]) -> None:
         raise IncompatibleModel(f"Expected input for images of {size}. Received: {shape}")
 
 
-def _group_shape(model: ov.Model | ov.CompiledModel) -> tuple[int, int]:
-    groups, images, width = model.input().get_partial_shape()
-    if groups.is_dynamic or images.is_static or width.is_dynamic:
+def _in_groups(shape: ov.PartialShape) -> bool:
+    return len(shape) == 3 and shape[0].is_static
+
+
+def _group_shape(shape: ov.PartialShape) -> tuple[int, int]:
+    groups, images, width = shape
+    if images.is_static or width.is_dynamic:
         raise IncompatibleModel("Expected input of shape (groups, ?, width). Received: another")
     return groups.get_length(), width.get_length()

@@ -118,7 +118,7 @@ def test_auto_takes_the_default_first_and_then_the_ladder(bundle: Bundle) -> Non
 def test_an_engine_that_does_not_work_here_is_skipped_with_a_warning(
     bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def unavailable(*_: object) -> None:
+    def unavailable(*_: object, **__: object) -> None:
         raise EngineUnavailable("this CPU has no AMX")
 
     monkeypatch.setattr("model_store.engines.openvino.load", unavailable)

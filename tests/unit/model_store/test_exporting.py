@@ -169,6 +169,7 @@ KERAS = record(100, parity=False)
         (record(4, mean=0.0021), record(15, mean=0), "openvino-f32"),
         (record(4, agreement=0.999, mean=0.002), record(15, mean=0), "openvino-int8"),
         (record(4), record(4.2, mean=0), "openvino-f32"),
+        (record(0.02), record(0.035, mean=0), "openvino-f32"),
         (record(4, agreement=0.5), record(15, mean=0.5), "keras"),
     ],
     ids=[
@@ -177,6 +178,7 @@ KERAS = record(100, parity=False)
         "not one whose probabilities drift",
         "exactly at the limits",
         "the more exact of two that are equally fast",
+        "and of two whose difference is nothing",
         "none that answers differently",
     ],
 )

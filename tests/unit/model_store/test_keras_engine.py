@@ -30,7 +30,7 @@ def open_file(path: Path, labels: int = LABELS, height: int = HEIGHT) -> KerasEn
         image=ImageSpec.for_size(height, WIDTH),
         labels=tuple("abcdefgh"[:labels]),
     )
-    return load("keras", path.parent, cast(Manifest, manifest), threads=1)
+    return load("keras", path.parent, cast(Manifest, manifest), threads=1, shared=False)
 
 
 def test_it_computes_what_the_file_says(tmp_path: Path, images: Any) -> None:

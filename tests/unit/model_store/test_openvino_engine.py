@@ -38,6 +38,7 @@ needs_int8 = pytest.mark.skipif(not has_int8(), reason="this CPU multiplies no b
 every_engine = pytest.mark.parametrize(
     "name", [pytest.param("openvino-int8", marks=needs_int8), "openvino-bf16", "openvino-f32"]
 )
+alone_or_shared = pytest.mark.parametrize("shared", [False, True])
 
 
 def write(folder: Path, name: EngineName, size: tuple[int, int] = SIZE, hidden: int = 64) -> Path:
@@ -49,12 +50,13 @@ def write(folder: Path, name: EngineName, size: tuple[int, int] = SIZE, hidden: 
 
 
 @every_engine
+@alone_or_shared
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), SIZE, (28, 28), (300, 222)])
 def test_answers_as_the_network_does(
-    tmp_path: Path, name: EngineName, size: tuple[int, int]
+    tmp_path: Path, name: EngineName, size: tuple[int, int], shared: bool
 ) -> None:
     images = noise(21, size)
-    engine = open_file(write(tmp_path, name, size), name, size, threads=2)
+    engine = open_file(write(tmp_path, name, size), name, size, threads=2, shared=shared)
 
     received = engine.predict(images)
 
@@ -65,9 +67,12 @@ def test_answers_as_the_network_does(
 
 
 @every_engine
-def test_an_image_gets_the_same_answer_in_every_company(tmp_path: Path, name: EngineName) -> None:
+@alone_or_shared
+def test_an_image_gets_the_same_answer_in_every_company(
+    tmp_path: Path, name: EngineName, shared: bool
+) -> None:
     images = noise(33)
-    engine = open_file(write(tmp_path, name), name, SIZE, threads=2)
+    engine = open_file(write(tmp_path, name), name, SIZE, threads=2, shared=shared)
     alone = np.concatenate([engine.predict(images[row : row + 1]) for row in range(33)])
 
     for count in (33, 1, 2, 15, 16, 17, 32, 3):
@@ -87,16 +92,23 @@ def test_a_result_survives_the_next_call(tmp_path: Path, name: EngineName) -> No
 
 
 @needs_int8
-def test_bytes_are_multiplied_by_bytes(tmp_path: Path) -> None:
-    path = write(tmp_path, "openvino-int8", (64, 64))
+@alone_or_shared
+def test_bytes_are_multiplied_by_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
+) -> None:
     settings = {**engine_module._settings("openvino-int8", 2), "PERF_COUNT": True}
-    request = engine_module._CORE.compile_model(path, "CPU", settings).create_infer_request()
+    monkeypatch.setattr(engine_module, "_settings", lambda *_: settings)
+    size = (64, 64)
 
-    request.infer([np.zeros((1, 1, 64 * 64), np.int8)])
+    engine = open_file(
+        write(tmp_path, "openvino-int8", size), "openvino-int8", size, threads=2, shared=shared
+    )
 
-    products = [done for done in request.get_profiling_info() if done.node_type == "MatMul"]
-    assert products[0].exec_type.lower().endswith("i8"), products[0].exec_type
-    converted = [done for done in request.get_profiling_info() if done.node_type == "Convert"]
+    assert engine._request is not None
+    done = engine._request.get_profiling_info()
+    product = next(step for step in done if step.node_type in {"MatMul", "FullyConnected"})
+    assert product.exec_type.lower().endswith("i8"), product.exec_type
+    converted = [step for step in done if step.node_type == "Convert"]
     assert not converted, "neither weights nor pixels are made wider first"
 
 
@@ -145,19 +157,35 @@ def test_no_space_is_an_error_of_the_system(tmp_path: Path) -> None:
 
 
 @every_engine
-def test_weights_stay_in_the_mapped_file(tmp_path: Path, name: EngineName) -> None:
+def test_shared_weights_stay_in_the_mapped_file(tmp_path: Path, name: EngineName) -> None:
+    own, mapped = resident_weights(tmp_path, name, shared=True)
+
+    assert own < 0.5
+    assert mapped > 0.9
+
+
+@needs_int8
+def test_packed_weights_are_not_held_a_second_time(tmp_path: Path) -> None:
+    own, mapped = resident_weights(tmp_path, "openvino-int8", shared=False)
+
+    assert own < 1.5
+    assert mapped < 0.1
+
+
+def resident_weights(tmp_path: Path, name: EngineName, *, shared: bool) -> tuple[float, float]:
+    """Return the process's own memory and the mapped file's, as shares of the weights."""
     size, hidden = (256, 256), 512  # 32 to 128 MB of weights
     path = write(tmp_path, name, size, hidden)
-    weights = path.with_suffix(".bin").stat().st_size
+    file = path.with_suffix(".bin")
+    weights = file.stat().st_size
     images = noise(8, size)
     before = anonymous_bytes()
 
-    engine = open_file(path, name, size, threads=1)
+    engine = open_file(path, name, size, threads=1, shared=shared)
     engine.predict(images)
     engine.predict(images[:1])
 
-    assert anonymous_bytes() - before < 0.5 * weights
-    assert mapped_bytes(path.with_suffix(".bin")) > 0.9 * weights
+    return (anonymous_bytes() - before) / weights, mapped_bytes(file) / weights
 
 
 def anonymous_bytes() -> int:
@@ -180,9 +208,10 @@ def _smaps(field: str, path: Path | None) -> list[int]:
 
 
 @every_engine
-def test_closing_unmaps_the_weights(tmp_path: Path, name: EngineName) -> None:
+@alone_or_shared
+def test_closing_unmaps_the_weights(tmp_path: Path, name: EngineName, shared: bool) -> None:
     path = write(tmp_path, name)
-    engine = open_file(path, name, SIZE, threads=1)
+    engine = open_file(path, name, SIZE, threads=1, shared=shared)
     engine.predict(noise(1))
     request = weakref.ref(engine._request)
     assert str(path.with_suffix(".bin")) in Path("/proc/self/maps").read_text()
@@ -204,10 +233,21 @@ def test_images_of_another_size_do_not_fit(tmp_path: Path) -> None:
             open_file(write(tmp_path, name), name, (90, 70), threads=1)
 
 
+def test_an_engine_that_takes_no_bytes_is_of_another_version(tmp_path: Path) -> None:
+    opset = ov.opset15
+    pixels = opset.parameter([1, -1, SIZE[0] * SIZE[1]], ov.Type.i8)
+    features = opset.add(opset.convert(pixels, "f32"), np.float32(1))
+    ov.save_model(ov.Model([opset.result(features)], [pixels]), tmp_path / "other.xml")
+
+    with pytest.raises(EngineUnavailable, match="another version"):
+        open_file(tmp_path / "other.xml", "openvino-f32", SIZE, threads=1)
+
+
 def test_an_operation_that_no_export_writes_is_refused(tmp_path: Path) -> None:
     opset = ov.opset15
     pixels = opset.parameter([-1, *SIZE], ov.Type.u8)
-    model = ov.Model([opset.result(opset.exp(opset.convert(pixels, "f32")))], [pixels])
+    features = opset.exp(opset.add(opset.convert(pixels, "f32"), np.float32(1)))
+    model = ov.Model([opset.result(features)], [pixels])
     ov.save_model(model, tmp_path / "strange.xml")
 
     with pytest.raises(UnsafeModel, match="Exp"):
