@@ -108,15 +108,19 @@ class Serving:
         self._stuck_s = stuck_s
         self._max_pixels = max_pixels
 
-    def admit(self, served: ServedModel) -> None:
+    def admit(self, served: ServedModel, let_in: int = 0) -> None:
         """Refuse what would miss its deadline; cheap, so it is asked before the body is read.
+
+        Args:
+            served: the model that is asked for.
+            let_in: images that were admitted just before, and are not on their way yet.
 
         Raises:
             Overloaded: with the seconds after which the queue will be short enough.
         """
         # Decoding and inference need the same processors: their times add up.
         left_s = self._deadline_s - self._pool.expected_s()
-        served.queue.admit(left_s, ahead=self._pool.backlog)
+        served.queue.admit(left_s, ahead=self._pool.backlog + let_in)
 
     async def predict(self, served: ServedModel, data: bytes) -> Answer:
         """Return the probabilities of one encoded image.

@@ -13,11 +13,12 @@ def available_cpus(cgroup: Path = CGROUP) -> int:
     A quota of 1.5 CPUs counts as 2: one thread too many waits a little, one too few idles always.
     """
     quota = _quota_v2(cgroup / "cpu.max") or _quota_v1(cgroup / "cpu")
-    cores = _affinity()
+    cores = usable_cores()
     return max(1, cores if quota is None else min(cores, math.ceil(quota)))
 
 
-def _affinity() -> int:
+def usable_cores() -> int:
+    """Return how many cores the scheduler may put this process on."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

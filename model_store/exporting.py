@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 MIN_TOP1_AGREEMENT = 0.999
 MAX_MEAN_ABS_DP = 0.002
-BATCH_SIZES = (1, 4, 8, 16, 32)
+BATCH_SIZES = (1, 4, 8, 16, 24, 32)
 
 _WEIGHTS: dict[EngineName, Weights] = {
     "openvino-int8": "int8",

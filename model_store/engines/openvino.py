@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.cpu import usable_cores
 from model_store.errors import EngineUnavailable, IncompatibleModel, UnsafeModel
 from model_store.manifest import EngineName, Manifest
 
@@ -68,7 +69,7 @@ class OpenVINOEngine:
         pixels = images if self._groups is None else self._groups.fill(images)
         self._request.set_tensor("pixels", ov.Tensor(pixels, shared_memory=True))
         self._request.infer()
-        return np.array(self._request.get_output_tensor().data)
+        return np.array(self._request.get_output_tensor().data[: len(images)])
 
     def close(self) -> None:
         """Release the weights."""
@@ -84,10 +85,10 @@ class _Groups:
         self._buffer = np.zeros(0, np.uint8)
 
     def fill(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return (groups, N, width) uint8, valid until the next call."""
+        """Return (groups, padded N, width) uint8, valid until the next call."""
         flat = images.reshape(len(images), -1)  # (N, H*W)
-        filled = self._memory((self._groups, len(images), self._width))
-        for group, rows in enumerate(filled):
+        filled = self._memory((self._groups, _padded(len(images)), self._width))
+        for group, rows in enumerate(filled[:, : len(images)]):
             share = flat[:, group * self._width : (group + 1) * self._width]
             rows[:, : share.shape[1]] = share
             rows[:, share.shape[1] :] = 0
@@ -98,6 +99,11 @@ class _Groups:
         if size > len(self._buffer):
             self._buffer = np.zeros(size, np.uint8)
         return self._buffer[:size].reshape(shape)
+
+
+def _padded(images: int) -> int:
+    """Return the batch size to compute: each that was ever used keeps memory of its own."""
+    return images if images < 4 else -(-images // 4) * 4
 
 
 def load(
@@ -126,7 +132,7 @@ def open_file(
         model = _CORE.read_model(path.read_text(), values)
         _check(model, size)
         kernel = _kernel_as_input(model) if shared and name == "openvino-int8" else None
-        compiled = _CORE.compile_model(model, "CPU", _settings(name, threads))
+        compiled = _CORE.compile_model(model, "CPU", _settings(name, threads, shared=shared))
         engine = OpenVINOEngine(compiled, weights, kernel)
         engine.predict(np.zeros((1, *size), np.uint8))
     except (OSError, RuntimeError, ValueError) as error:
@@ -172,14 +178,15 @@ def _has_vnni() -> bool:
         return False
 
 
-def _settings(name: EngineName, threads: int) -> dict[str, object]:
+def _settings(name: EngineName, threads: int, *, shared: bool) -> dict[str, object]:
     return {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_PRECISION_HINT": _PRECISIONS[name],
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
-        # The service's decoding threads move about; being tied to a core that they occupy costs.
-        "ENABLE_CPU_PINNING": False,
+        # Else two of its threads may find themselves on one core, and a batch takes twice as long.
+        # With fewer threads than cores, every process would choose the same first ones.
+        "ENABLE_CPU_PINNING": not shared and threads >= usable_cores(),
     }
 
 

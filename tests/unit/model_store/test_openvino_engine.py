@@ -79,6 +79,19 @@ def test_an_image_gets_the_same_answer_in_every_company(
         np.testing.assert_allclose(engine.predict(images[:count]), alone[:count], atol=1e-3)
 
 
+@pytest.mark.parametrize(
+    ("threads", "shared", "pinned"), [(4, False, True), (3, False, False), (4, True, False)]
+)
+def test_threads_are_tied_to_cores_when_there_is_one_for_each_of_all_cores(
+    monkeypatch: pytest.MonkeyPatch, threads: int, shared: bool, pinned: bool
+) -> None:
+    monkeypatch.setattr(engine_module, "usable_cores", lambda: 4)
+
+    settings = engine_module._settings("openvino-int8", threads, shared=shared)
+
+    assert settings["ENABLE_CPU_PINNING"] is pinned
+
+
 @every_engine
 def test_a_result_survives_the_next_call(tmp_path: Path, name: EngineName) -> None:
     images = noise(4)
@@ -96,8 +109,8 @@ def test_a_result_survives_the_next_call(tmp_path: Path, name: EngineName) -> No
 def test_bytes_are_multiplied_by_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
 ) -> None:
-    settings = {**engine_module._settings("openvino-int8", 2), "PERF_COUNT": True}
-    monkeypatch.setattr(engine_module, "_settings", lambda *_: settings)
+    settings = {**engine_module._settings("openvino-int8", 2, shared=shared), "PERF_COUNT": True}
+    monkeypatch.setattr(engine_module, "_settings", lambda *_, **__: settings)
     size = (64, 64)
 
     engine = open_file(
