@@ -37,7 +37,7 @@ class Settings(BaseSettings):
     model: str | None = Field(
         None, description="The model /predict means. Unset: the only one, or the last promoted."
     )
-    engine: EngineName | Literal["auto"] = Field(
+    engine: Literal["auto", EngineName] = Field(
         "auto", description="Inference engine; auto takes the fastest whose probes pass here."
     )
     threads: int | None = Field(
