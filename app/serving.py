@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -22,6 +23,9 @@ T = TypeVar("T")
 # One batch request keeps at most this share of a full batch in the queue, so that single requests
 # find room in every batch.
 BATCH_SHARE = 0.5
+
+# For whom a place is kept no longer: their bodies come slowly, or were no images.
+_SECONDS_TO_ARRIVE = 0.02
 
 
 # Gives the (H, W) pixels of one image, either written into the buffer it is given or its own.
@@ -107,20 +111,26 @@ class Serving:
         self._deadline_s = deadline_s
         self._stuck_s = stuck_s
         self._max_pixels = max_pixels
+        self._let_in: deque[float] = deque()  # when; those whose image is not here yet
 
-    def admit(self, served: ServedModel, let_in: int = 0) -> None:
+    def admit(self, served: ServedModel) -> None:
         """Refuse what would miss its deadline; cheap, so it is asked before the body is read.
-
-        Args:
-            served: the model that is asked for.
-            let_in: images that were admitted just before, and are not on their way yet.
 
         Raises:
             Overloaded: with the seconds after which the queue will be short enough.
         """
-        # Decoding and inference need the same processors: their times add up.
-        left_s = self._deadline_s - self._pool.expected_s()
-        served.queue.admit(left_s, ahead=self._pool.backlog + let_in)
+        self._admit(served, ahead=self._pool.backlog)
+
+    def let_in(self, served: ServedModel) -> None:
+        """Refuse as `admit` does, or expect an image soon.
+
+        Of all that arrive at the same moment, the next then does not find the same place free.
+        """
+        now = time.monotonic()
+        while self._let_in and self._let_in[0] < now - _SECONDS_TO_ARRIVE:
+            self._let_in.popleft()
+        self._admit(served, ahead=self._pool.backlog + len(self._let_in))
+        self._let_in.append(now)
 
     async def predict(self, served: ServedModel, data: bytes) -> Answer:
         """Return the probabilities of one encoded image.
@@ -178,9 +188,15 @@ class Serving:
         self._pool.submit(job)
         return await future
 
+    def _admit(self, served: ServedModel, ahead: int) -> None:
+        # Decoding and inference need the same processors: their times add up.
+        served.queue.admit(self._deadline_s - self._pool.expected_s(), ahead=ahead)
+
     async def _run(
         self, served: ServedModel, source: Source, *, is_one_of_many: bool = False
     ) -> Answer:
+        if self._let_in:
+            self._let_in.popleft()
         loop = asyncio.get_running_loop()
         now = time.monotonic()
         job = _Job(

@@ -1,6 +1,5 @@
 """Predictions refused while too much is queued, before they cost more than their headers."""
 
-import asyncio
 import re
 import time
 from collections.abc import Sequence
@@ -19,10 +18,6 @@ from app.served import ServedModel
 from app.serving import Serving
 
 _PREDICTION = re.compile(rb"/(?:models/([a-z0-9_-]+)/)?predict(?:/batch)?")
-
-# From headers to a place among what is to be decoded. Without counting those on that way, all that
-# arrive at the same moment would find the same place free, and be refused by the application.
-_SECONDS_TO_ARRIVE = 0.02
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -54,7 +49,6 @@ class Gate:
         self._metrics = metrics
         self._readiness = readiness
         self._access_log = access_log
-        self._let_in = 0
 
     def refusal(self, url: bytes, headers: Headers) -> Response | None:
         """Return the answer to a POST that is to be refused; None: the application decides."""
@@ -65,20 +59,12 @@ class Gate:
         try:
             served = self._model(found[1])
             if served is not None:
-                self._serving.admit(served, self._let_in)
-                self._count_as_let_in()
+                self._serving.let_in(served)
         except NotReady:
             return None
         except Overloaded as error:
             return self._refuse(error, found, headers)
         return None
-
-    def _count_as_let_in(self) -> None:
-        self._let_in += 1
-        asyncio.get_running_loop().call_later(_SECONDS_TO_ARRIVE, self._has_arrived)
-
-    def _has_arrived(self) -> None:
-        self._let_in -= 1
 
     def _model(self, name: bytes | None) -> ServedModel | None:
         return self._registry.default() if name is None else self._registry.find(name.decode())

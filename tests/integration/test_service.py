@@ -154,6 +154,18 @@ def test_many_clients_at_once_each_get_their_own_answer(service: Service) -> Non
     assert wrong == []
 
 
+def test_quick_requests_in_a_row_do_not_stand_in_each_others_way(
+    shared_tiny_store: ModelStore,
+) -> None:
+    body = images(1)[0]
+    with running(shared_tiny_store.root, max_queue=2) as service:
+        service.wait_until_ready()
+        with httpx.Client(base_url=service.url) as client:
+            codes = [client.post("/predict", content=body).status_code for _ in range(50)]
+
+    assert codes == [200] * 50
+
+
 def test_body_sent_in_pieces_is_one_image(service: Service) -> None:
     def pieces() -> Iterator[bytes]:
         image = images(1)[0]

@@ -1,6 +1,5 @@
 """What the gate refuses, and how it counts it."""
 
-import asyncio
 from typing import Any
 
 import pytest
@@ -14,8 +13,6 @@ class Parts:
 
     def __init__(self) -> None:
         self.draining = False
-        self.full = True
-        self.let_in: list[int] = []
         self.counted: list[tuple[str, str, int]] = []
 
     def default(self) -> str:
@@ -24,10 +21,8 @@ class Parts:
     def find(self, name: str) -> str | None:
         return name if name in ("m", "models") else None
 
-    def admit(self, _: str, let_in: int) -> None:
-        self.let_in.append(let_in)
-        if self.full:
-            raise Overloaded("Too much.", retry_after_s=3.2)
+    def let_in(self, _: str) -> None:
+        raise Overloaded("Too much.", retry_after_s=3.2)
 
     def request(self, method: str, route: str, status: int, *_: object) -> None:
         self.counted.append((method, route, status))
@@ -70,17 +65,3 @@ def test_while_draining_everything_goes_on(gate: Gate, parts: Parts) -> None:
     parts.draining = True
 
     assert gate.refusal(b"/models/m/predict", []) is None
-
-
-def test_those_just_let_in_stand_before_the_next_for_a_moment(gate: Gate, parts: Parts) -> None:
-    parts.full = False
-
-    async def three() -> None:
-        gate.refusal(b"/models/m/predict", [])
-        gate.refusal(b"/models/m/predict", [])
-        await asyncio.sleep(0.1)
-        gate.refusal(b"/models/m/predict", [])
-
-    asyncio.run(three())
-
-    assert parts.let_in == [0, 1, 0]

@@ -31,3 +31,21 @@ def test_waiting_to_be_decoded_and_to_be_computed_add_up() -> None:
     with pytest.raises(Overloaded):
         serving(1.1).admit(model)
     queue.close()
+
+
+def test_those_just_let_in_stand_before_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("app.serving.time.monotonic", lambda: now)
+    asked: list[int] = []
+    queue: Any = SimpleNamespace(admit=lambda _, ahead: asked.append(ahead))
+    pool: Any = SimpleNamespace(expected_s=lambda: 0.0, backlog=5)
+    model: Any = SimpleNamespace(queue=queue)
+    serving = Serving(pool, deadline_s=1, stuck_s=1, max_pixels=100)
+
+    serving.let_in(model)
+    serving.let_in(model)
+    serving.admit(model)  # one of them, in the application
+    now += 0.1  # too long: they are not waited for
+    serving.let_in(model)
+
+    assert asked == [5, 6, 5, 5]
