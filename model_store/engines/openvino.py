@@ -134,11 +134,12 @@ def open_file(
         kernel = _kernel_as_input(model) if shared and name == "openvino-int8" else None
         compiled = _CORE.compile_model(model, "CPU", _settings(name, threads, shared=shared))
         engine = OpenVINOEngine(compiled, weights, kernel)
-        engine.predict(np.zeros((1, *size), np.uint8))
+        if name == "openvino-int8" and not shared:
+            engine.predict(np.zeros((1, *size), np.uint8))  # packs the weights
+            if hasattr(mmap, "MADV_DONTNEED"):
+                weights.madvise(mmap.MADV_DONTNEED)
     except (OSError, RuntimeError, ValueError) as error:
         raise EngineUnavailable(f"OpenVINO cannot run {path.name} here: {error}") from error
-    if name == "openvino-int8" and not shared and hasattr(mmap, "MADV_DONTNEED"):
-        weights.madvise(mmap.MADV_DONTNEED)  # they are packed now
     return engine
 
 
