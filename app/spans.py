@@ -42,6 +42,7 @@ class Spans:
     def record(self, request: FinishedRequest) -> None:
         """Make the spans of one request that ends now."""
         ended_ns = time.time_ns()
+        clock_ns = ended_ns - time.monotonic_ns()  # from the stages' clock to the spans'
         elapsed_s = time.perf_counter() - request.started_at
         span = self._tracer.start_span(
             request.method if request.route == "unmatched" else f"{request.method} {request.route}",
@@ -56,7 +57,7 @@ class Spans:
             },
         )
         if span.is_recording():  # or it was not sampled
-            self._describe(span, request, ended_ns)
+            self._describe(span, request, ended_ns, clock_ns)
         span.end(ended_ns)
 
     def close(self) -> None:
@@ -65,13 +66,12 @@ class Spans:
         closing.start()
         closing.join(CLOSE_SECONDS)
 
-    def _describe(self, span: Span, request: FinishedRequest, ended_ns: int) -> None:
+    def _describe(self, span: Span, request: FinishedRequest, ended_ns: int, clock_ns: int) -> None:
         if request.code is not None:
             span.set_attribute("error.type", request.code)
         if request.status >= 500:
             span.set_status(Status(StatusCode.ERROR))
         context = set_span_in_context(span, Context())
-        clock_ns = ended_ns - time.monotonic_ns()
         for image, answer in enumerate(request.answers):
             if isinstance(answer, Answer):
                 span.set_attribute("halftone.model", answer.served.name)
