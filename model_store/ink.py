@@ -68,7 +68,7 @@ def is_ink_form(images: Gray) -> InkNormalization | None:
 
 def _fits(strength: Gray, side: int) -> bool:
     """Tell whether the ink has its size already, counted with or without its soft edges."""
-    boxes = (_bounding_box(strength, 0), _bounding_box(strength, _HALF_INK))
+    boxes = (_bounding_box(strength, threshold) for threshold in (0, _HALF_INK))
     return any(box is not None and abs(_longest(box) - side) <= 1 for box in boxes)
 
 

@@ -65,10 +65,10 @@ def _background(gray: Gray) -> tuple[int, int]:
 
 def _sheet(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:
     """Return where the sheet is, if what differs from an even border is one, lying on a desk."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     covered = np.count_nonzero(mask)
     if covered <= mask.size // 2:
         return None
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     margin = 2 + max(mask.shape) // 64  # its edge is not ink either
     top, bottom = int(rows[0]) + margin, int(rows[-1]) + 1 - margin
     left, right = int(columns[0]) + margin, int(columns[-1]) + 1 - margin

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from model_store.decoding import Decoded, Source, decode
+from model_store.decoding import Source, decode
 from model_store.ink import WORKING_SIDE, normalize_ink
 from model_store.spec import ImageSpec
 
@@ -88,7 +88,13 @@ def preprocess_with_source(
     """Do what `preprocess` does, and tell what the header of the file said."""
     _check_out(out, spec)
     decoded = decode(data, spec, max_pixels, lambda size, turn: _draft_floor(size, turn, spec))
-    return _deliver(_shaped(decoded, spec), out), decoded.source
+    luma, turn = decoded.luma, decoded.orientation
+    if spec.ink is not None:
+        upright = np.asarray(_upright(_working_copy(luma), turn))
+        return _filled(out, normalize_ink(upright, spec)), decoded.source
+    # Turned after the resize, which is the same picture for less work.
+    size = _turned((spec.width, spec.height), turn)
+    return _deliver(_upright(_resized(luma, size, spec), turn), out), decoded.source
 
 
 @cache
@@ -130,16 +136,6 @@ def _turned(size: tuple[int, int], turn: int) -> tuple[int, int]:
     return size if turn < 5 else (size[1], size[0])
 
 
-def _shaped(decoded: Decoded, spec: ImageSpec) -> Image.Image:
-    """Bring luma to the size, and the form, that the spec asks for."""
-    luma, turn = decoded.luma, decoded.orientation
-    if spec.ink is not None:
-        upright = np.asarray(_upright(_working_copy(luma), turn))
-        return Image.fromarray(normalize_ink(upright, spec))
-    # Turned after the resize, which is the same picture for less work.
-    return _upright(_resized(luma, _turned((spec.width, spec.height), turn), spec), turn)
-
-
 def _working_copy(luma: Image.Image) -> Image.Image:
     factor = math.ceil(max(luma.size) / WORKING_SIDE)
     return luma if factor == 1 else luma.reduce(factor)
@@ -153,6 +149,13 @@ def _resized(luma: Image.Image, size: tuple[int, int], spec: ImageSpec) -> Image
 
 def _upright(luma: Image.Image, turn: int) -> Image.Image:
     return luma if turn == 1 else luma.transpose(_UPRIGHT[turn])
+
+
+def _filled(out: NDArray[np.uint8] | None, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    if out is None:
+        return pixels
+    out[...] = pixels
+    return out
 
 
 def _deliver(pixels: Image.Image, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
