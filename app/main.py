@@ -216,7 +216,8 @@ def _add_routes(service: FastAPI, parts: Parts) -> None:
         metrics_router(metrics, parts.sample),
         protocol.router(),
     ):
-        service.include_router(router)
+        # Their routes themselves: an included router would be matched, and its route again.
+        service.router.routes.extend(router.routes)
     add_page(service)
     add_reference(service)
 
@@ -224,10 +225,11 @@ def _add_routes(service: FastAPI, parts: Parts) -> None:
 def _opening(settings: Settings) -> OpenVersion:
     """Return what opens a version from the store, on the engine that the settings ask for."""
     store = ModelStore(settings.models)
-    threads = settings.threads or available_cpus()
     shared = settings.workers > 1
 
     def open_version(name: str, version: int) -> Model:
-        return open_model(store.bundle(name, version), settings.engine, threads, shared=shared)
+        return open_model(
+            store.bundle(name, version), settings.engine, settings.threads, shared=shared
+        )
 
     return open_version

@@ -41,7 +41,7 @@ class Settings(BaseSettings):
         "auto", description="Inference engine; auto takes the fastest whose probes pass here."
     )
     threads: int | None = Field(
-        None, ge=1, le=1024, description="Threads per engine. Unset: the CPU quota."
+        None, ge=1, le=1024, description="Threads per engine. Unset: the CPU quota, or 1 if small."
     )
     decode_threads: int | None = Field(
         None, ge=1, le=1024, description="Threads that decode images. Unset: the CPU quota."

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.cpu import available_cpus
 from model_store.engines.keras import check_signature, runtime, wrap
 from model_store.errors import EngineUnavailable, IncompatibleModel
 from model_store.keras_archive import CONFIG_MEMBER, METADATA_MEMBER, WEIGHTS_MEMBER
@@ -196,7 +195,7 @@ def _difference(
         return 0.0
     from model_store.engines.openvino import open_file
 
-    engine = open_file(folder / record.file, name, pixels.shape[1:], available_cpus())
+    engine = open_file(folder / record.file, name, pixels.shape[1:])
     difference = float(np.abs(_predict(engine.predict, pixels) - expected).max())
     engine.close()
     return difference

@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.cpu import available_cpus
 from model_store.engines import Engine, open_engine
 from model_store.errors import (
     CorruptBundle,
@@ -190,7 +189,7 @@ def open_model(
         bundle: from `ModelStore.bundle` or `read_bundle`.
         engine: "auto" takes the manifest's default, then the next of int8, bf16, f32 and Keras that
             works on this host, with a warning for each that does not.
-        threads: CPU threads for the engine; None: all that this process may use.
+        threads: CPU threads for the engine; None: see `open_engine`.
         shared: see `open_engine`.
 
     Raises:
@@ -198,7 +197,6 @@ def open_model(
         EngineUnavailable: no engine of the bundle works on this host.
     """
     pixels = probe_pixels(bundle)
-    threads = threads or available_cpus()
     failures: list[ModelStoreError] = []
     for name in candidates(bundle.manifest, engine):
         bundle.verify_files(bundle.files_to_serve(name))
@@ -235,7 +233,7 @@ def candidates(manifest: Manifest, engine: EngineName | Literal["auto"]) -> list
 def open_checked(
     bundle: Bundle,
     name: EngineName,
-    threads: int,
+    threads: int | None,
     pixels: NDArray[np.uint8],
     *,
     shared: bool = False,
@@ -245,7 +243,7 @@ def open_checked(
     Args:
         bundle: the bundle.
         name: a key of `manifest.engines`.
-        threads: CPU threads for the engine.
+        threads: see `open_engine`.
         pixels: (probes, H, W) uint8, from `probe_pixels`.
         shared: see `open_engine`.
 

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.cpu import available_cpus
 from model_store.engines.openvino import open_file
 from model_store.errors import EngineUnavailable
 from model_store.folding import DenseLayer, NotFoldable, fold
@@ -108,7 +107,7 @@ def _export(
     mean_pixels = images.mean(axis=0, dtype=np.float64).reshape(-1)  # (H*W,)
     write_graph(layers, _WEIGHTS[name], folder / file, size, mean_pixels)
     try:
-        engine = open_file(folder / file, name, size, available_cpus())
+        engine = open_file(folder / file, name, size)
     except EngineUnavailable as reason:
         logger.warning("Not exported: %s", reason)
         _remove(folder / file)

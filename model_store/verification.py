@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from model_store.bundle import Bundle, open_checked, probe_pixels
-from model_store.cpu import available_cpus
 from model_store.errors import EngineUnavailable
 from model_store.manifest import EngineName
 
@@ -21,7 +20,7 @@ def verify(bundle: Bundle, threads: int | None = None) -> Verified:
 
     Args:
         bundle: the bundle.
-        threads: CPU threads; None: all that this process may use.
+        threads: see `open_engine`.
 
     Raises:
         BundleError: a file, a pixel, a probability is not what it was when it was published.
@@ -33,7 +32,7 @@ def verify(bundle: Bundle, threads: int | None = None) -> Verified:
     unavailable: dict[EngineName, str] = {}
     for name in bundle.manifest.engines:
         try:
-            open_checked(bundle, name, threads or available_cpus(), pixels).close()
+            open_checked(bundle, name, threads, pixels).close()
         except EngineUnavailable as error:
             unavailable[name] = str(error)
         else:

@@ -38,7 +38,7 @@ _MODULES: dict[EngineName, str] = {
 
 
 def open_engine(
-    name: EngineName, folder: Path, manifest: Manifest, threads: int, *, shared: bool
+    name: EngineName, folder: Path, manifest: Manifest, threads: int | None, *, shared: bool
 ) -> Engine:
     """Load one engine of a bundle whose files are verified.
 
@@ -46,7 +46,8 @@ def open_engine(
         name: a key of `manifest.engines`.
         folder: the bundle.
         manifest: its manifest.
-        threads: CPU threads the engine may use.
+        threads: CPU threads the engine may use; None: one for a small network, else all that
+            this process may use.
         shared: whether other processes serve the same bundle, so that holding its weights once is
             worth more than the least time for a batch.
 

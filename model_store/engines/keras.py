@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.cpu import available_cpus
 from model_store.errors import CorruptBundle, EngineUnavailable, IncompatibleModel
 from model_store.keras_archive import KerasArchive, StoredArray, read_archive
 from model_store.manifest import EngineName, Manifest
@@ -52,7 +53,7 @@ def load(
     name: EngineName,
     folder: Path,
     manifest: Manifest,
-    threads: int,
+    threads: int | None,
     *,
     shared: bool,  # noqa: ARG001  # every engine's module takes it
 ) -> KerasEngine:
@@ -62,7 +63,7 @@ def load(
         name: "keras".
         folder: the bundle.
         manifest: its manifest.
-        threads: CPU threads TensorFlow may use; the first engine of a process decides.
+        threads: CPU threads TensorFlow may use, None: all; the first engine of a process decides.
         shared: makes no difference; TensorFlow copies its weights.
 
     Raises:
@@ -72,7 +73,7 @@ def load(
     """
     archive = read_archive(folder / manifest.engines[name].file)
     _, tf = runtime()
-    set_threads(tf, threads)
+    set_threads(tf, threads or available_cpus())
     model = _build_without_values(archive)
     check_signature(model, manifest.image, manifest.labels)
     return KerasEngine(_stateless_forward(model, archive), manifest.image)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.cpu import usable_cores
+from model_store.cpu import available_cpus, usable_cores
 from model_store.errors import EngineUnavailable, IncompatibleModel, UnsafeModel
 from model_store.manifest import EngineName, Manifest
 
@@ -43,6 +43,9 @@ _PRECISIONS = {
     "openvino-f32": "f32",
 }
 _CAPABILITIES = {"openvino-int8": "INT8", "openvino-bf16": "BF16", "openvino-f32": "FP32"}
+# Weights that one core's cache holds are soon read. A second thread would spend more time waiting
+# for its next share, which it does busily, than computing.
+_ONE_THREAD_BYTES = 4 << 20
 _CPU_INFO = Path("/proc/cpuinfo")
 # One for the process: each sets up a stack for signals, and the second to go would bring back that
 # of the first, which is gone; the next signal would end the process.
@@ -107,7 +110,7 @@ def _padded(images: int) -> int:
 
 
 def load(
-    name: EngineName, folder: Path, manifest: Manifest, threads: int, *, shared: bool
+    name: EngineName, folder: Path, manifest: Manifest, threads: int | None, *, shared: bool
 ) -> OpenVINOEngine:
     """Open one exported engine of a bundle whose files are verified.
 
@@ -122,7 +125,12 @@ def load(
 
 
 def open_file(
-    path: Path, name: EngineName, size: tuple[int, int], threads: int, *, shared: bool = False
+    path: Path,
+    name: EngineName,
+    size: tuple[int, int],
+    threads: int | None = None,
+    *,
+    shared: bool = False,
 ) -> OpenVINOEngine:
     """Open an exported .xml with the .bin beside it; see `load`."""
     _check_host(name)
@@ -132,7 +140,8 @@ def open_file(
         model = _CORE.read_model(path.read_text(), values)
         _check(model, size)
         kernel = _kernel_as_input(model) if shared and name == "openvino-int8" else None
-        compiled = _CORE.compile_model(model, "CPU", _settings(name, threads, shared=shared))
+        settings = _settings(name, threads or _worthwhile_threads(len(weights)), shared=shared)
+        compiled = _CORE.compile_model(model, "CPU", settings)
         engine = OpenVINOEngine(compiled, weights, kernel)
         if name == "openvino-int8" and not shared:
             engine.predict(np.zeros((1, *size), np.uint8))  # packs the weights
@@ -177,6 +186,10 @@ def _has_vnni() -> bool:
         return "vnni" in _CPU_INFO.read_text()
     except OSError:
         return False
+
+
+def _worthwhile_threads(weight_bytes: int) -> int:
+    return 1 if weight_bytes <= _ONE_THREAD_BYTES else available_cpus()
 
 
 def _settings(name: EngineName, threads: int, *, shared: bool) -> dict[str, object]:

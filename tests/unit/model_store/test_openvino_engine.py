@@ -92,6 +92,28 @@ def test_threads_are_tied_to_cores_when_there_is_one_for_each_of_all_cores(
     assert settings["ENABLE_CPU_PINNING"] is pinned
 
 
+@pytest.mark.parametrize(("weight_bytes", "threads"), [(2_000_000, 1), (20_000_000, 3)])
+def test_a_small_network_is_computed_by_one_thread_unless_told_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weight_bytes: int, threads: int
+) -> None:
+    monkeypatch.setattr(engine_module, "available_cpus", lambda: 3)
+    path = write(tmp_path, "openvino-f32")
+    with path.with_suffix(".bin").open("ab") as weights:
+        weights.truncate(weight_bytes)
+    asked: list[int] = []
+    settings = engine_module._settings
+
+    def spy(name: EngineName, threads: int, *, shared: bool) -> dict[str, object]:
+        asked.append(threads)
+        return settings(name, threads, shared=shared)
+
+    monkeypatch.setattr(engine_module, "_settings", spy)
+    open_file(path, "openvino-f32", SIZE).close()
+    open_file(path, "openvino-f32", SIZE, threads=2).close()
+
+    assert asked == [threads, 2]
+
+
 @every_engine
 def test_a_result_survives_the_next_call(tmp_path: Path, name: EngineName) -> None:
     images = noise(4)
