@@ -16,6 +16,8 @@ Job = Callable[["Scratch"], None]
 
 # Weight of the newest observation in the running mean of seconds per image.
 SMOOTHING = 0.1
+# If no image is taken for so long, the threads at work are at slow ones.
+HURRY_S = 0.02
 
 
 class Scratch:
@@ -33,7 +35,10 @@ class Scratch:
 
 
 class DecodePool:
-    """Runs jobs on `threads` threads inside a `with` block. Jobs must not raise.
+    """Runs jobs on up to `threads` threads inside a `with` block. Jobs must not raise.
+
+    Small files are left to one thread: decoding them is mostly Python, for whose lock a second
+    thread would only contend.
 
     Jobs of requests with many images have a queue of their own. The two take turns, so that one
     request with many slow images holds up the others by one image, not by all of them.
@@ -45,11 +50,19 @@ class DecodePool:
         self._singles: deque[Job] = deque()
         self._many: deque[Job] = deque()
         self._singles_turn = True
-        # One True for each job, put after it, and one False for each thread at the end.
-        self._more: SimpleQueue[bool] = SimpleQueue()
+        # True wakes the first thread, or one of the others; False ends one.
+        self._work: SimpleQueue[bool] = SimpleQueue()
+        self._help: SimpleQueue[bool] = SimpleQueue()
+        self._is_idle = False  # the first thread
+        self._is_shared = True  # the work, by all threads
+        self._taken_at = 0.0
         self._mean_s = 0.001
         self._threads = [
-            threading.Thread(target=self._work, name=f"decode-{number}", daemon=True)
+            threading.Thread(
+                target=self._help_out if number else self._lead,
+                name=f"decode-{number}",
+                daemon=True,
+            )
             for number in range(threads)
         ]
 
@@ -60,8 +73,9 @@ class DecodePool:
 
     def __exit__(self, *exc_info: object) -> None:
         """Finish what was submitted, then end the threads."""
+        self._work.put(False)
         for _ in self._threads:
-            self._more.put(False)
+            self._help.put(False)
         for thread in self._threads:
             thread.join()
 
@@ -78,28 +92,61 @@ class DecodePool:
         """
         singles, many = len(self._singles), len(self._many)
         ahead = singles + min(many, singles + 1)
-        return self._mean_s * (1 + ahead / len(self._threads)) if ahead else 0.0
+        threads = len(self._threads) if self._is_shared else 1
+        return self._mean_s * (1 + ahead / threads) if ahead else 0.0
 
-    def submit(self, job: Job, *, is_one_of_many: bool = False) -> None:
-        """Queue `job`; it is called with its thread's scratch buffers."""
+    def submit(self, job: Job, *, is_small: bool = False, is_one_of_many: bool = False) -> None:
+        """Queue `job`; it is called with its thread's scratch buffers.
+
+        Args:
+            job: what to run.
+            is_small: whether one thread would do, for as long as nothing holds it up.
+            is_one_of_many: whether a single job may overtake it.
+        """
         (self._many if is_one_of_many else self._singles).append(job)
-        self._more.put(True)
+        self._is_shared = not is_small
+        if self._is_idle:
+            self._is_idle = False
+            self._work.put(True)
+        elif not is_small:
+            self._help.put(True)
 
-    def _work(self) -> None:
+    def hurry(self) -> bool:
+        """Let another thread help if jobs wait and none is taken; return whether jobs wait.
+
+        To be called every HURRY_S seconds for as long as jobs wait.
+        """
+        if self.backlog and time.monotonic() - self._taken_at > HURRY_S:
+            self._help.put(True)
+        return self.backlog > 0
+
+    def _lead(self) -> None:
         give_way()
         scratch = Scratch()
-        while self._more.get():
-            job = self._take()
-            started_at = time.monotonic()
+        while True:
+            self._empty_queues(scratch)
+            self._is_idle = True
+            # One may have been submitted before that was said.
+            if not self.backlog and not self._work.get():
+                return
+            self._is_idle = False
+
+    def _help_out(self) -> None:
+        give_way()
+        scratch = Scratch()
+        while self._help.get():
+            self._empty_queues(scratch)
+
+    def _empty_queues(self, scratch: Scratch) -> None:
+        while (job := self._take()) is not None:
+            self._taken_at = started_at = time.monotonic()
             job(scratch)
             self._mean_s += SMOOTHING * (time.monotonic() - started_at - self._mean_s)
 
-    def _take(self) -> Job:
-        """Return the next job. There is one: whoever calls has taken its token."""
-        while True:
-            self._singles_turn = not self._singles_turn
-            lanes = (self._many, self._singles)
-            for lane in reversed(lanes) if self._singles_turn else lanes:
-                # Another thread may be quicker; then there is a job in the other queue.
-                with suppress(IndexError):
-                    return lane.popleft()
+    def _take(self) -> Job | None:
+        self._singles_turn = not self._singles_turn
+        lanes = (self._many, self._singles)
+        for lane in reversed(lanes) if self._singles_turn else lanes:
+            with suppress(IndexError):
+                return lane.popleft()
+        return None

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.batching import Ticket
-from app.decoding import DecodePool, Scratch
+from app.decoding import HURRY_S, DecodePool, Job, Scratch
 from app.errors import DeadlineExpired
 from app.served import ServedModel
 from model_store.preprocessing import preprocess
@@ -23,6 +23,9 @@ T = TypeVar("T")
 # One batch request keeps at most this share of a full batch in the queue, so that single requests
 # find room in every batch.
 BATCH_SHARE = 0.5
+
+# A file up to this size is small; the pool looks after the few that take long all the same.
+SMALL_BYTES = 4096
 
 # For whom a place is kept no longer: their bodies come slowly, or were no images.
 _SECONDS_TO_ARRIVE = 0.02
@@ -111,6 +114,7 @@ class Serving:
         self._deadline_s = deadline_s
         self._stuck_s = stuck_s
         self._max_pixels = max_pixels
+        self._hurry: asyncio.TimerHandle | None = None
         self._let_in: deque[float] = deque()  # when; those whose image is not here yet
 
     def admit(self, served: ServedModel) -> None:
@@ -141,7 +145,8 @@ class Serving:
             ComputeError: the engine failed.
         """
         self.admit(served)
-        return await self._run(served, self.decoding(served, data))
+        is_small = len(data) <= SMALL_BYTES
+        return await self._run(served, self.decoding(served, data), is_small=is_small)
 
     async def predict_many(
         self, served: ServedModel, sources: Sequence[Source]
@@ -185,7 +190,7 @@ class Serving:
             except Exception as error:  # the caller gets it, whatever it is
                 _settle_on_loop(future, future.set_exception, error)
 
-        self._pool.submit(job)
+        self._submit(job)
         return await future
 
     def _admit(self, served: ServedModel, ahead: int) -> None:
@@ -193,7 +198,12 @@ class Serving:
         served.queue.admit(self._deadline_s - self._pool.expected_s(), ahead=ahead)
 
     async def _run(
-        self, served: ServedModel, source: Source, *, is_one_of_many: bool = False
+        self,
+        served: ServedModel,
+        source: Source,
+        *,
+        is_small: bool = False,
+        is_one_of_many: bool = False,
     ) -> Answer:
         if self._let_in:
             self._let_in.popleft()
@@ -207,7 +217,8 @@ class Serving:
             deadline=now + self._deadline_s,
         )
         with served.lease():
-            self._pool.submit(partial(self._decode, job), is_one_of_many=is_one_of_many)
+            decode = partial(self._decode, job)
+            self._submit(decode, is_small=is_small, is_one_of_many=is_one_of_many)
             timer = loop.call_later(self._deadline_s, self._expire, job)
             try:
                 await job.future
@@ -215,6 +226,19 @@ class Serving:
                 timer.cancel()
                 job.abandoned = True
         return job.answer()
+
+    def _submit(self, job: Job, *, is_small: bool = False, is_one_of_many: bool = False) -> None:
+        self._pool.submit(job, is_small=is_small, is_one_of_many=is_one_of_many)
+        if self._hurry is None:
+            self._hurry_later()
+
+    def _hurry_later(self) -> None:
+        self._hurry = asyncio.get_running_loop().call_later(HURRY_S, self._hurry_pool)
+
+    def _hurry_pool(self) -> None:
+        self._hurry = None
+        if self._pool.hurry():
+            self._hurry_later()
 
     def _decode(self, job: _Job, scratch: Scratch) -> None:
         """Run on a decode thread; every path either queues the pixels or settles the job."""

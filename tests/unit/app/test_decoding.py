@@ -112,3 +112,49 @@ def test_many_slow_images_delay_a_single_one_by_one_of_them(clock: Clock, pool: 
     go.set()
 
     assert 0 < behind_many_s == behind_one_s
+
+
+def test_small_files_are_left_to_one_thread() -> None:
+    pool = DecodePool(2)
+    names: set[str] = set()
+    with pool:
+        go = hold(pool)
+        for _ in range(50):
+            pool.submit(lambda _: names.add(threading.current_thread().name), is_small=True)
+        go.set()
+
+    assert names == {"decode-0"}
+
+
+def test_a_large_file_is_taken_by_another_thread_at_once() -> None:
+    pool = DecodePool(2)
+    done = threading.Event()
+    with pool:
+        go = hold(pool)
+        pool.submit(lambda _: done.set())
+        taken = done.wait(20)
+        go.set()
+
+    assert taken
+
+
+def test_small_files_behind_a_slow_one_are_helped(clock: Clock) -> None:
+    pool = DecodePool(2)
+    done = threading.Event()
+    with pool:
+        go = hold(pool)
+        pool.submit(lambda _: done.set(), is_small=True)
+        waits_at_once = pool.hurry()
+        early = done.wait(0.05)
+        clock.now_s += 1
+        waits_later = pool.hurry()
+        helped = done.wait(20)
+        go.set()
+
+    assert (waits_at_once, early, waits_later, helped) == (True, False, True, True)
+
+
+def test_nothing_is_hurried_when_no_job_waits(pool: DecodePool) -> None:
+    run(pool, lambda _: None)
+
+    assert not pool.hurry()
