@@ -10,6 +10,9 @@ from app.errors import ClientGone
 
 T = TypeVar("T")
 
+# What is answered sooner needs no task that waits for its client to go.
+WATCH_AFTER_S = 0.02
+
 
 async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """Await `work`, but cancel it when the client disconnects.
@@ -22,6 +25,7 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
         ClientGone: the client disconnected first.
     """
     caller = asyncio.current_task()
+    watcher: asyncio.Task[None] | None = None
     gone = False
 
     async def watch() -> None:
@@ -32,7 +36,11 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
         if caller is not None:
             caller.cancel()
 
-    watcher = asyncio.create_task(watch())
+    def start() -> None:
+        nonlocal watcher
+        watcher = asyncio.create_task(watch())
+
+    timer = asyncio.get_running_loop().call_later(WATCH_AFTER_S, start)
     try:
         return await work
     except asyncio.CancelledError:
@@ -41,4 +49,6 @@ async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
             raise ClientGone("The client closed the connection before its answer.") from None
         raise
     finally:
-        watcher.cancel()
+        timer.cancel()
+        if watcher is not None:
+            watcher.cancel()

@@ -7,7 +7,6 @@ import re
 import time
 from collections.abc import Iterable
 
-from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access_log import AccessLog
@@ -106,12 +105,12 @@ class Exchange:
         """Pass a message on, with our headers on its start."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(raw=list(message.get("headers", ())))
-            headers["x-request-id"] = self.request_id
-            headers.raw.extend(SECURITY_HEADERS)
+            headers = list(message.get("headers", ()))
+            headers.append((b"x-request-id", self.request_id.encode()))
+            headers.extend(SECURITY_HEADERS)
             if self._is_last:
-                headers["connection"] = "close"
-            message["headers"] = headers.raw
+                headers.append((b"connection", b"close"))
+            message["headers"] = headers
         await self._send(message)
 
     def is_quiet(self) -> bool:

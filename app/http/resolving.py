@@ -6,21 +6,30 @@ from typing import Any
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from app.registry import Registry
 from app.served import ServedModel
 from model_store.errors import VersionNotFound
 
+Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
+
 
 class PlainRoute(APIRoute):
     """A documented route whose endpoint takes the request and returns the response itself.
 
-    FastAPI's own handler would look for parameters, dependencies and response models first.
+    FastAPI's own handler would look for parameters, dependencies and response models first. What
+    the endpoint raises reaches the envelope.
     """
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return the endpoint as it is."""
-        return self.endpoint
+    def __init__(self, path: str, endpoint: Endpoint, **options: Any) -> None:
+        super().__init__(path, endpoint, **options)
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            response = await endpoint(Request(scope, receive, send))
+            await response(scope, receive, send)
+
+        self.app = answer
 
 
 PREFIXES = ("", "/models/{name}", "/models/{name}/versions/{version}")
