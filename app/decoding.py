@@ -109,7 +109,7 @@ class DecodePool:
             self._is_idle = False
             self._work.put(True)
         elif not is_small:
-            self._help.put(True)
+            self._call_help()
 
     def hurry(self) -> bool:
         """Let another thread help if jobs wait and none is taken; return whether jobs wait.
@@ -117,8 +117,12 @@ class DecodePool:
         To be called every HURRY_S seconds for as long as jobs wait.
         """
         if self.backlog and time.monotonic() - self._taken_at > HURRY_S:
-            self._help.put(True)
+            self._call_help()
         return self.backlog > 0
+
+    def _call_help(self) -> None:
+        if len(self._threads) > 1:  # else nobody would ever take the token
+            self._help.put(True)
 
     def _lead(self) -> None:
         give_way()

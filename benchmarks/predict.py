@@ -54,8 +54,11 @@ def run(bundle: Bundle, images: int) -> Report:
 
 
 def _decoded(source: Source, model: Model, images: int) -> Iterable[object]:
+    # Memory that is used again, as `predict` does it.
+    pixels = np.empty((_DIFFERENT, model.spec.height, model.spec.width), np.uint8)
+
     def one(index: int) -> np.ndarray:
-        return preprocess(source.encoded(index), model.spec)
+        return preprocess(source.encoded(index), model.spec, out=pixels[index % _DIFFERENT])
 
     with ThreadPoolExecutor(available_cpus()) as pool:
         yield from pool.map(one, range(images))

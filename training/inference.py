@@ -15,7 +15,8 @@ from model_store.errors import ImageError
 from model_store.preprocessing import preprocess
 from training.sources import Source
 
-BATCH_SIZE = 32
+# A large first kernel is read once per batch; beyond this there is little left to share.
+BATCH_SIZE = 64
 _BATCHES_AHEAD = 3
 
 
@@ -32,34 +33,48 @@ def predict_all(
     model: Model, source: Source, chosen: Iterator[int], advance: Callable[[int], None]
 ) -> Iterator[Prediction]:
     """Yield a prediction for each of the `chosen` images of `source`, in that order."""
+    shape = (BATCH_SIZE, model.spec.height, model.spec.width)
+    spare = [np.empty(shape, np.uint8) for _ in range(_BATCHES_AHEAD)]
     with ThreadPoolExecutor(available_cpus()) as pool:
-        ahead: deque[list[tuple[int, Future[NDArray[np.uint8] | str]]]] = deque()
+        ahead: deque[_Batch] = deque()
         while True:
-            while len(ahead) < _BATCHES_AHEAD and (part := list(islice(chosen, BATCH_SIZE))):
-                ahead.append([(i, pool.submit(_decode, model, source, i)) for i in part])
+            while spare and (part := list(islice(chosen, BATCH_SIZE))):
+                pixels = spare.pop()
+                decoded = [
+                    pool.submit(_decode, model, source, index, out)
+                    for index, out in zip(part, pixels, strict=False)
+                ]
+                ahead.append(_Batch(part, pixels, decoded))
             if not ahead:
                 return
-            batch = [(i, future.result()) for i, future in ahead.popleft()]
+            batch = ahead.popleft()
             yield from _predict_batch(model, batch)
-            advance(len(batch))
+            spare.append(batch.pixels)
+            advance(len(batch.indices))
 
 
-def _decode(model: Model, source: Source, index: int) -> NDArray[np.uint8] | str:
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    indices: list[int]
+    pixels: NDArray[np.uint8]  # (BATCH_SIZE, H, W), reused: new memory costs more than a copy
+    decoded: list[Future[str | None]]  # to what was wrong with the image
+
+
+def _decode(model: Model, source: Source, index: int, out: NDArray[np.uint8]) -> str | None:
     try:
-        return preprocess(source.encoded(index), model.spec)
+        preprocess(source.encoded(index), model.spec, out=out)
     except ImageError as error:
         return str(error)
     except OSError as error:
         return f"cannot be read: {error.strerror}"
+    return None
 
 
-def _predict_batch(
-    model: Model, batch: list[tuple[int, NDArray[np.uint8] | str]]
-) -> Iterator[Prediction]:
-    images = [pixels for _, pixels in batch if not isinstance(pixels, str)]
-    rows = iter(model.predict(np.stack(images)) if images else ())
-    for index, pixels in batch:
-        if isinstance(pixels, str):
-            yield Prediction(index, None, pixels)
-        else:
-            yield Prediction(index, next(rows), None)
+def _predict_batch(model: Model, batch: _Batch) -> Iterator[Prediction]:
+    errors = [future.result() for future in batch.decoded]
+    good = [row for row, error in enumerate(errors) if error is None]
+    # Without a copy while nothing is missing.
+    images = batch.pixels[: len(good)] if len(good) == len(errors) else batch.pixels[good]
+    rows = iter(model.predict(images) if good else ())
+    for index, error in zip(batch.indices, errors, strict=True):
+        yield Prediction(index, next(rows) if error is None else None, error)
