@@ -16,7 +16,7 @@ Job = Callable[["Scratch"], None]
 
 # Weight of the newest observation in the running mean of seconds per image.
 SMOOTHING = 0.1
-# If no image is taken for so long, the threads at work are at slow ones.
+# A thread that has been at one image for so long is at a slow one.
 HURRY_S = 0.02
 
 
@@ -53,9 +53,9 @@ class DecodePool:
         # True wakes the first thread, or one of the others; False ends one.
         self._work: SimpleQueue[bool] = SimpleQueue()
         self._help: SimpleQueue[bool] = SimpleQueue()
-        self._is_idle = False  # the first thread
+        self._is_idle = True  # the first thread
         self._is_shared = True  # the work, by all threads
-        self._taken_at = 0.0
+        self._taken_at = 0.0  # when the first thread took its image
         self._mean_s = 0.001
         self._threads = [
             threading.Thread(
@@ -108,17 +108,20 @@ class DecodePool:
         if self._is_idle:
             self._is_idle = False
             self._work.put(True)
-        elif not is_small:
+        elif not is_small or self._is_held_up():
             self._call_help()
 
     def hurry(self) -> bool:
-        """Let another thread help if jobs wait and none is taken; return whether jobs wait.
+        """Let others help if jobs wait while the first thread is held up; return whether any wait.
 
         To be called every HURRY_S seconds for as long as jobs wait.
         """
-        if self.backlog and time.monotonic() - self._taken_at > HURRY_S:
+        if self.backlog and self._is_held_up():
             self._call_help()
         return self.backlog > 0
+
+    def _is_held_up(self) -> bool:
+        return time.monotonic() - self._taken_at > HURRY_S
 
     def _call_help(self) -> None:
         if len(self._threads) > 1:  # else nobody would ever take the token
@@ -128,7 +131,7 @@ class DecodePool:
         give_way()
         scratch = Scratch()
         while True:
-            self._empty_queues(scratch)
+            self._empty_queues(scratch, is_first=True)
             self._is_idle = True
             # One may have been submitted before that was said.
             if not self.backlog and not self._work.get():
@@ -139,11 +142,13 @@ class DecodePool:
         give_way()
         scratch = Scratch()
         while self._help.get():
-            self._empty_queues(scratch)
+            self._empty_queues(scratch, is_first=False)
 
-    def _empty_queues(self, scratch: Scratch) -> None:
+    def _empty_queues(self, scratch: Scratch, *, is_first: bool) -> None:
         while (job := self._take()) is not None:
-            self._taken_at = started_at = time.monotonic()
+            started_at = time.monotonic()
+            if is_first:
+                self._taken_at = started_at
             job(scratch)
             self._mean_s += SMOOTHING * (time.monotonic() - started_at - self._mean_s)
 
