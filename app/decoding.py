@@ -114,7 +114,7 @@ class DecodePool:
     def hurry(self) -> bool:
         """Let others help if jobs wait while the first thread is held up; return whether any wait.
 
-        To be called every HURRY_S seconds for as long as jobs wait.
+        To be called every HURRY_S seconds for as long as small files wait.
         """
         if self.backlog and self._is_held_up():
             self._call_help()

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.batching import Ticket
-from app.decoding import HURRY_S, DecodePool, Job, Scratch
+from app.decoding import HURRY_S, DecodePool, Scratch
 from app.errors import DeadlineExpired
 from app.served import ServedModel
 from model_store.preprocessing import preprocess
@@ -190,7 +190,7 @@ class Serving:
             except Exception as error:  # the caller gets it, whatever it is
                 _settle_on_loop(future, future.set_exception, error)
 
-        self._submit(job)
+        self._pool.submit(job)
         return await future
 
     def _admit(self, served: ServedModel, ahead: int) -> None:
@@ -218,7 +218,9 @@ class Serving:
         )
         with served.lease():
             decode = partial(self._decode, job)
-            self._submit(decode, is_small=is_small, is_one_of_many=is_one_of_many)
+            self._pool.submit(decode, is_small=is_small, is_one_of_many=is_one_of_many)
+            if is_small and self._hurry is None:
+                self._hurry_later()
             timer = loop.call_later(self._deadline_s, self._expire, job)
             try:
                 await job.future
@@ -226,11 +228,6 @@ class Serving:
                 timer.cancel()
                 job.abandoned = True
         return job.answer()
-
-    def _submit(self, job: Job, *, is_small: bool = False, is_one_of_many: bool = False) -> None:
-        self._pool.submit(job, is_small=is_small, is_one_of_many=is_one_of_many)
-        if self._hurry is None:
-            self._hurry_later()
 
     def _hurry_later(self) -> None:
         self._hurry = asyncio.get_running_loop().call_later(HURRY_S, self._hurry_pool)
