@@ -15,12 +15,8 @@ class Verified:
     unavailable: dict[EngineName, str]  # engine -> why it cannot run here
 
 
-def verify(bundle: Bundle, threads: int | None = None) -> Verified:
+def verify(bundle: Bundle) -> Verified:
     """Hash every file, replay the probes on every engine that runs here.
-
-    Args:
-        bundle: the bundle.
-        threads: see `open_engine`.
 
     Raises:
         BundleError: a file, a pixel, a probability is not what it was when it was published.
@@ -32,7 +28,7 @@ def verify(bundle: Bundle, threads: int | None = None) -> Verified:
     unavailable: dict[EngineName, str] = {}
     for name in bundle.manifest.engines:
         try:
-            open_checked(bundle, name, threads, pixels).close()
+            open_checked(bundle, name, threads=None, pixels=pixels).close()
         except EngineUnavailable as error:
             unavailable[name] = str(error)
         else:
