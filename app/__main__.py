@@ -4,9 +4,10 @@ import signal
 import sys
 from collections.abc import Sequence
 
+import uvicorn
+
 from app.errors import InvalidSetting
-from app.http.protocol import ServerConfig
-from app.http.server import DrainingServer
+from app.http.server import ServerConfig
 from app.keys import read_digests
 from app.logs import logging_config
 from app.settings import Settings, describe, load_settings
@@ -67,10 +68,9 @@ def server_config(settings: Settings) -> ServerConfig:
 def _serve(settings: Settings) -> int:
     config = server_config(settings)
     if settings.workers > 1:
-        listeners = [config.bind_socket()]
-        Supervisor(config, listeners, drain_seconds=settings.drain_seconds).run()
+        Supervisor(config, [config.bind_socket()]).run()
         return 0
-    server = DrainingServer(config)
+    server = uvicorn.Server(config)
     server.run()
     return 0 if server.started else 3
 

@@ -11,12 +11,9 @@ from starlette.middleware.cors import CORSMiddleware
 
 import app
 from app.access_log import AccessLog
-from app.decoding import DecodePool
-from app.explaining import Explainer
 from app.http.access import ApiKeys
 from app.http.documentation import complete_openapi
 from app.http.envelope import Envelope
-from app.http.gate import Gate
 from app.http.health import health_router
 from app.http.limits import ByteBudget, UploadLimits
 from app.http.looking import looking_router
@@ -29,15 +26,16 @@ from app.http.reference import add_reference
 from app.http.v2 import OpenInference
 from app.keys import KeyFile
 from app.lifecycle import Lifecycle
+from app.loaded_model import LoadedModel
 from app.metrics import Metrics
+from app.occlusion import Explainer
+from app.pipeline import Pipeline
 from app.readiness import Readiness, every_second
-from app.registry import Registry, Store
-from app.served import Model, ServedModel
-from app.serving import Serving, deliver
+from app.registry import Registry
 from app.settings import Settings, load_settings
 from app.tracing import Tracing, tracing_from_environment
 from app.watchdog import Watchdog
-from model_store.bundle import open_model
+from model_store.bundle import Model, open_model
 from model_store.cpu import available_cpus
 from model_store.store import ModelStore
 
@@ -56,8 +54,7 @@ class Parts:
     settings: Settings
     metrics: Metrics
     registry: Registry
-    pool: DecodePool
-    serving: Serving
+    pipeline: Pipeline
     watchdog: Watchdog
     readiness: Readiness
     budget: ByteBudget
@@ -81,7 +78,7 @@ class Parts:
 def create_app(
     settings: Settings,
     *,
-    store: Store | None = None,
+    store: ModelStore | None = None,
     open_version: OpenVersion | None = None,
     tracing: Tracing | None = None,
 ) -> FastAPI:
@@ -114,20 +111,25 @@ def create_app(
 
 
 def _build_parts(
-    settings: Settings, store: Store, open_version: OpenVersion, tracing: Tracing | None
+    settings: Settings, store: ModelStore, open_version: OpenVersion, tracing: Tracing | None
 ) -> Parts:
-    def serve(name: str, version: int) -> ServedModel:
-        return ServedModel(open_version(name, version), deliver, capacity=settings.max_queue)
+    decoders = settings.decode_threads or available_cpus()
+
+    def serve(name: str, version: int) -> LoadedModel:
+        return LoadedModel(
+            open_version(name, version),
+            capacity=settings.max_queue,
+            decoders=decoders,
+            patience_s=settings.watchdog_seconds,
+        )
 
     metrics = Metrics()
     registry = Registry(
         store, serve, metrics, chosen=settings.model, pinned_limit=settings.pinned_versions
     )
-    pool = DecodePool(settings.decode_threads or available_cpus())
-    serving = Serving(
-        pool,
+    pipeline = Pipeline(
+        decoders=decoders,
         deadline_s=settings.deadline_ms / 1000,
-        stuck_s=settings.watchdog_seconds,
         max_pixels=settings.max_pixels,
     )
     watchdog = Watchdog(registry, patience_s=settings.watchdog_seconds)
@@ -135,8 +137,7 @@ def _build_parts(
         settings=settings,
         metrics=metrics,
         registry=registry,
-        pool=pool,
-        serving=serving,
+        pipeline=pipeline,
         watchdog=watchdog,
         readiness=Readiness(registry, watchdog),
         budget=ByteBudget(settings.max_bytes_in_flight),
@@ -145,16 +146,7 @@ def _build_parts(
     )
 
 
-def _gate(parts: Parts) -> Gate | None:
-    """Return what refuses in place of the application, unless other layers have a say in that."""
-    settings = parts.settings
-    if settings.cors_origins or settings.api_keys_file is not None or parts.tracing is not None:
-        return None
-    return Gate(parts.registry, parts.serving, parts.metrics, parts.readiness, parts.request_log)
-
-
-def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[dict[str, Gate]]]:
-    gate = _gate(parts)
+def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     lifecycle = Lifecycle(
         parts.registry,
         parts.readiness,
@@ -164,10 +156,10 @@ def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[d
     )
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[dict[str, Gate]]:
-        with parts.pool:
-            async with lifecycle.running():
-                yield {"gate": gate} if gate is not None else {}
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with lifecycle.running():
+            yield
+        parts.pipeline.close()
         parts.access_log.flush()
         if parts.tracing is not None:
             await asyncio.to_thread(parts.tracing.close)
@@ -204,13 +196,15 @@ def _add_middleware(service: FastAPI, parts: Parts) -> None:
 
 
 def _add_routes(service: FastAPI, parts: Parts) -> None:
-    registry, serving, metrics = parts.registry, parts.serving, parts.metrics
+    registry, pipeline, metrics = parts.registry, parts.pipeline, parts.metrics
     readiness, watchdog = parts.readiness, parts.watchdog
     max_images = parts.settings.max_images
-    protocol = OpenInference(registry, serving, metrics, readiness, watchdog, max_images=max_images)
+    protocol = OpenInference(
+        registry, pipeline, metrics, readiness, watchdog, max_images=max_images
+    )
     for router in (
-        predict_router(registry, serving, metrics, max_images=max_images),
-        looking_router(registry, serving, Explainer(serving)),
+        predict_router(registry, pipeline, metrics, max_images=max_images),
+        looking_router(registry, pipeline, Explainer(pipeline)),
         models_router(registry),
         health_router(registry, readiness, watchdog),
         metrics_router(metrics, parts.sample),

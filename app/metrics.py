@@ -9,8 +9,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from app.served import ServedModel
-from app.serving import Answer
+from app.loaded_model import LoadedModel
+from app.pipeline import Answer
 
 # Seconds; a forward pass takes 0.1 to 60 ms, a large photo 25 to 80 ms to decode.
 SECONDS = (
@@ -162,7 +162,7 @@ class Metrics:
         self._predicted.labels(answer.served.name, answer.served.labels[best]).inc()
         model.probability.observe(float(answer.probabilities[best]))
 
-    def loaded(self, served: ServedModel, previous: ServedModel | None) -> None:
+    def loaded(self, served: LoadedModel, previous: LoadedModel | None) -> None:
         """Count a version that serves from now on, instead of `previous`."""
         self._loads.labels(served.name, "ok").inc()
         if previous is not None:
@@ -174,7 +174,7 @@ class Metrics:
         self._loads.labels(name, "failed").inc()
 
     def sample(
-        self, models: Iterable[ServedModel], *, bytes_in_flight: int, is_ready: bool
+        self, models: Iterable[LoadedModel], *, bytes_in_flight: int, is_ready: bool
     ) -> None:
         """Set the gauges."""
         self._bytes.set(bytes_in_flight)

@@ -4,52 +4,23 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
 
 from app.errors import NotReady
+from app.loaded_model import LoadedModel
 from app.metrics import Metrics
-from app.served import ServedModel
+from model_store.current import CurrentVersion
 from model_store.errors import ModelNotFound, ModelStoreError, VersionNotFound
+from model_store.store import ModelStore
 
 logger = logging.getLogger("halftone.registry")
 
 # A version that failed is tried again after this long, in case the cause was the host's.
 RETRY_SECONDS = 30.0
 
-Open = Callable[[str, int], ServedModel]
-
-
-class CurrentVersion(Protocol):
-    """What the store says is current for one name."""
-
-    @property
-    def version(self) -> int:
-        """The version to serve."""
-        ...
-
-    @property
-    def promoted_at(self) -> datetime:
-        """When it became current."""
-        ...
-
-
-class Store(Protocol):
-    """The part of `model_store.store.ModelStore` that the service reads."""
-
-    def names(self) -> Sequence[str]:
-        """Return the names of all models."""
-        ...
-
-    def versions(self, name: str) -> Sequence[int]:
-        """Return the published versions."""
-        ...
-
-    def current(self, name: str) -> CurrentVersion | None:
-        """Return the current version, if one was promoted."""
-        ...
+Open = Callable[[str, int], LoadedModel]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +34,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class _Current:
-    served: ServedModel
+    served: LoadedModel
     promoted_at: datetime
 
 
@@ -80,7 +51,7 @@ class Registry:
 
     def __init__(
         self,
-        store: Store,
+        store: ModelStore,
         open_version: Open,
         metrics: Metrics,
         *,
@@ -93,7 +64,7 @@ class Registry:
         self._chosen = chosen
         self._pinned_limit = pinned_limit
         self._current: dict[str, _Current] = {}
-        self._pinned: OrderedDict[tuple[str, int], ServedModel] = OrderedDict()
+        self._pinned: OrderedDict[tuple[str, int], LoadedModel] = OrderedDict()
         self._pinning = asyncio.Lock()
         self._refreshing = asyncio.Lock()
         self._failures: dict[str, Failure] = {}
@@ -102,15 +73,15 @@ class Registry:
         self.is_complete = False
         self._problem: str | None = "The models are being loaded."
 
-    def served(self) -> list[ServedModel]:
+    def served(self) -> list[LoadedModel]:
         """Return the current models, by name."""
         return [self._current[name].served for name in sorted(self._current)]
 
-    def pinned(self) -> list[ServedModel]:
+    def pinned(self) -> list[LoadedModel]:
         """Return the versions that are open beside the current ones."""
         return list(self._pinned.values())
 
-    def find(self, name: str) -> ServedModel | None:
+    def find(self, name: str) -> LoadedModel | None:
         """Return the current version of `name`, if it serves."""
         current = self._current.get(name)
         return current.served if current else None
@@ -123,7 +94,7 @@ class Registry:
         """Return every name that serves or failed to."""
         return sorted({*self._current, *self._failures})
 
-    def default(self) -> ServedModel:
+    def default(self) -> LoadedModel:
         """Return the model that /predict means: the chosen, the only, or the last promoted one.
 
         Raises:
@@ -136,7 +107,7 @@ class Registry:
             raise NotReady(self.why_not_ready())
         return max(self._current.values(), key=lambda current: current.promoted_at).served
 
-    def by_name(self, name: str) -> ServedModel:
+    def by_name(self, name: str) -> LoadedModel:
         """Return the current version of `name`.
 
         Raises:
@@ -182,7 +153,7 @@ class Registry:
             self.is_complete = True
             self._log_default()
 
-    async def version(self, name: str, version: int) -> ServedModel:
+    async def version(self, name: str, version: int) -> LoadedModel:
         """Return one version of `name`, opening it if need be.
 
         Raises:
@@ -201,7 +172,7 @@ class Registry:
 
     async def versions(self, name: str) -> list[int]:
         """Return every version of `name` in the store."""
-        return list(await asyncio.to_thread(self._store.versions, name))
+        return await asyncio.to_thread(self._store.versions, name)
 
     async def close(self) -> None:
         """Close every model, after what is queued was computed."""
@@ -274,7 +245,7 @@ class Registry:
         if not known:
             raise ModelNotFound(f"Expected one of: {', '.join(self._current) or 'no models'}.")
         if version not in known:
-            raise VersionNotFound(f"Expected one of the versions {list(known)}.")
+            raise VersionNotFound(f"Expected one of the versions {known}.")
         served = await asyncio.to_thread(self._open_version, name, version)
         self._pinned[name, version] = served
         while len(self._pinned) > self._pinned_limit:

@@ -17,7 +17,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode, set_span_in_
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 import app
-from app.serving import Answer, Timings
+from app.pipeline import Answer, Timings
 from app.tracing import FinishedRequest
 
 # A collector that does not answer must not hold up the end of the process.

@@ -2,62 +2,23 @@
 
 import os
 import signal
-import time
-from contextlib import suppress
 from pathlib import Path
-from socket import socket
 from tempfile import TemporaryDirectory
 
-from uvicorn import Config, Server
-from uvicorn.supervisors import multiprocess
-
-from app.http.server import DrainingServer, refuse_new_connections
+from uvicorn.supervisors import Multiprocess
 
 
-class Worker(multiprocess.Process):
-    """uvicorn's worker process, with the server that loses no client when it stops."""
-
-    @property
-    def server(self) -> Server:
-        """The server, made in the worker on first use."""
-        if self._server is None:
-            self._server = DrainingServer(self.config)
-        return self._server
-
-    def always_pong(self) -> None:
-        """Answer the supervisor until it hangs up, which is no error."""
-        with suppress(EOFError, OSError):
-            super().always_pong()
-
-
-class Supervisor(multiprocess.Multiprocess):
+class Supervisor(Multiprocess):
     """uvicorn's supervisor of worker processes, but SIGHUP reloads models, not processes.
 
     Workers leave their metrics in a shared folder, so that any of them can answer for all.
     """
 
-    def __init__(self, config: Config, sockets: list[socket], *, drain_seconds: float) -> None:
-        super().__init__(config, sockets)
-        self._drain_seconds = drain_seconds
-
     def run(self) -> None:
         """Serve until a signal says stop."""
-        # uvicorn offers no other way to choose the server that its workers run.
-        multiprocess.Process = Worker  # type: ignore[misc]
         with TemporaryDirectory(prefix="halftone-metrics-") as folder:
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
             super().run()
-
-    def terminate_all(self) -> None:
-        """Stop the workers, and when they have drained, let nobody connect any more."""
-        super().terminate_all()
-        drained = time.monotonic() + self._drain_seconds
-        while time.monotonic() < drained and any(p.process.is_alive() for p in self.processes):
-            time.sleep(min(0.1, self._drain_seconds))
-        for listener in self.sockets:
-            refuse_new_connections(listener)
-            # Leaves listening to the workers, so that the last of them knows who still waits.
-            listener.close()
 
     def keep_subprocess_alive(self) -> None:
         """Forget the gauges of workers that died, then start new ones."""

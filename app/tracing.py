@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from app.serving import Answer
+from app.pipeline import Answer
 
 logger = logging.getLogger("halftone.tracing")
 

@@ -5,10 +5,9 @@ import logging
 
 import numpy as np
 
-from app.batching import Ticket
-from app.errors import Unavailable
+from app.errors import AppError, Unavailable
+from app.loaded_model import LoadedModel
 from app.registry import Registry
-from app.served import ServedModel
 
 logger = logging.getLogger("halftone.watchdog")
 
@@ -24,7 +23,8 @@ class Watchdog:
     def __init__(self, registry: Registry, *, patience_s: float) -> None:
         self._registry = registry
         self._patience_s = patience_s
-        self._probes: dict[tuple[str, int], Ticket] = {}
+        self._failures: dict[LoadedModel, str] = {}
+        self._probes: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
         """Send probes for ever, several within the time that an engine is given."""
@@ -34,36 +34,38 @@ class Watchdog:
 
     def send_probes(self) -> None:
         """Queue one blank image for every model that has nothing else to do."""
-        open_models = self._models()
-        keys = {(served.name, served.version) for served in open_models}
-        self._probes = {key: ticket for key, ticket in self._probes.items() if key in keys}
-        for served in open_models:
-            self._send_probe(served)
+        models = self._models()
+        self._failures = {model: self._failures[model] for model in self._failures.keys() & models}
+        for model in models:
+            if model.queue.stuck_s() == 0:  # else it is busy, which shows as much
+                probe = asyncio.create_task(self._probe(model))
+                self._probes.add(probe)
+                probe.add_done_callback(self._probes.discard)
 
     def why_not_alive(self) -> str | None:
-        """Say what only a restart can mend: an engine that is stuck while work waits."""
-        for served in self._models():
-            stuck_s = served.queue.stuck_s()
+        """Say what only a restart can mend: an engine that ended, or is stuck while work waits."""
+        for model in self._models():
+            if ended := model.queue.why_ended():
+                return f"The engine of {model.name} has ended: {ended}. Restart the service."
+            stuck_s = model.queue.stuck_s()
             if stuck_s > self._patience_s:
-                return f"The engine of {served.name} has made no progress for {stuck_s:.0f} s."
+                return f"The engine of {model.name} has made no progress for {stuck_s:.0f} s."
         return None
 
-    def why_not_trusted(self, served: ServedModel) -> str | None:
+    def why_not_trusted(self, model: LoadedModel) -> str | None:
         """Say how the last probe of a model failed, if it did."""
-        ticket = self._probes.get((served.name, served.version))
-        if ticket is None or ticket.error is None:
-            return None
-        return f"The engine of {served.name} failed on a blank image: {ticket.error}"
+        return self._failures.get(model)
 
-    def _models(self) -> list[ServedModel]:
+    def _models(self) -> list[LoadedModel]:
         return [*self._registry.served(), *self._registry.pinned()]
 
-    def _send_probe(self, served: ServedModel) -> None:
-        if served.queue.stuck_s() > 0:  # it is busy with real work, which shows as much
-            return
-        ticket = Ticket()
+    async def _probe(self, model: LoadedModel) -> None:
         try:
-            served.queue.submit(np.zeros(served.shape, np.uint8), ticket)
+            with model.queue.place(float("inf")) as place:
+                await place.compute(np.zeros(model.shape, np.uint8))
         except Unavailable:
             return
-        self._probes[served.name, served.version] = ticket
+        except AppError as error:
+            self._failures[model] = f"The engine of {model.name} failed on a blank image: {error}"
+        else:
+            self._failures.pop(model, None)

@@ -5,35 +5,38 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from app.errors import InvalidParameter
-from app.explaining import Explainer
 from app.http import documentation as docs
 from app.http.disconnects import while_connected
 from app.http.resolving import PREFIXES, PlainRoute, resolve
 from app.http.uploads import read_image
+from app.loaded_model import LoadedModel
+from app.occlusion import Explainer
+from app.pipeline import Pipeline
 from app.registry import Registry
-from app.served import ServedModel
-from app.serving import Serving
 from model_store.preprocessing import encode_png
 
 
-def looking_router(registry: Registry, serving: Serving, explainer: Explainer) -> APIRouter:
+def looking_router(registry: Registry, pipeline: Pipeline, explainer: Explainer) -> APIRouter:
     """Return the routes that answer with pictures."""
     router = APIRouter(tags=["look"], route_class=PlainRoute)
 
     async def preview(request: Request) -> Response:
-        serving.admit(await resolve(registry, request.path_params))
-        image = await read_image(request)
-        served = await resolve(registry, request.path_params)
-        work = serving.in_pool(lambda: encode_png(serving.pixels(served, image)))
-        return Response(await while_connected(request.receive, work), media_type="image/png")
+        model = await resolve(registry, request.path_params)
+        with model.lease():
+            pipeline.check(model)
+            image = await read_image(request)
+            work = pipeline.in_thread(lambda: encode_png(pipeline.pixels(model, image)))
+            picture = await while_connected(request.receive, work)
+        return Response(picture, media_type="image/png")
 
     async def explain(request: Request) -> Response:
-        serving.admit(await resolve(registry, request.path_params))
-        image = await read_image(request)
-        served = await resolve(registry, request.path_params)
-        label = read_label(request, served)
-        work = explainer.explain(served, image, label)
-        return Response(await while_connected(request.receive, work), media_type="image/png")
+        model = await resolve(registry, request.path_params)
+        with model.lease():
+            pipeline.check(model)
+            image = await read_image(request)
+            work = explainer.explain(model, image, read_label(request, model))
+            picture = await while_connected(request.receive, work)
+        return Response(picture, media_type="image/png")
 
     for prefix in PREFIXES:
         for name, endpoint in (("preview", preview), ("explain", explain)):
@@ -47,7 +50,7 @@ def looking_router(registry: Registry, serving: Serving, explainer: Explainer) -
     return router
 
 
-def read_label(request: Request, served: ServedModel) -> int | None:
+def read_label(request: Request, served: LoadedModel) -> int | None:
     """Return the index of `?label=`, or None for the most probable one.
 
     Raises:

@@ -6,8 +6,8 @@ from starlette.requests import Request
 from app.errors import NotReady
 from app.http import documentation as docs
 from app.http.schemas import EngineInfo, LoadFailure, ModelDetail, ModelInfo, ModelList
+from app.loaded_model import LoadedModel
 from app.registry import Registry
-from app.served import ServedModel
 from model_store.errors import ModelNotFound
 
 
@@ -83,6 +83,6 @@ def describe_fully(registry: Registry, name: str, versions: list[int]) -> ModelD
     )
 
 
-def _engine(served: ServedModel) -> EngineInfo:
+def _engine(served: LoadedModel) -> EngineInfo:
     record = served.manifest.engines[served.engine_name]
     return EngineInfo(name=served.engine_name, parity=record.parity, max_batch=served.max_batch)

@@ -13,37 +13,38 @@ from app.http.problems import row_of
 from app.http.rendering import batch_response, read_top_k, single_response
 from app.http.resolving import PREFIXES, PlainRoute, resolve
 from app.http.uploads import read_image, read_images
+from app.loaded_model import LoadedModel
 from app.metrics import Metrics
+from app.pipeline import Answer, Pipeline
 from app.registry import Registry
-from app.served import ServedModel
-from app.serving import Answer, Serving
 
 
 def predict_router(
-    registry: Registry, serving: Serving, metrics: Metrics, *, max_images: int
+    registry: Registry, pipeline: Pipeline, metrics: Metrics, *, max_images: int
 ) -> APIRouter:
     """Return the routes that predict."""
     router = APIRouter(tags=["predict"], route_class=PlainRoute)
 
     async def predict(request: Request) -> Response:
         top_k = read_top_k(request)
-        # Twice: refused before its body is read, and computed by what serves once it is here.
-        serving.admit(await resolve(registry, request.path_params))
-        image = await read_image(request)
-        served = await resolve(registry, request.path_params)
-        answer = await while_connected(request.receive, serving.predict(served, image))
-        count(request, metrics, served, [answer])
+        model = await resolve(registry, request.path_params)
+        with model.lease():
+            pipeline.check(model)
+            image = await read_image(request)
+            answer = await while_connected(request.receive, pipeline.predict(model, image))
+        count(request, metrics, model, [answer])
         return single_response(request, answer, top_k)
 
     async def predict_batch(request: Request) -> Response:
         top_k = read_top_k(request)
-        serving.admit(await resolve(registry, request.path_params))
-        images = await read_images(request, max_images)
-        served = await resolve(registry, request.path_params)
-        work = serving.predict_many(served, [serving.decoding(served, image) for image in images])
-        answers = await while_connected(request.receive, work)
-        count(request, metrics, served, answers)
-        return batch_response(request, served, answers, top_k)
+        model = await resolve(registry, request.path_params)
+        with model.lease():
+            pipeline.check(model)
+            images = await read_images(request, max_images)
+            work = pipeline.predict_many(model, [pipeline.decoding(model, one) for one in images])
+            answers = await while_connected(request.receive, work)
+        count(request, metrics, model, answers)
+        return batch_response(request, model, answers, top_k)
 
     for prefix in PREFIXES:
         router.add_api_route(
@@ -56,10 +57,10 @@ def predict_router(
 
 
 def count(
-    request: Request, metrics: Metrics, served: ServedModel, answers: Sequence[Answer | Exception]
+    request: Request, metrics: Metrics, model: LoadedModel, answers: Sequence[Answer | Exception]
 ) -> None:
     """Tell the metrics of answers that are about to be sent, and leave them to the envelope."""
-    request.state.model = served.name
+    request.state.model = model.name
     request.state.answers = answers
     total_s = time.perf_counter() - request.state.started_at
     for answer in answers:

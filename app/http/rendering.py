@@ -9,8 +9,8 @@ from starlette.responses import Response
 
 from app.errors import InvalidParameter
 from app.http.problems import problem
-from app.served import ServedModel
-from app.serving import Answer, Timings
+from app.loaded_model import LoadedModel
+from app.pipeline import Answer, Timings
 
 JSON = "application/json"
 
@@ -42,7 +42,7 @@ def prediction(answer: Answer, top_k: int | None) -> dict[str, object]:
     return {**ranked[0], "predictions": ranked}
 
 
-def model_reference(served: ServedModel) -> dict[str, object]:
+def model_reference(served: LoadedModel) -> dict[str, object]:
     """Return the name and version that computed an answer."""
     return {"name": served.name, "version": served.version}
 
@@ -58,7 +58,7 @@ def single_response(request: Request, answer: Answer, top_k: int | None) -> Resp
 
 
 def batch_response(
-    request: Request, served: ServedModel, answers: list[Answer | Exception], top_k: int | None
+    request: Request, served: LoadedModel, answers: list[Answer | Exception], top_k: int | None
 ) -> Response:
     """Return one entry per image, in order: a prediction, or a problem."""
     request_id = request.state.request_id

@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from app.loaded_model import LoadedModel
 from app.registry import Registry
-from app.served import ServedModel
 from model_store.errors import VersionNotFound
 
 Endpoint = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -35,7 +35,7 @@ class PlainRoute(APIRoute):
 PREFIXES = ("", "/models/{name}", "/models/{name}/versions/{version}")
 
 
-async def resolve(registry: Registry, path: Mapping[str, Any]) -> ServedModel:
+async def resolve(registry: Registry, path: Mapping[str, Any]) -> LoadedModel:
     """Return the model that a path names.
 
     Raises:

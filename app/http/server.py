@@ -1,86 +1,83 @@
-"""uvicorn's server, stopped without losing a client: not in the backlog, not while connecting."""
+"""uvicorn as it is, but for what it lacks: a deadline for headers, and an end to their size."""
 
 import asyncio
-import ctypes
-import os
-import socket
-import struct
-import sys
-from contextlib import suppress
+from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from app.http.protocol import DeadlineProtocol
-
-# From "no new connections" to the end of listening: what is half-way into a connection completes.
-LAST_CONNECTIONS_SECONDS = 0.2
-# Workers stop listening one shortly after another. Clients of idle connections that were closed
-# before the last one did would connect again, to a listener about to go.
-OTHERS_STOP_SECONDS = 0.5
-
-# Linux's number for it; Python's socket module has no name.
-_SO_ATTACH_FILTER = 26
-# Classic BPF over a TCP header: drop SYN without ACK, the first packet of a connection.
-_DROP_SYN = (
-    (0x30, 0, 0, 13),  # load the flags
-    (0x54, 0, 0, 0x12),  # keep SYN and ACK
-    (0x15, 0, 1, 0x02),  # if that leaves SYN alone:
-    (0x06, 0, 0, 0),  # drop the packet
-    (0x06, 0, 0, 0xFFFFFFFF),  # else let it through
+# More than any client of ours sends; the parser itself would collect without end.
+MAX_HEADER_BYTES = 64 * 1024
+TOO_LARGE = (
+    b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
+    b"content-length: 0\r\nconnection: close\r\n\r\n"
 )
 
 
-class DrainingServer(uvicorn.Server):
-    """Stops without losing clients whose connections the kernel accepted, but not yet we."""
+class ServerConfig(uvicorn.Config):
+    """uvicorn's configuration, and `header_seconds`; goes to worker processes as it is."""
 
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop listening, take over what waits in the backlog, then stop as usual."""
-        listeners = [
-            socket.socket(fileno=os.dup(listener.fileno()))
-            for server in self.servers
-            for listener in server.sockets
-        ]
-        # With several workers the listener is everybody's; only the supervisor knows who goes on.
-        if self.config.workers == 1:
-            for listener in listeners:
-                refuse_new_connections(listener)
-        await asyncio.sleep(LAST_CONNECTIONS_SECONDS)
-        for server in self.servers:
-            server.close()
-        for listener in listeners:
-            await self._accept_rest(listener)
-        if self.config.workers > 1:
-            await asyncio.sleep(OTHERS_STOP_SECONDS)
-        await super().shutdown(sockets)
-
-    async def _accept_rest(self, listener: socket.socket) -> None:
-        listener.setblocking(False)
-        waiting = []
-        with listener, suppress(BlockingIOError):
-            while True:
-                waiting.append(listener.accept()[0])
-        for connection in waiting:
-            connection.setblocking(False)
-            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
-
-    def _protocol(self) -> DeadlineProtocol:
-        return DeadlineProtocol(self.config, self.server_state, self.lifespan.state)
+    def __init__(self, app: str, *, header_seconds: float, **options: Any) -> None:
+        super().__init__(app, http=DeadlineProtocol, **options)
+        self.header_seconds = header_seconds
 
 
-def refuse_new_connections(listener: socket.socket) -> None:
-    """Let nobody begin to connect, while what has begun completes and can be accepted.
+class DeadlineProtocol(HttpToolsProtocol):
+    """Closes connections whose headers are not complete in time, or endless.
 
-    Closing a listener resets the connections that complete a moment before. Clients that come now
-    hear nothing; they try again a second later, and find the port closed, or a new service. Where
-    the kernel is not Linux, or forbids it, nothing happens, and that moment remains.
+    The clock runs from the connection, or from the first byte after an answer, to the end of the
+    headers. It also bounds how long the rest of a body may arrive that was answered half-way.
     """
-    if not sys.platform.startswith("linux"):
-        return
-    instructions = b"".join(struct.pack("=HBBI", *instruction) for instruction in _DROP_SYN)
-    program = ctypes.create_string_buffer(instructions, len(instructions))
-    with suppress(OSError):
-        listener.setsockopt(
-            socket.SOL_SOCKET,
-            _SO_ATTACH_FILTER,
-            struct.pack("@HP", len(_DROP_SYN), ctypes.addressof(program)),
-        )
+
+    _timer: asyncio.TimerHandle | None = None
+    _header_bytes = 0
+    _in_body = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Start the clock."""
+        super().connection_made(transport)
+        self._start()
+
+    def data_received(self, data: bytes) -> None:
+        """Start the clock if nothing is being answered, and count what headers take."""
+        if self._timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._start()
+        self._header_bytes += len(data)
+        super().data_received(data)
+        if self._timer is not None and not self._in_body and self._header_bytes > MAX_HEADER_BYTES:
+            self.transport.write(TOO_LARGE)
+            self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        """Stop the clock; bodies have their own deadline."""
+        self._stop()
+        self._in_body = True
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Begin to count the next request's headers."""
+        self._stop()
+        self._in_body = False
+        self._header_bytes = 0
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        """Start the clock if the rest of a body is still to come, which nobody waits for."""
+        if self._in_body:
+            self._start()
+        super().on_response_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop the clock."""
+        self._stop()
+        super().connection_lost(exc)
+
+    def _start(self) -> None:
+        self._stop()
+        seconds = getattr(self.config, "header_seconds", 10.0)
+        self._timer = self.loop.call_later(seconds, self.transport.close)
+
+    def _stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

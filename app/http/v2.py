@@ -19,11 +19,11 @@ from app.http.predict import count
 from app.http.resolving import resolve
 from app.http.tensors import InferRequest, RequestedOutput, join_bytes, read_images, read_pixels
 from app.http.uploads import read_body
+from app.loaded_model import LoadedModel
 from app.metrics import Metrics
+from app.pipeline import Answer, MakePixels, Pipeline
 from app.readiness import Readiness
 from app.registry import Registry
-from app.served import ServedModel
-from app.serving import Answer, Serving, Source
 from app.watchdog import Watchdog
 
 IMAGE, PIXELS, PROBABILITIES, LABEL = "image", "pixels", "probabilities", "label"
@@ -41,7 +41,7 @@ class OpenInference:
     def __init__(
         self,
         registry: Registry,
-        serving: Serving,
+        pipeline: Pipeline,
         metrics: Metrics,
         readiness: Readiness,
         watchdog: Watchdog,
@@ -49,7 +49,7 @@ class OpenInference:
         max_images: int,
     ) -> None:
         self._registry = registry
-        self._serving = serving
+        self._pipeline = pipeline
         self._metrics = metrics
         self._readiness = readiness
         self._watchdog = watchdog
@@ -121,23 +121,23 @@ class OpenInference:
 
     async def infer(self, request: Request) -> Response:
         """Predict."""
-        self._serving.admit(await resolve(self._registry, request.path_params))
-        wanted, binary = parse_request(await read_body(request.receive), request)
         served = await resolve(self._registry, request.path_params)
-        sources = self._sources(served, wanted, binary)
-        work = self._serving.predict_many(served, sources)
-        answers = await while_connected(request.receive, work)
+        with served.lease():
+            self._pipeline.check(served)
+            wanted, binary = parse_request(await read_body(request.receive), request)
+            work = self._pipeline.predict_many(served, self._images(served, wanted, binary))
+            answers = await while_connected(request.receive, work)
         count(request, self._metrics, served, answers)
         return write_response(wanted, served, _all_answers(answers))
 
-    def _sources(
-        self, served: ServedModel, wanted: InferRequest, binary: bytes | None
-    ) -> list[Source]:
+    def _images(
+        self, served: LoadedModel, wanted: InferRequest, binary: bytes | None
+    ) -> list[MakePixels]:
         tensor = wanted.inputs[0]
         if tensor.name == IMAGE and tensor.datatype == "BYTES":
             images = read_images(tensor, binary)
             self._check_count(len(images))
-            return [self._serving.decoding(served, image) for image in images]
+            return [self._pipeline.decoding(served, image) for image in images]
         if tensor.name == PIXELS and tensor.datatype != "BYTES":
             self._check_count(tensor.shape[0] if tensor.shape else 0)
             return [_given(row) for row in read_pixels(tensor, binary, served.shape)]
@@ -174,7 +174,7 @@ def parse_request(body: bytes, request: Request) -> tuple[InferRequest, bytes | 
 
 
 def write_response(
-    wanted: InferRequest, served: ServedModel, answers: Sequence[Answer]
+    wanted: InferRequest, served: LoadedModel, answers: Sequence[Answer]
 ) -> Response:
     """Return the outputs that were asked for, as JSON or with binary tensors behind it."""
     probabilities = np.stack([answer.probabilities for answer in answers])  # (N, labels)
@@ -220,7 +220,7 @@ def _binary(wanted: InferRequest, rest: bytes) -> bytes | None:
 
 
 def _output(
-    output: RequestedOutput, served: ServedModel, probabilities: NDArray[np.float32]
+    output: RequestedOutput, served: LoadedModel, probabilities: NDArray[np.float32]
 ) -> tuple[dict[str, Any], Any]:
     """Return an output's description, and its values: an array, or a list of bytes."""
     images, labels = probabilities.shape
@@ -258,8 +258,8 @@ def _all_answers(answers: Sequence[Answer | Exception]) -> list[Answer]:
     return good
 
 
-def _given(pixels: NDArray[np.uint8]) -> Source:
-    return lambda _: pixels
+def _given(pixels: NDArray[np.uint8]) -> MakePixels:
+    return lambda: pixels
 
 
 def _json(body: dict[str, Any], status: int = 200) -> Response:

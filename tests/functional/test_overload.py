@@ -1,6 +1,7 @@
 """Deadlines, refusals and clients that leave, while the engine is held."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -10,19 +11,13 @@ from fake_models import FakeModel, Start, png
 
 from model_store.preprocessing import preprocess
 
-Post = Callable[[bytes], Awaitable[httpx.Response]]
+Receive = Callable[[], Awaitable[dict]]
 
 
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.001)
-
-
-@pytest.fixture
-def held(toy: FakeModel) -> FakeModel:
-    """The toy model, to be held once it is served."""
-    return toy
 
 
 async def hold(client: httpx.AsyncClient, model: FakeModel) -> asyncio.Task[httpx.Response]:
@@ -88,7 +83,7 @@ async def test_what_finds_no_place_in_the_queue_is_not_decoded(
         decoded.append(data)
         return preprocess(data, *arguments, **options)
 
-    monkeypatch.setattr("app.serving.preprocess", counting)
+    monkeypatch.setattr("app.pipeline.preprocess", counting)
     async with start(max_queue=4, deadline_ms=60_000) as client:
         first = await hold(client, toy)
         accepted = await fill(client, 4)
@@ -100,9 +95,8 @@ async def test_what_finds_no_place_in_the_queue_is_not_decoded(
     assert len(decoded) == 5
 
 
-async def call(app: Any, body: bytes, gone: asyncio.Event) -> list[dict]:
-    """POST over bare ASGI; `gone` disconnects the client."""
-    sent: list[dict] = []
+def sending(body: bytes, gone: asyncio.Event) -> Receive:
+    """Return what an application receives: a whole body, and when `gone` is set, the end."""
     bodies = iter([{"type": "http.request", "body": body, "more_body": False}])
 
     async def receive() -> dict:
@@ -110,6 +104,13 @@ async def call(app: Any, body: bytes, gone: asyncio.Event) -> list[dict]:
             return message
         await gone.wait()
         return {"type": "http.disconnect"}
+
+    return receive
+
+
+async def call(app: Any, receive: Receive, path: str = "/predict") -> list[dict]:
+    """POST over bare ASGI."""
+    sent: list[dict] = []
 
     async def send(message: dict) -> None:
         sent.append(message)
@@ -119,8 +120,8 @@ async def call(app: Any, body: bytes, gone: asyncio.Event) -> list[dict]:
         "asgi": {"version": "3.0"},
         "http_version": "1.1",
         "method": "POST",
-        "path": "/predict",
-        "raw_path": b"/predict",
+        "path": path,
+        "raw_path": path.encode(),
         "root_path": "",
         "scheme": "http",
         "query_string": b"",
@@ -139,8 +140,8 @@ async def test_images_of_disconnected_clients_are_dropped_before_inference(
         app = client._transport.app  # type: ignore[attr-defined]
         first = await hold(client, toy)
         gone, stays = asyncio.Event(), asyncio.Event()
-        leaver = asyncio.create_task(call(app, png(seed=1), gone))
-        stayer = asyncio.create_task(call(app, png(seed=2), stays))
+        leaver = asyncio.create_task(call(app, sending(png(seed=1), gone)))
+        stayer = asyncio.create_task(call(app, sending(png(seed=2), stays)))
         while await waiting(client) < 2:
             await asyncio.sleep(0.001)
         gone.set()
@@ -244,3 +245,37 @@ async def test_engine_that_fails_on_a_blank_image_is_not_ready(
             await asyncio.sleep(0.01)
 
     assert "blank image" in reason
+
+
+async def test_engine_whose_thread_is_killed_makes_the_service_not_ready(
+    start: Start, toy: FakeModel
+) -> None:
+    async with start() as client:
+        toy.error = SystemExit("killed")
+        stranded = await client.post("/predict", content=png())
+        while (ready := await client.get("/readyz")).status_code == 200:
+            await asyncio.sleep(0.01)
+        alive = await client.get("/livez")
+        refused = await client.post("/predict", content=png())
+
+    assert (stranded.status_code, stranded.json()["code"]) == (500, "inference_failed")
+    assert "The engine of toy has ended: SystemExit" in ready.json()["reason"]
+    assert alive.status_code == 503
+    assert (refused.status_code, refused.json()["code"]) == (503, "not_ready")
+
+
+@pytest.mark.usefixtures("toy")
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/preview", "/explain"])
+async def test_what_would_miss_its_deadline_is_refused_before_its_body_is_read(
+    start: Start, path: str
+) -> None:
+    async def never() -> dict:
+        raise AssertionError("nobody should wait for the body")
+
+    async with start(deadline_ms=0.001) as client:
+        app = client._transport.app  # type: ignore[attr-defined]
+        answer = await call(app, never, path)
+
+    assert answer[0]["status"] == 503
+    assert b"retry-after" in dict(answer[0]["headers"])
+    assert json.loads(answer[1]["body"])["code"] == "overloaded"

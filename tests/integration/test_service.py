@@ -1,6 +1,5 @@
 """python -m app as a process on a real port, with a real bundle and a real client."""
 
-import json
 import os
 import re
 import signal
@@ -11,7 +10,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.client import HTTPResponse
 from pathlib import Path
 
 import httpx
@@ -248,60 +246,6 @@ def test_bad_setting_stops_the_start_with_a_sentence() -> None:
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert done.stderr.startswith("HALFTONE_PORT: ")
-
-
-def test_refused_predictions_end_before_the_application(shared_tiny_store: ModelStore) -> None:
-    large = bytes(3_000_000)
-    with running(shared_tiny_store.root, deadline_ms=0.001) as service:
-        service.wait_until_ready()
-        with httpx.Client(base_url=service.url) as client:
-            answers = [
-                client.post(path, content=large, headers={"X-Request-Id": "mine"})
-                for path in ("/predict", "/predict/batch?top_k=1", "/models/tiny/predict")
-            ]
-            unknown = client.post("/models/none/predict", content=b"x")
-            health = client.get("/health")
-            counts = client.get("/metrics").text
-
-    for answer in answers:
-        assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
-        assert answer.headers["content-type"] == "application/problem+json"
-        assert int(answer.headers["retry-after"]) >= 1
-        assert answer.headers["x-request-id"] == answer.json()["request_id"] == "mine"
-        assert answer.headers["x-content-type-options"] == "nosniff"
-    assert unknown.status_code == 404
-    assert health.status_code == 200
-    for route in ("/predict", "/predict/batch", "/models/{name}/predict"):
-        assert f'method="POST",model="",route="{route}",status="503"}} 1.0' in counts
-    assert 'halftone_refusals_total{code="overloaded"} 3.0' in counts
-
-
-@pytest.mark.parametrize("settings", [{}, {"cors_origins": "https://a.example"}])
-def test_refusals_are_the_same_with_and_without_the_application(
-    shared_tiny_store: ModelStore, settings: dict[str, str]
-) -> None:
-    with running(shared_tiny_store.root, deadline_ms=0.001, **settings) as service:
-        service.wait_until_ready()
-        with socket.create_connection(service.address) as connection:
-            head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n"
-            for _ in range(3):  # on one connection, and in pieces
-                connection.sendall(head + b"1234")
-                answer = HTTPResponse(connection)
-                answer.begin()
-                connection.sendall(b"56789")
-                assert answer.status == 503
-                assert json.load(answer)["setting"] == "HALFTONE_DEADLINE_MS"
-                names = {name.lower() for name, _ in answer.getheaders()}
-                assert names - {"vary"} == {  # which is CORS's own
-                    "date",
-                    "content-type",
-                    "content-length",
-                    "retry-after",
-                    "x-request-id",
-                    "x-content-type-options",
-                    "x-frame-options",
-                    "referrer-policy",
-                }
 
 
 def test_refused_body_that_never_ends_is_not_waited_for(shared_tiny_store: ModelStore) -> None:

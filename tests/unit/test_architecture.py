@@ -87,8 +87,8 @@ def test_no_package_imports_past_the_model_store(
 @pytest.mark.parametrize(
     ("module", "forbidden"),
     [
-        ("app.batching", ("app.serving", "app.http", "app.main", "app.__main__")),
-        ("app.serving", ("app.http", "app.main", "app.__main__")),
+        ("app.batching", ("app.pipeline", "app.http", "app.main", "app.__main__")),
+        ("app.pipeline", ("app.http", "app.main", "app.__main__")),
         ("app.http", ("app.main", "app.__main__")),
     ],
 )
@@ -104,7 +104,7 @@ def test_inner_modules_of_the_service_never_reach_outer_ones(
     assert wrong == {}
 
 
-@pytest.mark.parametrize("module", ["app.batching", "app.serving"])
+@pytest.mark.parametrize("module", ["app.batching", "app.pipeline"])
 def test_serving_and_batching_know_nothing_of_http(graph: dict[str, set[str]], module: str) -> None:
     web = inside(reachable(graph, module), "fastapi", "starlette", "uvicorn", "app.http")
 

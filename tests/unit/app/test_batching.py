@@ -1,8 +1,9 @@
 """The micro-batch queue: order, work conservation, limits, and callers that go away."""
 
+import asyncio
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -10,18 +11,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app.batching import BatchQueue, Ticket
-from app.costs import CostModel
+from app.batching.cost_model import CostModel
+from app.batching.queue import BatchQueue
 from app.errors import (
     DeadlineExpired,
     InferenceFailed,
     NonFiniteOutput,
+    NotReady,
     Overloaded,
     QueueClosed,
 )
 
 SHAPE = (3, 2)
 PATIENCE_S = 20.0
+NEVER = float("inf")
+
+Open = Callable[..., BatchQueue]
 
 
 class Engine:
@@ -32,7 +37,7 @@ class Engine:
         self.entered = threading.Semaphore(0)
         self.go = threading.Semaphore(0)
         self.held = False
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         first = images[:, 0, 0]
@@ -45,32 +50,13 @@ class Engine:
         shares = first.astype(np.float32) / 255
         return np.stack([shares, 1 - shares], axis=1)  # (N, 2)
 
-    def wait_until_busy(self) -> None:
-        assert self.entered.acquire(timeout=PATIENCE_S)
+    async def wait_until_busy(self) -> None:
+        assert await asyncio.to_thread(self.entered.acquire, timeout=PATIENCE_S)
 
 
-class Desk:
-    """Submits images and collects finished tickets."""
-
-    def __init__(self, engine: Engine, **options: object) -> None:
-        self.done: list[Ticket] = []
-        self._changed = threading.Condition()
-        merged = {"max_batch": 4, "capacity": 100, "costs": CostModel(0.0, 0.0), **options}
-        self.queue = BatchQueue(engine.predict, SHAPE, self._deliver, **merged)
-
-    def _deliver(self, tickets: Sequence[Ticket]) -> None:
-        with self._changed:
-            self.done.extend(tickets)
-            self._changed.notify_all()
-
-    def submit(self, value: int, ticket: Ticket | None = None) -> Ticket:
-        ticket = ticket or Ticket()
-        self.queue.submit(np.full(SHAPE, value, np.uint8), ticket)
-        return ticket
-
-    def wait_for(self, *tickets: Ticket) -> None:
-        with self._changed:
-            assert self._changed.wait_for(lambda: set(tickets) <= set(self.done), PATIENCE_S)
+def queue_of(engine: Engine, **options: object) -> BatchQueue:
+    merged = {"max_batch": 4, "capacity": 100, "costs": CostModel(0.0, 0.0), **options}
+    return BatchQueue(engine.predict, SHAPE, **merged)
 
 
 @pytest.fixture
@@ -79,239 +65,311 @@ def engine() -> Engine:
 
 
 @pytest.fixture
-def open_desk(engine: Engine) -> Iterator[Callable[..., Desk]]:
-    desks = []
+def open_queue(engine: Engine) -> Iterator[Open]:
+    queues = []
 
-    def build(**options: object) -> Desk:
-        desks.append(Desk(engine, **options))
-        return desks[-1]
+    def build(**options: object) -> BatchQueue:
+        queues.append(queue_of(engine, **options))
+        return queues[-1]
 
     yield build
-    for desk in desks:
+    for queue in queues:
         engine.held = False
         engine.go.release(1000)
-        assert desk.queue.close(PATIENCE_S)
+        assert queue.close(PATIENCE_S)
 
 
-def answer(ticket: Ticket) -> int:
-    assert ticket.probabilities is not None
-    return round(float(ticket.probabilities[0]) * 255)
+async def ask(queue: BatchQueue, value: int, deadline: float = NEVER) -> int:
+    """Send one image through the queue; return the value that its answer stands for."""
+    with queue.place(deadline) as place:
+        probabilities = await place.compute(np.full(SHAPE, value, np.uint8))
+    return round(float(probabilities[0]) * 255)
 
 
-def test_idle_engine_starts_at_once_with_one_image(engine: Engine, open_desk) -> None:
-    desk = open_desk()
-    ticket = desk.submit(7)
-    desk.wait_for(ticket)
+async def send(queue: BatchQueue, value: int, deadline: float = NEVER) -> asyncio.Task[int]:
+    """Let one image wait in the queue."""
+    depth = queue.depth
+    task = asyncio.create_task(ask(queue, value, deadline))
+    while queue.depth == depth and not task.done():
+        await asyncio.sleep(0)
+    return task
+
+
+async def occupy(queue: BatchQueue, engine: Engine) -> asyncio.Task[int]:
+    """Hold the engine with the image 0."""
+    engine.held = True
+    task = asyncio.create_task(ask(queue, 0))
+    await engine.wait_until_busy()
+    return task
+
+
+async def test_idle_engine_starts_at_once_with_one_image(engine: Engine, open_queue: Open) -> None:
+    with open_queue().place(NEVER) as place:
+        await place.compute(np.full(SHAPE, 7, np.uint8))
 
     assert engine.batches == [[7]]
-    assert answer(ticket) == 7
-    assert ticket.batch_size == 1
-    assert ticket.queued_at <= ticket.started_at <= ticket.finished_at
+    assert place.batch_size == 1
+    assert place.entered_at <= place.decoded_at <= place.started_at <= place.finished_at
 
 
-def test_arrivals_while_busy_form_the_next_batch_up_to_its_limit(engine: Engine, open_desk) -> None:
-    engine.held = True
-    desk = open_desk(max_batch=4)
-    tickets = [desk.submit(0)]
-    engine.wait_until_busy()
-    tickets += [desk.submit(value) for value in range(1, 7)]
-    assert desk.queue.depth == 6
+async def test_arrivals_while_busy_form_the_next_batch_up_to_its_limit(
+    engine: Engine, open_queue: Open
+) -> None:
+    queue = open_queue(max_batch=4)
+    tasks = [await occupy(queue, engine)]
+    tasks += [await send(queue, value) for value in range(1, 7)]
+    assert queue.depth == 6
     engine.go.release(3)
-    desk.wait_for(*tickets)
 
+    assert await asyncio.gather(*tasks) == list(range(7))
     assert engine.batches == [[0], [1, 2, 3, 4], [5, 6]]
-    assert [answer(ticket) for ticket in tickets] == list(range(7))
-    assert desk.queue.depth == 0
+    assert queue.depth == 0
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-    values=st.lists(st.integers(0, 255), min_size=1, max_size=60),
-    max_batch=st.integers(1, 9),
-    threads=st.integers(1, 4),
-)
-def test_every_caller_gets_the_answer_to_its_own_image(
-    values: list[int], max_batch: int, threads: int
-) -> None:
+@given(values=st.lists(st.integers(0, 255), min_size=1, max_size=60), max_batch=st.integers(1, 9))
+def test_every_caller_gets_the_answer_to_its_own_image(values: list[int], max_batch: int) -> None:
     engine = Engine()
-    desk = Desk(engine, max_batch=max_batch)
-    tickets: dict[int, Ticket] = {}
+    queue = queue_of(engine, max_batch=max_batch)
 
-    def send(start: int) -> None:
-        for place in range(start, len(values), threads):
-            tickets[place] = desk.submit(values[place])
+    async def ask_all() -> list[int]:
+        return await asyncio.gather(*(ask(queue, value) for value in values))
 
-    senders = [threading.Thread(target=send, args=(start,)) for start in range(threads)]
-    for sender in senders:
-        sender.start()
-    for sender in senders:
-        sender.join()
-    assert desk.queue.close(PATIENCE_S)
-
-    assert [answer(tickets[place]) for place in range(len(values))] == values
+    assert asyncio.run(ask_all()) == values
+    assert queue.close(PATIENCE_S)
     assert sum(map(len, engine.batches)) == len(values)
     assert max(map(len, engine.batches)) <= max_batch
 
 
-def test_abandoned_images_are_not_computed_and_do_not_strand_their_mates(
-    engine: Engine, open_desk
+async def test_cancelled_callers_are_not_computed_and_do_not_strand_their_mates(
+    engine: Engine, open_queue: Open
 ) -> None:
-    engine.held = True
-    desk = open_desk()
-    first = desk.submit(0)
-    engine.wait_until_busy()
-    mates = [desk.submit(value) for value in (1, 2, 3, 4)]
-    mates[0].abandoned = mates[2].abandoned = True
+    queue = open_queue()
+    first = await occupy(queue, engine)
+    mates = [await send(queue, value) for value in (1, 2, 3, 4)]
+    for mate in (mates[0], mates[2]):
+        mate.cancel()
+    await asyncio.wait((mates[0], mates[2]))
+    assert queue.depth == 2
     engine.go.release(2)
-    desk.wait_for(first, *mates)
 
+    assert await asyncio.gather(first, mates[1], mates[3]) == [0, 2, 4]
     assert engine.batches == [[0], [2, 4]]
-    assert [answer(mates[1]), answer(mates[3])] == [2, 4]
-    assert mates[0].probabilities is None
 
 
-def test_batch_that_everybody_left_is_skipped(engine: Engine, open_desk) -> None:
-    engine.held = True
-    desk = open_desk()
-    first = desk.submit(0)
-    engine.wait_until_busy()
-    gone = desk.submit(1)
-    gone.abandoned = True
-    engine.go.release()
-    desk.wait_for(first, gone)
-
-    assert engine.batches == [[0]]
-
-
-def test_expired_images_get_their_error_and_are_not_computed(engine: Engine, open_desk) -> None:
-    engine.held = True
-    desk = open_desk()
-    first = desk.submit(0)
-    engine.wait_until_busy()
-    late = desk.submit(1, Ticket(deadline=time.monotonic() + 0.01))
-    patient = desk.submit(2)
-    while time.monotonic() <= late.deadline:
-        pass
+async def test_caller_that_leaves_while_it_is_computed_hurts_nobody(
+    engine: Engine, open_queue: Open
+) -> None:
+    queue = open_queue()
+    first = await occupy(queue, engine)
+    second = await send(queue, 1)
+    first.cancel()
     engine.go.release(2)
-    desk.wait_for(first, late, patient)
 
-    assert isinstance(late.error, DeadlineExpired)
+    assert await second == 1
+    assert queue.depth == 0
+
+
+async def test_expired_images_get_their_error_and_are_not_computed(
+    engine: Engine, open_queue: Open
+) -> None:
+    queue = open_queue()
+    first = await occupy(queue, engine)
+    late = await send(queue, 1, time.monotonic() + 0.05)
+    patient = await send(queue, 2)
+    with pytest.raises(DeadlineExpired):
+        await late
+    engine.go.release(2)
+
+    assert await asyncio.gather(first, patient) == [0, 2]
     assert engine.batches == [[0], [2]]
 
 
-def test_image_that_would_miss_its_deadline_is_refused_at_once(engine: Engine, open_desk) -> None:
+async def test_an_image_whose_deadline_passed_is_not_computed(
+    engine: Engine, open_queue: Open
+) -> None:
+    queue = open_queue()
+    with (
+        queue.place(time.monotonic() + 0.02) as place,
+        pytest.raises(DeadlineExpired),
+    ):
+        while time.monotonic() <= place.deadline:
+            await asyncio.sleep(0.01)
+        await place.compute(np.zeros(SHAPE, np.uint8))
+
+    assert engine.batches == []
+
+
+async def test_what_is_being_computed_at_its_deadline_is_answered(
+    engine: Engine, open_queue: Open
+) -> None:
+    queue = open_queue()
     engine.held = True
-    desk = open_desk(costs=CostModel(fixed_s=10.0, per_image_s=0.0), max_batch=1)
-    desk.submit(0)
-    engine.wait_until_busy()
+    task = asyncio.create_task(ask(queue, 5, time.monotonic() + 0.5))
+    await engine.wait_until_busy()
+    await asyncio.sleep(0.6)
+    engine.go.release()
+
+    assert await task == 5
+
+
+async def test_an_engine_that_is_stuck_is_not_waited_for(engine: Engine, open_queue: Open) -> None:
+    queue = open_queue(patience_s=0.05)
+    engine.held = True
+
+    with pytest.raises(DeadlineExpired):
+        await ask(queue, 5, time.monotonic() + 1)
+    assert engine.batches == [[5]]
+
+
+async def test_image_that_would_miss_its_deadline_is_refused_at_once(
+    engine: Engine, open_queue: Open
+) -> None:
+    queue = open_queue(costs=CostModel(fixed_s=10.0, per_image_s=0.0), max_batch=1)
+    first = await occupy(queue, engine)
     started = time.monotonic()
 
-    with pytest.raises(Overloaded) as refusal:
-        desk.submit(1, Ticket(deadline=time.monotonic() + 15))
+    for refuse in (queue.check, lambda deadline: queue.place(deadline).__enter__()):
+        with pytest.raises(Overloaded) as refusal:
+            refuse(time.monotonic() + 15)
+        assert 4 < refusal.value.retry_after_s <= 5
     assert time.monotonic() - started < 5
-    assert 4 < refusal.value.retry_after_s <= 5
-    desk.submit(2, Ticket(deadline=time.monotonic() + 25))
+    second = await send(queue, 2, time.monotonic() + 25)
+    engine.go.release(2)
+
+    assert await asyncio.gather(first, second) == [0, 2]
 
 
-def test_full_queue_refuses_without_waiting(engine: Engine, open_desk) -> None:
-    engine.held = True
-    desk = open_desk(capacity=3)
-    desk.submit(0)
-    engine.wait_until_busy()
-    for value in (1, 2, 3):
-        desk.submit(value)
+async def test_full_queue_refuses_without_waiting(engine: Engine, open_queue: Open) -> None:
+    queue = open_queue(capacity=3)
+    tasks = [await occupy(queue, engine)]
+    tasks += [await send(queue, value) for value in (1, 2, 3)]
 
     with pytest.raises(Overloaded, match="3 waiting images"):
-        desk.submit(4)
+        await ask(queue, 4)
+    engine.go.release(2)
+    assert await asyncio.gather(*tasks) == [0, 1, 2, 3]
 
 
-def test_images_on_their_way_to_the_queue_take_places_and_time(open_desk) -> None:
-    desk = open_desk(costs=CostModel(fixed_s=10.0, per_image_s=0.0), max_batch=4, capacity=3)
+async def test_places_are_counted_so_that_arrivals_together_share_none(open_queue: Open) -> None:
+    queue = open_queue(costs=CostModel(fixed_s=10.0, per_image_s=0.0), max_batch=2, capacity=3)
+    deadline = time.monotonic() + 25
+    with queue.place(deadline), queue.place(deadline):
+        with queue.place(deadline), pytest.raises(Overloaded, match="3 waiting images"):
+            queue.check(NEVER)
+        with pytest.raises(Overloaded, match="longer than this image's deadline"):
+            queue.check(time.monotonic() + 15)  # those before it are a batch, it is in the next
+        queue.check(deadline)
 
-    desk.queue.admit(21, ahead=2)
-    with pytest.raises(Overloaded, match="3 waiting images"):
-        desk.queue.admit(21, ahead=3)
-    with pytest.raises(Overloaded, match="longer than this image's deadline"):
-        desk.queue.admit(19, ahead=2)  # those ahead are a batch, and it is in the next
+    assert queue.depth == 0
 
 
-def test_engine_failure_reaches_every_caller_and_the_next_batch_works(
-    engine: Engine, open_desk
+async def test_images_that_are_still_to_be_decoded_take_time(open_queue: Open) -> None:
+    costs = CostModel(0.0, 0.0)
+    queue = open_queue(costs=costs, decoders=2)
+    for _ in range(100):
+        costs.observe_decoding(10.0)
+    queue.check(time.monotonic() + 1)  # slow images do not keep the next from being tried
+
+    with queue.place(NEVER), queue.place(NEVER):
+        assert queue.expected_s() == pytest.approx(10, rel=0.01)
+        with pytest.raises(Overloaded):
+            queue.check(time.monotonic() + 9)
+
+
+async def test_engine_failure_reaches_every_caller_and_the_next_batch_works(
+    engine: Engine, open_queue: Open
 ) -> None:
-    desk = open_desk()
+    queue = open_queue()
     cause = engine.error = RuntimeError("no")
-    failed = desk.submit(1)
-    desk.wait_for(failed)
+    with pytest.raises(InferenceFailed) as failure:
+        await ask(queue, 1)
     engine.error = None
-    fine = desk.submit(2)
-    desk.wait_for(fine)
 
-    assert isinstance(failed.error, InferenceFailed)
-    assert failed.error.__cause__ is cause
-    assert answer(fine) == 2
+    assert failure.value.__cause__ is cause
+    assert await ask(queue, 2) == 2
 
 
-def test_only_rows_that_are_not_finite_fail() -> None:
+async def test_thread_that_is_killed_strands_nobody_and_says_so(
+    engine: Engine, open_queue: Open
+) -> None:
+    queue = open_queue()
+    tasks = [await occupy(queue, engine), await send(queue, 1)]
+    assert queue.why_ended() is None
+    engine.error = SystemExit("killed")
+    engine.go.release()
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    queue._thread.join(PATIENCE_S)
+
+    assert [type(outcome) for outcome in outcomes] == [InferenceFailed, InferenceFailed]
+    assert queue.why_ended() == "SystemExit"
+    with pytest.raises(NotReady):
+        queue.check(NEVER)
+
+
+async def test_only_rows_that_are_not_finite_fail(engine: Engine) -> None:
     def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        answers = np.full((len(images), 2), 0.5, np.float32)
+        answers = engine.predict(images)
         answers[images[:, 0, 0] == 13] = np.nan
         return answers
 
-    done: list[Ticket] = []
-    queue = BatchQueue(predict, SHAPE, done.extend, max_batch=8, capacity=8)
-    for value in (12, 13, 14):
-        queue.submit(np.full(SHAPE, value, np.uint8), Ticket())
+    queue = BatchQueue(predict, SHAPE, max_batch=8, capacity=8)
+    first = await occupy(queue, engine)
+    tasks = [await send(queue, value) for value in (12, 13, 14)]
+    engine.go.release(2)
+    outcomes = await asyncio.gather(first, *tasks, return_exceptions=True)
     assert queue.close(PATIENCE_S)
 
-    assert [type(ticket.error) for ticket in done] == [type(None), NonFiniteOutput, type(None)]
+    assert engine.batches == [[0], [12, 13, 14]]
+    assert [outcomes[place] for place in (0, 1, 3)] == [0, 12, 14]
+    assert isinstance(outcomes[2], NonFiniteOutput)
 
 
-def test_engine_that_answers_too_few_rows_is_a_failure() -> None:
-    done: list[Ticket] = []
+async def test_engine_that_answers_too_few_rows_is_a_failure() -> None:
     queue = BatchQueue(
-        lambda images: np.ones((len(images) - 1, 2), np.float32),
-        SHAPE,
-        done.extend,
-        max_batch=8,
-        capacity=8,
+        lambda images: np.ones((len(images) - 1, 2), np.float32), SHAPE, max_batch=8, capacity=8
     )
-    queue.submit(np.zeros(SHAPE, np.uint8), Ticket())
+    with pytest.raises(InferenceFailed):
+        await ask(queue, 0)
     assert queue.close(PATIENCE_S)
 
-    assert isinstance(done[0].error, InferenceFailed)
 
-
-def test_closing_finishes_what_was_accepted_and_refuses_more(open_desk) -> None:
-    desk = open_desk(max_batch=2)
-    tickets = [desk.submit(value) for value in range(9)]
-    assert desk.queue.close(PATIENCE_S)
-
-    assert [answer(ticket) for ticket in tickets] == list(range(9))
-    with pytest.raises(QueueClosed):
-        desk.submit(1)
-
-
-def test_queue_knows_for_how_long_it_is_stuck(engine: Engine, open_desk) -> None:
-    engine.held = True
-    desk = open_desk()
-    assert desk.queue.stuck_s() == 0
-    desk.submit(1)
-    engine.wait_until_busy()
-    first = desk.queue.stuck_s()
-    second = desk.queue.stuck_s()
-
-    assert 0 < first < second
-
-
-def test_expected_time_counts_the_running_batch_and_the_full_ones_ahead(
-    engine: Engine, open_desk
+async def test_closing_finishes_what_was_accepted_and_refuses_more(
+    engine: Engine, open_queue: Open
 ) -> None:
-    engine.held = True
-    desk = open_desk(costs=CostModel(fixed_s=100.0, per_image_s=1.0), max_batch=2)
-    assert desk.queue.expected_s() == pytest.approx(101)
-    desk.submit(0)
-    engine.wait_until_busy()
-    desk.submit(1)
+    queue = open_queue(max_batch=2)
+    tasks = [await occupy(queue, engine)]
+    tasks += [await send(queue, value) for value in range(1, 9)]
+    closing = asyncio.create_task(asyncio.to_thread(queue.close, PATIENCE_S))
+    engine.go.release(9)
 
-    assert desk.queue.expected_s() == pytest.approx(101 + 102, abs=5)
-    assert desk.queue.expected_s(ahead=1) == pytest.approx(101 + 102 + 101, abs=5)
+    assert await asyncio.gather(*tasks) == list(range(9))
+    assert await closing
+    assert queue.why_ended() is None
+    with pytest.raises(QueueClosed):
+        queue.check(NEVER)
+
+
+async def test_queue_knows_for_how_long_it_is_stuck(engine: Engine, open_queue: Open) -> None:
+    queue = open_queue()
+    assert queue.stuck_s() == 0
+    first = await occupy(queue, engine)
+    early, late = queue.stuck_s(), queue.stuck_s()
+    engine.go.release()
+    await first
+
+    assert 0 < early < late
+
+
+async def test_expected_time_counts_the_running_batch_and_the_full_ones_ahead(
+    engine: Engine, open_queue: Open
+) -> None:
+    queue = open_queue(costs=CostModel(fixed_s=100.0, per_image_s=1.0), max_batch=2)
+    assert queue.expected_s() == pytest.approx(101)
+    tasks = [await occupy(queue, engine), await send(queue, 1)]
+    assert queue.expected_s() == pytest.approx(101 + 102, abs=5)
+    tasks.append(await send(queue, 2))
+    assert queue.expected_s() == pytest.approx(101 + 102 + 101, abs=5)
+    engine.go.release(2)
+
+    assert await asyncio.gather(*tasks) == [0, 1, 2]

@@ -1,6 +1,6 @@
 import pytest
 
-from app.costs import CostModel
+from app.batching.cost_model import CostModel
 
 
 def test_line_through_two_measurements() -> None:
@@ -40,3 +40,12 @@ def test_one_batch_that_took_for_ever_does_not_close_the_queue() -> None:
     costs.observe(1, 3600.0)
 
     assert costs.batch_s(1) < 3
+
+
+def test_decoding_follows_what_the_last_images_took() -> None:
+    costs = CostModel()
+    assert costs.decode_s == 0
+    for _ in range(50):
+        costs.observe_decoding(3.0)
+
+    assert costs.decode_s == pytest.approx(3, rel=0.01)

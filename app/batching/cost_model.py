@@ -1,4 +1,4 @@
-"""How long a batch will take on this host, learned from the batches that were computed."""
+"""How long images will take on this host, learned from those that were decoded and computed."""
 
 # Weight of the newest observation: a change of load shows within a few batches, one outlier does
 # not empty the queue.
@@ -20,6 +20,7 @@ class CostModel:
         self._fixed_s = max(1e-6, fixed_s)
         self._per_image_s = per_image_s
         self._load = 1.0
+        self.decode_s = 0.0  # of one image; nothing is known yet
 
     @classmethod
     def through(cls, one_s: float, full_s: float, full: int) -> "CostModel":
@@ -37,6 +38,10 @@ class CostModel:
         """Return the expected seconds of `images` computed in batches of at most `max_batch`."""
         full, rest = divmod(images, max_batch)
         return full * self.batch_s(max_batch) + (self.batch_s(rest) if rest else 0.0)
+
+    def observe_decoding(self, seconds: float) -> None:
+        """Learn from an image that took `seconds` to decode."""
+        self.decode_s += SMOOTHING * (seconds - self.decode_s)
 
     def observe(self, images: int, seconds: float) -> None:
         """Learn from a batch that took `seconds`."""

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app.errors import Overloaded
-from app.served import ServedModel
-from app.serving import Answer, Serving, Source
+from app.loaded_model import LoadedModel
+from app.pipeline import Answer, MakePixels, Pipeline
 
 # Patches per image; each costs one prediction.
 PATCHES = 200
@@ -35,15 +35,15 @@ FOR, AGAINST = (216, 64, 32), (32, 96, 216)  # RGB
 class Explainer:
     """Makes heat maps, a few at a time."""
 
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
         self._running = 0
 
-    async def explain(self, served: ServedModel, data: bytes, label: int | None) -> bytes:
+    async def explain(self, model: LoadedModel, data: bytes, label: int | None) -> bytes:
         """Return a heat map as an RGBA PNG of the model's own size, to be laid over the preview.
 
         Args:
-            served: the model.
+            model: whose labels they are.
             data: the encoded image.
             label: index into its labels; None: the most probable one.
 
@@ -57,21 +57,21 @@ class Explainer:
             )
         self._running += 1
         try:
-            return await self._explain(served, data, label)
+            return await self._explain(model, data, label)
         finally:
             self._running -= 1
 
-    async def _explain(self, served: ServedModel, data: bytes, label: int | None) -> bytes:
-        pixels = await self._serving.in_pool(lambda: self._serving.pixels(served, data))
-        step = stride(served.shape)
-        sources = occlusions(pixels, step)
-        answers = await self._serving.predict_many(served, [lambda _: pixels, *sources])
+    async def _explain(self, model: LoadedModel, data: bytes, label: int | None) -> bytes:
+        pixels = await self._pipeline.in_thread(lambda: self._pipeline.pixels(model, data))
+        step = stride(model.shape)
+        occluded = occlusions(pixels, step)
+        answers = await self._pipeline.predict_many(model, [lambda: pixels, *occluded])
         probabilities = _probabilities(answers)  # (1 + patches, labels)
         if label is None:
             label = int(probabilities[0].argmax())
         scores = log_odds(probabilities[0, label]) - log_odds(probabilities[1:, label])
-        grid = scores.reshape(len(range(0, served.shape[0], step)), -1)
-        return await asyncio.to_thread(heat_map, grid, served.shape)
+        grid = scores.reshape(len(range(0, model.shape[0], step)), -1)
+        return await asyncio.to_thread(heat_map, grid, model.shape)
 
 
 def stride(shape: tuple[int, int]) -> int:
@@ -79,8 +79,8 @@ def stride(shape: tuple[int, int]) -> int:
     return max(1, round(math.sqrt(shape[0] * shape[1] / PATCHES)))
 
 
-def occlusions(pixels: NDArray[np.uint8], step: int) -> list[Source]:
-    """Return one source per patch, row by row; the pixels are made when they are asked for."""
+def occlusions(pixels: NDArray[np.uint8], step: int) -> list[MakePixels]:
+    """Return what makes the pixels of each patch's image, row by row."""
     grey = int(np.bincount(pixels.reshape(-1), minlength=256).argmax())
     height, width = pixels.shape
     return [
@@ -121,9 +121,9 @@ def heat_map(grid: NDArray[np.float64], shape: tuple[int, int]) -> bytes:
 
 
 def _occluded(
-    pixels: NDArray[np.uint8], top: int, left: int, side: int, grey: int, out: NDArray[np.uint8]
+    pixels: NDArray[np.uint8], top: int, left: int, side: int, grey: int
 ) -> NDArray[np.uint8]:
-    np.copyto(out, pixels)
+    out = pixels.copy()
     # The patch's middle lies in its cell of the grid.
     start_row, start_column = max(0, top - side // 4), max(0, left - side // 4)
     out[start_row : top - side // 4 + side, start_column : left - side // 4 + side] = grey

@@ -2,79 +2,31 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.batching import BatchQueue, Ticket
-from app.costs import CostModel
+from app.batching.cost_model import CostModel
+from app.batching.queue import BatchQueue
 from app.drift import DriftMonitor
-from model_store.manifest import EngineName, Manifest
-from model_store.spec import ImageSpec
-
-Deliver = Callable[[Sequence[Ticket]], None]
+from model_store.bundle import Model
 
 
-class Model(Protocol):
-    """What `model_store.bundle.open_model` returns; `predict` from one thread at a time."""
-
-    @property
-    def name(self) -> str:
-        """Lower-case name in the store."""
-        ...
-
-    @property
-    def version(self) -> int:
-        """Version in the store."""
-        ...
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Class names, in output order."""
-        ...
-
-    @property
-    def spec(self) -> ImageSpec:
-        """What its images look like."""
-        ...
-
-    @property
-    def manifest(self) -> Manifest:
-        """All that its bundle says."""
-        ...
-
-    @property
-    def engine_name(self) -> EngineName:
-        """The engine that passed the probes."""
-        ...
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """One sentence per engine that did not."""
-        ...
-
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N, H, W) uint8 → (N, labels) float32."""
-        ...
-
-    def close(self) -> None:
-        """Release the weights."""
-        ...
-
-
-class ServedModel:
+class LoadedModel:
     """A model version that answers. Construction warms the engine, and so takes a while.
 
     Args:
-        model: opened and verified.
-        deliver: called on the inference thread with finished tickets.
+        model: opened and verified; `predict` is called from one thread at a time.
         capacity: most images that wait.
+        decoders: threads that decode images.
+        patience_s: how long after its deadline an image may still be computed.
     """
 
-    def __init__(self, model: Model, deliver: Deliver, *, capacity: int) -> None:
+    def __init__(
+        self, model: Model, *, capacity: int, decoders: int = 1, patience_s: float = 30.0
+    ) -> None:
         self.name = model.name
         self.version = model.version
         self.labels = model.labels
@@ -91,9 +43,10 @@ class ServedModel:
         self.queue = BatchQueue(
             model.predict,
             self.shape,
-            deliver,
             max_batch=self.max_batch,
             capacity=capacity,
+            decoders=decoders,
+            patience_s=patience_s,
             costs=measure_costs(model, self.shape, self.max_batch),
         )
 

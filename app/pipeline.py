@@ -1,0 +1,177 @@
+"""An image's way: decode (thread) → place in the queue → labelled answer. Nothing of HTTP."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.batching.queue import Place
+from app.errors import DeadlineExpired
+from app.loaded_model import LoadedModel
+from model_store.preprocessing import preprocess
+
+T = TypeVar("T")
+
+# One batch request keeps at most this share of a full batch in the queue, so that single requests
+# find room in every batch.
+BATCH_SHARE = 0.5
+
+# Gives the (H, W) pixels of one image. Called once, on a decode thread, so that pixels exist only
+# while they are on their way.
+MakePixels = Callable[[], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """When one image passed from stage to stage, in `time.monotonic()` seconds."""
+
+    accepted_at: float
+    decode_at: float
+    queued_at: float
+    started_at: float
+    finished_at: float
+
+    @property
+    def decode_ms(self) -> float:
+        """Milliseconds from bytes to pixels."""
+        return 1000 * (self.queued_at - self.decode_at)
+
+    @property
+    def queue_ms(self) -> float:
+        """Milliseconds of waiting, for a decode thread and for the engine."""
+        decode_wait_s = self.decode_at - self.accepted_at
+        return 1000 * (decode_wait_s + self.started_at - self.queued_at)
+
+    @property
+    def inference_ms(self) -> float:
+        """Milliseconds in the engine, with the whole batch."""
+        return 1000 * (self.finished_at - self.started_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Probabilities of one image, with the model that computed them."""
+
+    served: LoadedModel
+    probabilities: NDArray[np.float32]  # (labels,), in the order of served.labels
+    timings: Timings
+    batch_size: int
+
+
+class Pipeline:
+    """Answers images with probabilities. Callers hold the model's lease.
+
+    Args:
+        decoders: threads that decode, shared by all models.
+        deadline_s: from the complete upload of an image to its result.
+        max_pixels: what an image's header may announce.
+    """
+
+    def __init__(self, *, decoders: int, deadline_s: float, max_pixels: int) -> None:
+        self._threads = ThreadPoolExecutor(decoders, thread_name_prefix="decode")
+        # Batch requests decode no more at once than there are threads. So nothing of theirs waits
+        # for a thread, and a single image waits for one of theirs, not for all.
+        self._batch_turns = asyncio.Semaphore(decoders)
+        self._deadline_s = deadline_s
+        self._max_pixels = max_pixels
+
+    def close(self) -> None:
+        """Finish what was submitted, then end the threads."""
+        self._threads.shutdown()
+
+    def check(self, model: LoadedModel) -> None:
+        """Refuse what would miss its deadline; cheap, so it is asked before the body is read.
+
+        Raises:
+            Overloaded: with the seconds after which the queue will be short enough.
+        """
+        model.queue.check(time.monotonic() + self._deadline_s)
+
+    async def predict(self, model: LoadedModel, data: bytes) -> Answer:
+        """Return the probabilities of one encoded image.
+
+        Raises:
+            ImageError: the bytes cannot become pixels.
+            Overloaded, DeadlineExpired: there was no time for it.
+            ComputeError: the engine failed.
+        """
+        return await self._run(model, self.decoding(model, data), nullcontext())
+
+    async def predict_many(
+        self, model: LoadedModel, images: Sequence[MakePixels]
+    ) -> list[Answer | Exception]:
+        """Return one answer or error per image, in order.
+
+        Each image's deadline begins when its turn comes.
+
+        Raises:
+            Overloaded: there is no time even for the first.
+        """
+        self.check(model)
+        places = asyncio.Semaphore(max(1, round(model.max_batch * BATCH_SHARE)))
+
+        async def one(make_pixels: MakePixels) -> Answer | Exception:
+            async with places:
+                try:
+                    return await self._run(model, make_pixels, self._batch_turns)
+                except Exception as error:  # one bad image must not take the others' answers
+                    return error
+
+        return await asyncio.gather(*map(one, images))
+
+    def decoding(self, model: LoadedModel, data: bytes) -> MakePixels:
+        """Return what makes the pixels of an encoded image, and counts them as incoming."""
+
+        def make_pixels() -> NDArray[np.uint8]:
+            pixels = self.pixels(model, data)
+            model.observe(pixels)
+            return pixels
+
+        return make_pixels
+
+    def pixels(self, model: LoadedModel, data: bytes) -> NDArray[np.uint8]:
+        """Return the (H, W) pixels of an encoded image. Slow; not for the event loop's thread."""
+        return preprocess(data, model.spec, max_pixels=self._max_pixels)
+
+    async def in_thread(self, work: Callable[[], T]) -> T:
+        """Return what `work` does on a decode thread, or raise what it raises."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    async def _run(
+        self,
+        model: LoadedModel,
+        make_pixels: MakePixels,
+        turn: AbstractAsyncContextManager[object],
+    ) -> Answer:
+        with model.queue.place(time.monotonic() + self._deadline_s) as place:
+            try:
+                async with asyncio.timeout(self._deadline_s), turn:
+                    pixels = await self.in_thread(partial(_decode, place, make_pixels))
+            except TimeoutError as error:
+                raise DeadlineExpired("The deadline passed while the image waited.") from error
+            probabilities = await place.compute(pixels)
+        return Answer(model, probabilities, _timings(place), place.batch_size)
+
+
+def _decode(place: Place, make_pixels: MakePixels) -> NDArray[np.uint8]:
+    place.decode_at = time.monotonic()
+    pixels = make_pixels()
+    place.decoded_at = time.monotonic()
+    return pixels
+
+
+def _timings(place: Place) -> Timings:
+    return Timings(
+        accepted_at=place.entered_at,
+        decode_at=place.decode_at,
+        queued_at=place.decoded_at,
+        started_at=place.started_at,
+        finished_at=place.finished_at,
+    )
