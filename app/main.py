@@ -11,19 +11,19 @@ from starlette.middleware.cors import CORSMiddleware
 
 import app
 from app.access_log import AccessLog
-from app.http.access import ApiKeys
+from app.http.api_keys import ApiKeys
 from app.http.documentation import complete_openapi
 from app.http.envelope import Envelope
+from app.http.explain import explain_router
 from app.http.health import health_router
 from app.http.limits import ByteBudget, UploadLimits
-from app.http.looking import looking_router
 from app.http.models import models_router
 from app.http.monitoring import metrics_router
 from app.http.page import add_page
 from app.http.predict import predict_router
 from app.http.problems import handle_framework_errors
 from app.http.reference import add_reference
-from app.http.v2 import OpenInference
+from app.http.v2.endpoints import v2_router
 from app.keys import KeyFile
 from app.lifecycle import Lifecycle
 from app.loaded_model import LoadedModel
@@ -199,16 +199,13 @@ def _add_routes(service: FastAPI, parts: Parts) -> None:
     registry, pipeline, metrics = parts.registry, parts.pipeline, parts.metrics
     readiness, watchdog = parts.readiness, parts.watchdog
     max_images = parts.settings.max_images
-    protocol = OpenInference(
-        registry, pipeline, metrics, readiness, watchdog, max_images=max_images
-    )
     for router in (
         predict_router(registry, pipeline, metrics, max_images=max_images),
-        looking_router(registry, pipeline, Explainer(pipeline)),
+        explain_router(registry, pipeline, Explainer(pipeline)),
         models_router(registry),
         health_router(registry, readiness, watchdog),
         metrics_router(metrics, parts.sample),
-        protocol.router(),
+        v2_router(registry, pipeline, metrics, readiness, watchdog, max_images=max_images),
     ):
         # Their routes themselves: an included router would be matched, and its route again.
         service.router.routes.extend(router.routes)

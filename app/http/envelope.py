@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterable
 
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.access_log import AccessLog
@@ -70,7 +71,7 @@ class Envelope:
         exchange = Exchange(scope, send, is_last=self._readiness.draining)
         try:
             await self._app(scope, receive, exchange.send)
-        except ClientGone:
+        except (ClientGone, ClientDisconnect):
             exchange.status = 499
         except Exception as error:  # typed or not: its row in the table says what to answer
             if row_of(error).status == 500:

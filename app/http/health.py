@@ -4,9 +4,9 @@ All three answer 503 when the answer is no, so that whatever asks only for a sta
 truth; /health tells people more.
 """
 
-import orjson
+from typing import Any, TypeVar
+
 from fastapi import APIRouter
-from pydantic import BaseModel
 from starlette.responses import Response
 
 import app
@@ -16,42 +16,52 @@ from app.readiness import Readiness
 from app.registry import Registry
 from app.watchdog import Watchdog
 
+S = TypeVar("S", bound=Status)
+
 
 def health_router(registry: Registry, readiness: Readiness, watchdog: Watchdog) -> APIRouter:
     """Return the health routes; they need no API key and wait for nothing."""
     router = APIRouter(tags=["health"])
 
-    async def livez() -> Response:
+    @router.get(
+        "/livez", summary="Whether the process works", operation_id="livez", responses=_no(Status)
+    )
+    async def livez(response: Response) -> Status:
         reason = watchdog.why_not_alive()
-        return _answer(Status(status="stuck" if reason else "ok", reason=reason), reason is None)
+        return _say(response, Status(status="stuck" if reason else "ok", reason=reason))
 
-    async def readyz() -> Response:
-        status = _status(readiness)
-        return _answer(status, status.status == "ready")
+    @router.get(
+        "/readyz", summary="Whether it can predict", operation_id="readyz", responses=_no(Status)
+    )
+    async def readyz(response: Response) -> Status:
+        return _say(response, _status(readiness))
 
-    async def health() -> Response:
-        status = _status(readiness)
+    @router.get(
+        "/health",
+        summary="What is served, and what is wrong",
+        operation_id="health",
+        responses=_no(Health),
+    )
+    async def health(response: Response) -> Health:
         report = Health(
-            **dict(status),
+            **dict(_status(readiness)),
             default=default_name(registry),
             models=[_of_model(registry, name) for name in registry.names()],
             version=app.__version__,
         )
-        return _answer(report, status.status == "ready")
+        return _say(response, report)
 
-    for path, endpoint, model, summary in (
-        ("/livez", livez, Status, "Whether the process works"),
-        ("/readyz", readyz, Status, "Whether it can predict"),
-        ("/health", health, Health, "What is served, and what is wrong"),
-    ):
-        router.add_api_route(
-            path,
-            endpoint,
-            summary=summary,
-            operation_id=path.strip("/"),
-            responses={200: {"model": model}, 503: {"model": model, "description": "No, and why."}},
-        )
     return router
+
+
+def _no(model: type[Status]) -> dict[int | str, dict[str, Any]]:
+    return {503: {"model": model, "description": "No, and why."}}
+
+
+def _say(response: Response, status: S) -> S:
+    response.headers["Cache-Control"] = "no-store"
+    response.status_code = 200 if status.status in ("ok", "ready") else 503
+    return status
 
 
 def _status(readiness: Readiness) -> Status:
@@ -69,13 +79,4 @@ def _of_model(registry: Registry, name: str) -> HealthOfModel:
         waiting=served.queue.depth if served else 0,
         warnings=list(served.warnings) if served else [],
         failure=f"Version {failure.version} cannot serve: {failure.reason}" if failure else None,
-    )
-
-
-def _answer(body: BaseModel, is_good: bool) -> Response:
-    return Response(
-        orjson.dumps(body.model_dump()),
-        status_code=200 if is_good else 503,
-        media_type="application/json",
-        headers={"Cache-Control": "no-store"},
     )

@@ -1,10 +1,10 @@
 """GET /models and /models/{name}: what is served, and what could not be."""
 
 from fastapi import APIRouter
-from starlette.requests import Request
 
 from app.errors import NotReady
 from app.http import documentation as docs
+from app.http.addresses import Name
 from app.http.schemas import EngineInfo, LoadFailure, ModelDetail, ModelInfo, ModelList
 from app.loaded_model import LoadedModel
 from app.registry import Registry
@@ -15,31 +15,27 @@ def models_router(registry: Registry) -> APIRouter:
     """Return the routes that describe models."""
     router = APIRouter(tags=["models"])
 
+    @router.get(
+        "/models",
+        summary="List models",
+        operation_id="list_models",
+        responses=docs.problems(*docs.CLOSED),
+    )
     async def list_models() -> ModelList:
         models = [describe(registry, name) for name in registry.names()]
         return ModelList(default=default_name(registry), models=models)
 
-    async def show_model(request: Request) -> ModelDetail:
-        name = request.path_params["name"]
+    @router.get(
+        "/models/{name}",
+        summary="Describe a model",
+        operation_id="show_model",
+        responses=docs.problems(*docs.CLOSED, ModelNotFound),
+    )
+    async def show_model(name: Name) -> ModelDetail:
         if name not in registry.names():
             raise ModelNotFound(f"Expected one of: {', '.join(registry.names()) or 'no models'}.")
         return describe_fully(registry, name, await registry.versions(name))
 
-    router.add_api_route(
-        "/models",
-        list_models,
-        summary="List models",
-        operation_id="list_models",
-        responses=docs.problems(401),
-    )
-    router.add_api_route(
-        "/models/{name}",
-        show_model,
-        summary="Describe a model",
-        operation_id="show_model",
-        responses=docs.problems(401, 404),
-        openapi_extra=docs.named("/models/{name}"),
-    )
     return router
 
 

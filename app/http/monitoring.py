@@ -1,9 +1,9 @@
 """GET /metrics."""
 
 from collections.abc import Callable
+from typing import Annotated
 
-from fastapi import APIRouter
-from starlette.requests import Request
+from fastapi import APIRouter, Header
 from starlette.responses import Response
 
 from app.http import documentation as docs
@@ -19,20 +19,21 @@ def metrics_router(metrics: Metrics, sample: Callable[[], None]) -> APIRouter:
     """
     router = APIRouter(tags=["health"])
 
-    async def show_metrics(request: Request) -> Response:
-        sample()
-        body, content_type = metrics.render(request.headers.get("accept", ""))
-        return Response(body, headers={"content-type": content_type})
-
-    router.add_api_route(
+    @router.get(
         "/metrics",
-        show_metrics,
         summary="Metrics for Prometheus",
         operation_id="metrics",
         response_class=Response,
         responses={
             200: {"content": {"text/plain": {"example": "halftone_ready 1.0"}}},
-            **docs.problems(401),
+            **docs.problems(*docs.CLOSED),
         },
     )
+    async def show_metrics(
+        accept: Annotated[str, Header(include_in_schema=False)] = "",
+    ) -> Response:
+        sample()
+        body, content_type = metrics.render(accept)
+        return Response(body, headers={"content-type": content_type})
+
     return router

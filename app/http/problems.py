@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 
 import orjson
@@ -155,7 +155,7 @@ def row_of(error: Exception) -> Row:
     if isinstance(error, HTTPException):
         return _framework_row(error.status_code, str(error.detail))
     if isinstance(error, RequestValidationError):
-        return Row(400, "invalid_request", "The request is not understood", detail=_first(error))
+        return _invalid_row(error)
     for kind in type(error).__mro__:
         if kind in TABLE:
             return TABLE[kind]
@@ -168,10 +168,13 @@ def _framework_row(status: int, detail: str) -> Row:
     return Row(status, code, phrase, detail=detail)
 
 
-def _first(error: RequestValidationError) -> str:
+def _invalid_row(error: RequestValidationError) -> Row:
+    """Return the row of a parameter that FastAPI refused; a version that is none is not found."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
-    return f"{where}: {first['msg']}"
+    place, name = first["loc"][0], first["loc"][-1]
+    kind = store_errors.VersionNotFound if place == "path" else errors.InvalidParameter
+    detail = f"Expected another {name}. {first['msg']}. Received: {str(first['input'])[:40]!r}"
+    return replace(TABLE[kind], detail=detail)
 
 
 def _headers(error: Exception) -> dict[str, str]:

@@ -7,29 +7,11 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from app.errors import InvalidParameter
 from app.http.problems import problem
 from app.loaded_model import LoadedModel
 from app.pipeline import Answer, Timings
 
 JSON = "application/json"
-
-
-def read_top_k(request: Request) -> int | None:
-    """Return `?top_k=`, or None for every class.
-
-    Raises:
-        InvalidParameter: not a whole number of at least 1.
-    """
-    # Most requests have no query, and parsing none takes as long as parsing one.
-    text = request.query_params.get("top_k") if request.scope["query_string"] else None
-    if text is None:
-        return None
-    if not (text.isascii() and text.isdigit() and int(text[:9]) >= 1 and len(text) < 10):
-        raise InvalidParameter(
-            f"Expected top_k to be a whole number of at least 1. Received: {text[:40]!r}"
-        )
-    return int(text)
 
 
 def prediction(answer: Answer, top_k: int | None) -> dict[str, object]:

@@ -1,12 +1,25 @@
-"""What the OpenAPI document says of answers. The answers themselves are written by `rendering`."""
+"""What the OpenAPI document says of answers. Predictions themselves are written by `rendering`."""
 
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from model_store.manifest import Calibration, DatasetRecord, Metrics, Parity, TrainingSettings
 from model_store.spec import ImageSpec
+
+_CASTING: dict[str, JsonValue] = {
+    "request_id": "5f2b9c0d1e3a4b6c",
+    "model": {"name": "casting", "version": 3},
+}
+_RANKING: dict[str, JsonValue] = {
+    "label": "ok_front",
+    "probability": 0.9871,
+    "predictions": [
+        {"label": "ok_front", "probability": 0.9871},
+        {"label": "def_front", "probability": 0.0129},
+    ],
+}
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 
@@ -33,6 +46,8 @@ class Ranking(Prediction):
 
 class PredictAnswer(Ranking):
     """The answer to one image."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_CASTING | _RANKING]})
 
     request_id: str
     model: ModelReference
@@ -65,6 +80,10 @@ class BatchError(BaseModel):
 
 class BatchAnswer(BaseModel):
     """One entry per image, in the order of the request."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [_CASTING | {"results": [{"index": 0} | _RANKING]}]}
+    )
 
     request_id: str
     model: ModelReference

@@ -82,9 +82,9 @@ async def test_openapi_documents_every_route_with_examples(client: httpx.AsyncCl
     assert set(responses) == {
         "200", "400", "401", "404", "408", "413", "415", "422", "500", "503", "504",
     }  # fmt: skip
-    for status, response in responses.items():
-        content = response["content"]["application/json" if status == "200" else PROBLEM]
-        assert "example" in content or content["examples"]
+    schema = responses.pop("200")["content"]["application/json"]["schema"]
+    assert document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["examples"]
+    assert all(response["content"][PROBLEM]["examples"] for response in responses.values())
     assert "/models/{name}/versions/{version}/predict/batch" in document["paths"]
     ids = [
         operation["operationId"]

@@ -125,9 +125,8 @@ def test_rolling_restarts_of_two_copies_behind_a_load_balancer_lose_nothing(
     with ExitStack() as alive:
 
         def start(port: int) -> Service:
-            return alive.enter_context(
-                running(shared_tiny_store.root, port=port, drain_seconds=3, access_log=False)
-            )
+            patient = {"deadline_ms": 60_000, "drain_seconds": 3, "access_log": False}
+            return alive.enter_context(running(shared_tiny_store.root, port=port, **patient))
 
         balancer = alive.enter_context(balancing(ports, tmp_path))
         copies = [start(port) for port in ports]

@@ -22,7 +22,6 @@ COMMANDS = {
 }
 # What the framework refuses by itself, and what no row names.
 FRAMEWORKS = {
-    ("400", "invalid_request"),
     ("404", "not_found"),
     ("405", "method_not_allowed"),
     ("500", "internal_error"),

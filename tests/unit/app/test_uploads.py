@@ -1,69 +1,126 @@
-"""Forms parsed in memory: what clients send comes out, and what is broken is refused."""
+"""Forms read into memory: what clients send comes out, and what is broken is refused."""
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from starlette.requests import Request
 
-from app.errors import AppError, MalformedUpload, TooManyImages
-from app.http.uploads import parse_form
+from app.errors import AppError, EmptyUpload, MalformedUpload, TooManyImages
+from app.http.uploads import read_image, read_images
+
+FORM = "multipart/form-data; boundary=b"
 
 
-def encode(parts: list[tuple[str, bytes]]) -> tuple[bytes, str]:
+def request_of(body: bytes, content_type: str) -> Request:
+    """A request whose body comes in two pieces."""
+    pieces = iter([(body[:7], True), (body[7:], False)])
+
+    async def receive() -> dict:
+        piece, more = next(pieces)
+        return {"type": "http.request", "body": piece, "more_body": more}
+
+    headers = [(b"content-type", content_type.encode())]
+    return Request({"type": "http", "headers": headers}, receive)
+
+
+def form(parts: list[tuple[str, bytes]]) -> Request:
     request = httpx.Request("POST", "http://x", files=[(name, ("f", data)) for name, data in parts])
-    return request.read(), request.headers["content-type"]
+    return request_of(request.read(), request.headers["content-type"])
 
 
-@given(st.lists(st.binary(max_size=200), max_size=12))
+def run(work: Awaitable[list[bytes]]) -> list[bytes]:
+    async def read() -> list[bytes]:
+        return await work
+
+    return asyncio.run(read())
+
+
+@settings(deadline=None)
+@given(st.lists(st.binary(max_size=200), min_size=1, max_size=12))
 def test_httpx_forms_come_out_as_they_went_in(images: list[bytes]) -> None:
-    body, content_type = encode([("files", image) for image in images] or [("other", b"")])
-    if images:
-        assert parse_form(body, content_type, "files", 20) == images
-    else:
-        with pytest.raises(MalformedUpload):
-            parse_form(body, content_type, "files", 20)
+    assert run(read_images(form([("files", image) for image in images]), 20)) == images
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
-def test_any_bytes_are_parsed_or_refused(body: bytes) -> None:
+def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     for wrapped in (body, b"--b" + body, b"--b\r\n" + body + b"\r\n--b--"):
         try:
-            images = parse_form(wrapped, "multipart/form-data; boundary=b", "file", 3)
+            images = run(read_images(request_of(wrapped, FORM), 3))
         except AppError:
             continue
         assert all(isinstance(image, bytes) for image in images)
 
 
-def test_other_fields_are_ignored_beside_images() -> None:
-    body, content_type = encode([("note", b"hi"), ("files", b"1"), ("more", b"x"), ("files", b"2")])
+async def test_nothing_is_written_to_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a file was made")
 
-    assert parse_form(body, content_type, "files", 2) == [b"1", b"2"]
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    image = bytes(5_000_000)
+
+    assert await read_image(form([("file", image)])) == image
 
 
-def test_more_images_than_allowed_are_refused() -> None:
-    body, content_type = encode([("files", b"x")] * 4)
+async def test_other_fields_and_files_are_ignored_beside_images() -> None:
+    request = form([("files", b"1"), ("more", b"x"), ("files", b"2")])
+
+    assert await read_images(request, 3) == [b"1", b"2"]
+
+
+async def test_more_images_than_allowed_are_refused() -> None:
+    with pytest.raises(TooManyImages):
+        await read_images(form([("files", b"x")] * 4), 3)
+
+
+@pytest.mark.parametrize("disposition", ['name="x"', 'name="files"; filename="x"'])
+async def test_a_flood_of_tiny_parts_is_refused_without_reading_them_all(disposition: str) -> None:
+    part = f"--b\r\nContent-Disposition: form-data; {disposition}\r\n\r\n\r\n".encode()
 
     with pytest.raises(TooManyImages):
-        parse_form(body, content_type, "files", 3)
+        await read_images(request_of(part * 100_000 + b"--b--", FORM), 3)
 
 
-def test_a_flood_of_tiny_parts_is_refused_without_reading_them_all() -> None:
-    body = b'--b\r\nContent-Disposition: form-data; name="x"\r\n\r\n\r\n' * 100_000 + b"--b--"
-
-    with pytest.raises(TooManyImages):
-        parse_form(body, "multipart/form-data; boundary=b", "file", 1)
-
-
-@pytest.mark.parametrize("name", ['"file"', "file", '"file"; filename="a\\"b; name=x.png"'])
-def test_names_with_and_without_quotes(name: str) -> None:
-    header = f"content-disposition: form-data; name={name}".encode()
+@pytest.mark.parametrize(
+    "disposition", ['"file"; filename=x', 'file; filename="a\\"b; name=x.png"']
+)
+async def test_names_with_and_without_quotes(disposition: str) -> None:
+    header = f"content-disposition: form-data; name={disposition}".encode()
     body = b"--b\r\nContent-Type: image/png\r\n" + header + b"\r\n\r\ndata\r\n--b--\r\n"
 
-    assert parse_form(body, "multipart/form-data; boundary=b", "file", 1) == [b"data"]
+    assert await read_image(request_of(body, FORM)) == b"data"
 
 
-def test_images_may_hold_line_ends_and_dashes() -> None:
+async def test_images_may_hold_line_ends_and_dashes() -> None:
     image = b"\r\n--\r\n\r\n--c--\r\n\r\r\n-"
-    body, content_type = encode([("file", image)])
 
-    assert parse_form(body, content_type, "file", 1) == [image]
+    assert await read_image(form([("file", image)])) == image
+
+
+@pytest.mark.parametrize("charset", ["undefined", "punycode", "rot13", "none"])
+async def test_charsets_that_decode_nothing_are_no_error_of_ours(charset: str) -> None:
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="\xff"\r\n\r\nx\r\n--b--\r\n'
+    )
+    request = request_of(body, f"{FORM}; charset={charset}")
+    try:
+        assert await read_image(request) == b"x"
+    except MalformedUpload as error:
+        assert charset in ("undefined", "punycode"), error
+
+
+async def test_a_field_that_is_no_file_is_refused_with_what_is_expected() -> None:
+    body = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n'
+
+    with pytest.raises(MalformedUpload, match="Expected a file named 'file'"):
+        await read_image(request_of(body, FORM))
+
+
+async def test_an_empty_file_is_no_image() -> None:
+    with pytest.raises(EmptyUpload):
+        await read_image(form([("file", b"")]))

@@ -8,41 +8,13 @@ import base64
 import binascii
 import struct
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
 
 from app.errors import InvalidParameter
-
-Dimension = Annotated[int, Field(ge=0, le=2**31)]
-
-
-class Tensor(BaseModel):
-    """An input, as a request's JSON describes it."""
-
-    name: str
-    datatype: Literal["BYTES", "UINT8", "FP32"]
-    shape: list[Dimension] = Field(max_length=4)
-    parameters: dict[str, Any] = {}
-    data: list[Any] | None = None
-
-
-class RequestedOutput(BaseModel):
-    """An output that the client wants."""
-
-    name: str
-    parameters: dict[str, Any] = {}
-
-
-class InferRequest(BaseModel):
-    """The JSON part of a request."""
-
-    id: str | None = Field(None, max_length=200)
-    parameters: dict[str, Any] = {}
-    inputs: list[Tensor] = Field(min_length=1, max_length=1)
-    outputs: list[RequestedOutput] | None = None
+from app.http.v2.schemas import Tensor
 
 
 def read_images(tensor: Tensor, binary: bytes | None) -> list[bytes]:

@@ -1,0 +1,1 @@
+"""/v2: the Open Inference Protocol, for clients of KServe and Triton."""
