@@ -42,7 +42,7 @@ class Lifecycle:
         self._background = background
         self._poll_seconds = poll_seconds
         self._drain_seconds = drain_seconds
-        self._hurry = asyncio.Event()
+        self._look_now = asyncio.Event()
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -64,7 +64,7 @@ class Lifecycle:
 
     def reload(self) -> None:
         """Look at the store at once, and try again what failed."""
-        self._hurry.set()
+        self._look_now.set()
 
     def drain(self) -> None:
         """Stop being ready, so that load balancers look elsewhere; requests are still answered."""
@@ -81,9 +81,9 @@ class Lifecycle:
                 logger.exception("Looking for new versions failed")
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_seconds):
-                    await self._hurry.wait()
-            retry = self._hurry.is_set()
-            self._hurry.clear()
+                    await self._look_now.wait()
+            retry = self._look_now.is_set()
+            self._look_now.clear()
 
     def _signals(self) -> "_Signals":
         return _Signals(self, asyncio.get_running_loop(), self._drain_seconds)

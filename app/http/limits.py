@@ -44,79 +44,52 @@ class UploadLimits:
         self._app = app
         self._max_bytes = max_bytes
         self._upload_seconds = upload_seconds
-        self.budget = budget
+        self._budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; anything but HTTP passes through."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        upload = _Upload(self, receive, _content_length(scope["headers"]))
-        try:
-            upload.check_announced()
-            await self._app(scope, upload.receive, send)
-        finally:
-            self.budget.release(upload.held)
+        received, is_complete, deadline = 0, False, None
 
-    def check_length(self, length: int) -> None:
-        """Raise UploadTooLarge if `length` bytes are too many for one body."""
+        async def receive_within_limits() -> Message:
+            nonlocal received, is_complete, deadline
+            if is_complete:  # what follows is only ever the client's disconnect
+                return await receive()
+            if deadline is None:
+                deadline = asyncio.get_running_loop().time() + self._upload_seconds
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError as error:
+                raise UploadTooSlow(
+                    f"Expected the whole body in time. Received: {received} bytes"
+                ) from error
+            size = len(message.get("body", b""))
+            self._check(received + size)
+            self._budget.hold(size)
+            received += size
+            is_complete = not message.get("more_body", False)
+            return message
+
+        self._check(_content_length(scope["headers"]))
+        try:
+            await self._app(scope, receive_within_limits, send)
+        finally:
+            self._budget.release(received)
+
+    def _check(self, length: int) -> None:
         if length > self._max_bytes:
             raise UploadTooLarge(
                 f"Expected at most {self._max_bytes} bytes. Received: {length} or more"
             )
 
-    def deadline(self) -> float:
-        """Return the event loop's time by which a body that begins now must be complete."""
-        return asyncio.get_running_loop().time() + self._upload_seconds
 
-
-class _Upload:
-    """One request's body on its way in."""
-
-    def __init__(self, limits: UploadLimits, receive: Receive, announced: int | None) -> None:
-        self.held = 0
-        self._limits = limits
-        self._receive = receive
-        self._announced = announced
-        self._received = 0
-        self._deadline: float | None = None
-        self._complete = False
-
-    def check_announced(self) -> None:
-        if self._announced is not None:
-            self._limits.check_length(self._announced)
-
-    async def receive(self) -> Message:
-        if self._complete:  # what follows is only ever the client's disconnect
-            return await self._receive()
-        message = await self._next()
-        if message["type"] == "http.request":
-            self._count(len(message.get("body", b"")))
-            self._complete = not message.get("more_body", False)
-        return message
-
-    async def _next(self) -> Message:
-        if self._deadline is None:
-            self._deadline = self._limits.deadline()
-        try:
-            async with asyncio.timeout_at(self._deadline):
-                return await self._receive()
-        except TimeoutError as error:
-            raise UploadTooSlow(
-                f"Expected the whole body in time. Received: {self._received} bytes"
-            ) from error
-
-    def _count(self, size: int) -> None:
-        self._received += size
-        self._limits.check_length(self._received)
-        self._limits.budget.hold(size)
-        self.held += size
-
-
-def _content_length(headers: Iterable[tuple[bytes, bytes]]) -> int | None:
+def _content_length(headers: Iterable[tuple[bytes, bytes]]) -> int:
     for name, value in headers:
         if name == b"content-length":
             if not value.isdigit():
                 raise MalformedUpload("Expected a whole number as Content-Length.")
             return int(value)
-    return None
+    return 0

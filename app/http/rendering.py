@@ -74,9 +74,9 @@ def server_timing(timings: list[Timings], started_at: float) -> str:
         timings: one per image that was computed.
         started_at: `time.perf_counter()` when the request arrived.
     """
-    decode_ms = max((timing.decode_ms for timing in timings), default=0.0)
-    queue_ms = max((timing.queue_ms for timing in timings), default=0.0)
-    inference_ms = max((timing.inference_ms for timing in timings), default=0.0)
+    stages = [(0.0, 0.0, 0.0)]
+    stages += [(timing.decode_ms, timing.queue_ms, timing.inference_ms) for timing in timings]
+    decode_ms, queue_ms, inference_ms = map(max, zip(*stages, strict=True))
     total_ms = 1000 * (time.perf_counter() - started_at)
     return (
         f"decode;dur={decode_ms:.3f}, queue;dur={queue_ms:.3f}, "
