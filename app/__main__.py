@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import uvicorn
 
 from app.errors import InvalidSetting
+from app.http.api_keys import read_digests
 from app.http.server import ServerConfig
-from app.keys import read_digests
 from app.logs import logging_config
 from app.settings import Settings, describe, load_settings
 from app.supervisor import Supervisor

@@ -11,20 +11,17 @@ from starlette.middleware.cors import CORSMiddleware
 
 import app
 from app.access_log import AccessLog
-from app.http.api_keys import ApiKeys
+from app.http.api_keys import ApiKeys, KeyFile
 from app.http.documentation import complete_openapi
-from app.http.envelope import Envelope
 from app.http.explain import explain_router
-from app.http.health import health_router
+from app.http.health import health_router, metrics_router
 from app.http.limits import ByteBudget, UploadLimits
+from app.http.middleware import Envelope
 from app.http.models import models_router
-from app.http.monitoring import metrics_router
-from app.http.page import add_page
+from app.http.page import add_page, add_reference
 from app.http.predict import predict_router
 from app.http.problems import handle_framework_errors
-from app.http.reference import add_reference
 from app.http.v2.endpoints import v2_router
-from app.keys import KeyFile
 from app.lifecycle import Lifecycle
 from app.loaded_model import LoadedModel
 from app.metrics import Metrics

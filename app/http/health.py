@@ -1,17 +1,20 @@
 """/livez, /readyz and /health: is the process alive, can it predict, and if not, why.
 
 All three answer 503 when the answer is no, so that whatever asks only for a status is told the
-truth; /health tells people more.
+truth; /health tells people more. /metrics tells Prometheus.
 """
 
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Header
 from starlette.responses import Response
 
 import app
+from app.http import documentation as docs
 from app.http.models import default_name
 from app.http.schemas import Health, HealthOfModel, Status
+from app.metrics import Metrics
 from app.readiness import Readiness
 from app.registry import Registry
 from app.watchdog import Watchdog
@@ -50,6 +53,35 @@ def health_router(registry: Registry, readiness: Readiness, watchdog: Watchdog) 
             version=app.__version__,
         )
         return _say(response, report)
+
+    return router
+
+
+def metrics_router(metrics: Metrics, sample: Callable[[], None]) -> APIRouter:
+    """Return the route that Prometheus scrapes.
+
+    Args:
+        metrics: of this process; other workers' are found in its shared folder.
+        sample: sets this process's gauges.
+    """
+    router = APIRouter(tags=["health"])
+
+    @router.get(
+        "/metrics",
+        summary="Metrics for Prometheus",
+        operation_id="metrics",
+        response_class=Response,
+        responses={
+            200: {"content": {"text/plain": {"example": "halftone_ready 1.0"}}},
+            **docs.problems(*docs.CLOSED),
+        },
+    )
+    async def show_metrics(
+        accept: Annotated[str, Header(include_in_schema=False)] = "",
+    ) -> Response:
+        sample()
+        body, content_type = metrics.render(accept)
+        return Response(body, headers={"content-type": content_type})
 
     return router
 

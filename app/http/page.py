@@ -1,13 +1,20 @@
-"""The static page at /, if the installation has one."""
+"""The static page at /, if the installation has one, and the reference at /docs.
 
+Swagger UI comes from files of this installation; nothing is asked elsewhere.
+"""
+
+from importlib.resources import files
 from pathlib import Path
 
 from starlette.applications import Starlette
-from starlette.routing import Route
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 FOLDER = Path(__file__).parent.parent / "web"
+SWAGGER_UI = Path(str(files("fastapi_offline"))) / "static"
 
 # Everything from this origin; pictures also from memory, where the page makes them.
 POLICY = (
@@ -25,10 +32,22 @@ def add_page(app: Starlette, folder: Path = FOLDER) -> None:
     """
     if not (folder / "index.html").is_file():
         return
-    files = WithPolicy(StaticFiles(directory=folder, html=True))
+    static = WithPolicy(StaticFiles(directory=folder, html=True))
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
     for name in ["", *sorted(names)]:
-        app.router.routes.append(Route(f"/{name}", files, include_in_schema=False))
+        app.router.routes.append(Route(f"/{name}", static, include_in_schema=False))
+
+
+def add_reference(app: Starlette, folder: Path = FOLDER, swagger_ui: Path = SWAGGER_UI) -> None:
+    """Serve `folder`'s docs.html at /docs, and the files of `swagger_ui` below it."""
+
+    async def show(_: Request) -> Response:
+        return FileResponse(folder / "docs.html")
+
+    page = Route("/docs", show, include_in_schema=False)
+    page.app = WithPolicy(page.app)
+    app.router.routes.append(page)
+    app.router.routes.append(Mount("/docs", WithPolicy(StaticFiles(directory=swagger_ui))))
 
 
 class WithPolicy:

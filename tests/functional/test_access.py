@@ -9,9 +9,9 @@ import httpx
 import pytest
 from fake_models import Start, png
 
-from app import keys
 from app.errors import InvalidSetting
-from app.keys import read_digests
+from app.http import api_keys
+from app.http.api_keys import read_digests
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -83,7 +83,7 @@ async def test_everything_but_health_is_closed(
 async def test_keys_are_rotated_without_a_restart(
     start: Start, key_file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keys, "CHECK_SECONDS", 0.0)
+    monkeypatch.setattr(api_keys, "CHECK_SECONDS", 0.0)
 
     async def status(client: httpx.AsyncClient, key: str) -> int:
         return (await client.get("/models", headers={"x-api-key": key})).status_code
