@@ -9,7 +9,7 @@ import uvicorn
 from app.errors import InvalidSetting
 from app.http.api_keys import read_digests
 from app.http.server import ServerConfig
-from app.logs import logging_config
+from app.observability.logs import logging_config
 from app.settings import Settings, describe, load_settings
 from app.supervisor import Supervisor
 

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 import app
-from app.access_log import AccessLog
 from app.http.api_keys import ApiKeys, KeyFile
 from app.http.documentation import complete_openapi
 from app.http.explain import explain_router
@@ -24,17 +24,20 @@ from app.http.problems import handle_framework_errors
 from app.http.v2.endpoints import v2_router
 from app.lifecycle import Lifecycle
 from app.loaded_model import LoadedModel
-from app.metrics import Metrics
+from app.observability.metrics import Metrics
+from app.observability.tracing import tracing_from_environment
 from app.occlusion import Explainer
 from app.pipeline import Pipeline
 from app.readiness import Readiness, every_second
 from app.registry import Registry
 from app.settings import Settings, load_settings
-from app.tracing import Tracing, tracing_from_environment
 from app.watchdog import Watchdog
 from model_store.bundle import Model, open_model
 from model_store.cpu import available_cpus
 from model_store.store import ModelStore
+
+if TYPE_CHECKING:  # its imports are an extra
+    from app.observability.spans import Spans
 
 OpenVersion = Callable[[str, int], Model]
 
@@ -55,13 +58,7 @@ class Parts:
     watchdog: Watchdog
     readiness: Readiness
     budget: ByteBudget
-    access_log: AccessLog
-    tracing: Tracing | None
-
-    @property
-    def request_log(self) -> AccessLog | None:
-        """Where requests are logged, if they are."""
-        return self.access_log if self.settings.logs_requests else None
+    tracing: "Spans | None"
 
     def sample(self) -> None:
         """Set this process's gauges."""
@@ -77,7 +74,7 @@ def create_app(
     *,
     store: ModelStore | None = None,
     open_version: OpenVersion | None = None,
-    tracing: Tracing | None = None,
+    tracing: "Spans | None" = None,
 ) -> FastAPI:
     """Return the service.
 
@@ -108,7 +105,7 @@ def create_app(
 
 
 def _build_parts(
-    settings: Settings, store: ModelStore, open_version: OpenVersion, tracing: Tracing | None
+    settings: Settings, store: ModelStore, open_version: OpenVersion, tracing: "Spans | None"
 ) -> Parts:
     decoders = settings.decode_threads or available_cpus()
 
@@ -138,7 +135,6 @@ def _build_parts(
         watchdog=watchdog,
         readiness=Readiness(registry, watchdog),
         budget=ByteBudget(settings.max_bytes_in_flight),
-        access_log=AccessLog(settings.log_format),
         tracing=tracing,
     )
 
@@ -157,7 +153,6 @@ def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[N
         async with lifecycle.running():
             yield
         parts.pipeline.close()
-        parts.access_log.flush()
         if parts.tracing is not None:
             await asyncio.to_thread(parts.tracing.close)
 
@@ -177,7 +172,6 @@ def _add_middleware(service: FastAPI, parts: Parts) -> None:
         service.add_middleware(ApiKeys, keys=KeyFile(settings.api_keys_file))
     service.add_middleware(
         Envelope,
-        access_log=parts.request_log,
         metrics=parts.metrics,
         readiness=parts.readiness,
         tracing=parts.tracing,

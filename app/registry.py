@@ -10,7 +10,7 @@ from datetime import datetime
 
 from app.errors import NotReady
 from app.loaded_model import LoadedModel
-from app.metrics import Metrics
+from app.observability.metrics import Metrics
 from model_store.current import CurrentVersion
 from model_store.errors import ModelNotFound, ModelStoreError, VersionNotFound
 from model_store.store import ModelStore

@@ -105,11 +105,6 @@ class Settings(BaseSettings):
     )
     access_log: bool = Field(True, description="Whether every request is logged, as info.")
 
-    @property
-    def logs_requests(self) -> bool:
-        """Whether requests are logged: they are no less severe than `log_level` asks for."""
-        return self.access_log and self.log_level in ("debug", "info")
-
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _split_origins(cls, value: object) -> object:

@@ -14,7 +14,7 @@ import app
 from app.http import documentation as docs
 from app.http.models import default_name
 from app.http.schemas import Health, HealthOfModel, Status
-from app.metrics import Metrics
+from app.observability.metrics import Metrics
 from app.readiness import Readiness
 from app.registry import Registry
 from app.watchdog import Watchdog

@@ -6,16 +6,19 @@ import os
 import re
 import time
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.access_log import AccessLog
 from app.errors import ClientGone
 from app.http.problems import problem_response, row_of
-from app.metrics import Metrics
+from app.observability.logs import log_request
+from app.observability.metrics import Metrics
 from app.readiness import Readiness
-from app.tracing import FinishedRequest, Tracing
+
+if TYPE_CHECKING:  # its imports are an extra
+    from app.observability.spans import Spans
 
 logger = logging.getLogger("halftone.http")
 
@@ -42,7 +45,6 @@ class Envelope:
 
     Args:
         app: everything else.
-        access_log: told of every request; None: nothing is logged.
         metrics: told of every request.
         readiness: while it drains, connections end with their answer.
         tracing: told of every request; None: nothing is traced.
@@ -52,15 +54,13 @@ class Envelope:
         self,
         app: ASGIApp,
         *,
-        access_log: AccessLog | None,
         metrics: Metrics,
         readiness: Readiness,
-        tracing: Tracing | None,
+        tracing: "Spans | None",
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._readiness = readiness
-        self._access_log = access_log
         self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -81,11 +81,7 @@ class Envelope:
                 answer = problem_response(error, scope)
                 await answer(scope, receive, exchange.send)
         finally:
-            exchange.count(self._metrics)
-            if self._access_log is not None and not exchange.is_quiet():
-                exchange.log(self._access_log)
-            if self._tracing is not None and not exchange.is_quiet():
-                exchange.trace(self._tracing)
+            exchange.finish(self._metrics, self._tracing)
 
 
 class Exchange:
@@ -114,40 +110,21 @@ class Exchange:
             message["headers"] = headers
         await self._send(message)
 
-    def is_quiet(self) -> bool:
-        """Return whether this was a probe that went well, which nobody wants to read of."""
-        return self._scope["path"] in QUIET_PATHS and self.status == 200
-
-    def count(self, metrics: Metrics) -> None:
-        """Tell the metrics; only what the service itself names becomes a label."""
-        state = self._scope["state"]
+    def finish(self, metrics: Metrics, tracing: "Spans | None") -> None:
+        """Tell metrics, log and traces; only what the service itself names becomes a label."""
+        scope, state, status = self._scope, self._scope["state"], self.status
+        method, route = self._method(), self._route()
         seconds = time.perf_counter() - self.started_at
-        model = state.get("model", "")
-        metrics.request(self._method(), self._route(), self.status, model, seconds)
+        line = (scope["method"], scope["path"], status, 1000 * seconds, self.request_id)
+        model = {key: state[key] for key in ("model", "version") if key in state}
+        metrics.request(method, route, status, model.get("model", ""), seconds)
         if "code" in state:
             metrics.refused(state["code"])
-
-    def log(self, access_log: AccessLog) -> None:
-        """Write the access log's line."""
-        duration_ms = 1000 * (time.perf_counter() - self.started_at)
-        scope = self._scope
-        access_log.add(scope["method"], scope["path"], self.status, duration_ms, self.request_id)
-
-    def trace(self, tracing: Tracing) -> None:
-        """Tell the tracing system."""
-        state = self._scope["state"]
-        tracing.record(
-            FinishedRequest(
-                method=self._method(),
-                route=self._route(),
-                status=self.status,
-                code=state.get("code"),
-                request_id=self.request_id,
-                headers=self._scope["headers"],
-                started_at=self.started_at,
-                answers=state.get("answers", ()),
-            )
-        )
+        if scope["path"] in QUIET_PATHS and status == 200:
+            return  # a probe that went well, which nobody wants to read of
+        log_request(*line, **model)
+        if tracing is not None:
+            tracing.request(method, route, status, seconds, scope)
 
     def _method(self) -> str:
         method: str = self._scope["method"]

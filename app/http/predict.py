@@ -16,7 +16,7 @@ from app.http.rendering import batch_response, single_response
 from app.http.schemas import BatchAnswer, PredictAnswer
 from app.http.uploads import read_image, read_images
 from app.loaded_model import LoadedModel
-from app.metrics import Metrics
+from app.observability.metrics import Metrics
 from app.pipeline import Answer, Pipeline
 from app.registry import Registry
 
@@ -85,7 +85,7 @@ def count(
     request: Request, metrics: Metrics, model: LoadedModel, answers: Sequence[Answer | Exception]
 ) -> None:
     """Tell the metrics of answers that are about to be sent, and leave them to the envelope."""
-    request.state.model = model.name
+    request.state.model, request.state.version = model.name, model.version
     request.state.answers = answers
     total_s = time.perf_counter() - request.state.started_at
     for answer in answers:

@@ -14,9 +14,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from app.main import create_app
+from app.observability.spans import Spans
+from app.observability.tracing import ENDPOINTS, tracing_from_environment
 from app.settings import Settings
-from app.spans import Spans
-from app.tracing import ENDPOINTS, tracing_from_environment
 
 ROOT = Path(__file__).parents[2]
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
@@ -196,7 +196,7 @@ def test_an_endpoint_without_the_extra_is_said_in_the_log(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv(ENDPOINTS[0], "http://127.0.0.1:9")
-    monkeypatch.delitem(sys.modules, "app.spans")
+    monkeypatch.delitem(sys.modules, "app.observability.spans")
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace", None)
 
     assert tracing_from_environment() is None

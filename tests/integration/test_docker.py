@@ -270,6 +270,12 @@ def test_stopped_service_ends_cleanly_and_starts_again_in_seconds(served: Compos
 
 def test_image_built_with_the_tracing_packages_can_send_spans(served: Compose) -> None:
     served.run("build", "--build-arg", "PACKAGES=tracing", "app")
-    command = ("--entrypoint", "python", "app", "-c", "import app.spans; print('imported')")
+    command = (
+        "--entrypoint",
+        "python",
+        "app",
+        "-c",
+        "import app.observability.spans; print('imported')",
+    )
 
     assert "imported" in served.run("run", "--rm", "-T", *command)

@@ -1,5 +1,6 @@
 """Spans of a real service, as a collector receives them over HTTP."""
 
+import json
 import signal
 import socket
 import threading
@@ -75,14 +76,20 @@ def collecting() -> Iterator[Collector]:
             thread.join()
 
 
-def test_a_collector_receives_the_spans_before_the_service_ends(
+def test_a_collector_and_the_log_are_told_of_a_request_and_of_no_secret(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     with collecting() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
-        with running(MODELS) as service:
+        with running(MODELS, log_format="json") as service:
             service.wait_until_ready()
-            answer = httpx.post(f"{service.url}/predict", content=IMAGE.read_bytes())
+            answer = httpx.post(
+                f"{service.url}/predict",
+                content=IMAGE.read_bytes(),
+                params={"token": "SECRET"},
+                headers={"authorization": "Bearer SECRET"},
+            )
+            logged = json.loads(service.wait_for_log(r'.*"path":"/predict".*').group())
             service.process.send_signal(signal.SIGTERM)
             code = service.process.wait(PATIENCE_S)
 
@@ -91,6 +98,10 @@ def test_a_collector_receives_the_spans_before_the_service_ends(
     names = collector.span_names()
     assert names.count("POST /predict") == 1
     assert sorted(set(names) - {"GET /readyz"}) == ["POST /predict", "decode", "inference", "queue"]
+    assert logged["request_id"] == answer.headers["x-request-id"]
+    assert (logged["status"], logged["model"], logged["version"]) == (200, "digits", 1)
+    assert logged["duration_ms"] > 0
+    assert "SECRET" not in str(collector.received) + "".join(service.lines)
 
 
 @pytest.mark.slow

@@ -1,4 +1,3 @@
-import asyncio
 import io
 import json
 import logging
@@ -7,9 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from app import access_log
-from app.access_log import AccessLog
-from app.logs import Console, JsonLines, logging_config
+from app.observability.logs import Console, JsonLines, log_request, logging_config
 from app.settings import Settings
 
 
@@ -65,38 +62,64 @@ def test_console_lines_cannot_be_forged(logger: logging.Logger, stream: io.Strin
     assert "\x1b" not in stream.getvalue()
 
 
-async def test_requests_are_written_together_one_line_each() -> None:
-    written: list[str] = []
-    log = AccessLog("console", written.append)
-    log.add("GET", "/x\n12:00:00 ERROR forged", 200, 12.345, "abc")
-    log.add("POST", "/predict", 415, 1.0, "def")
-    log.flush()
-    log.flush()
-
-    assert len(written) == 1
-    assert written[0].count("\n") == 2
-    assert written[0].endswith("POST /predict 415 1.0 ms [def]\n")
+@pytest.fixture
+def access(stream: io.StringIO) -> Iterator[logging.Handler]:
+    access = logging.getLogger("halftone.access")
+    handler = logging.StreamHandler(stream)
+    access.addHandler(handler)
+    access.setLevel("INFO")
+    yield handler
+    access.setLevel("NOTSET")
+    access.removeHandler(handler)
 
 
-async def test_requests_as_json_hold_what_a_search_needs() -> None:
-    written: list[str] = []
-    log = AccessLog("json", written.append)
-    log.add("GET", HOSTILE.encode("utf-8", "replace").decode(), 200, 12.3456, "abc")
-    log.flush()
-    record = json.loads(written[0])
-
-    assert (record["method"], record["status"], record["duration_ms"]) == ("GET", 200, 12.346)
-    assert record["request_id"] == "abc"
+REQUEST = ("POST", HOSTILE, 200, 12.3456, "abc")
 
 
-async def test_requests_are_written_soon_without_being_asked(
-    monkeypatch: pytest.MonkeyPatch,
+def test_a_request_is_one_line_that_says_what_answered(
+    access: logging.Handler, stream: io.StringIO
 ) -> None:
-    monkeypatch.setattr(access_log, "FLUSH_SECONDS", 0.0)
-    written = asyncio.Event()
-    AccessLog("console", lambda _: written.set()).add("GET", "/", 200, 1.0, "abc")
+    access.setFormatter(Console())
+    log_request(*REQUEST, model="digits", version=3)
+    log_request("GET", "/docs", 200, 1.0, "def")
 
-    await asyncio.wait_for(written.wait(), 20)
+    lines = stream.getvalue().split("\n")
+    assert len(lines) == 3
+    assert lines[0].endswith(" 200 digits/3 12.3 ms [abc]")
+    assert lines[1].endswith("INFO    GET /docs 200 1.0 ms [def]")
+
+
+def test_a_request_as_json_holds_what_a_search_needs(
+    access: logging.Handler, stream: io.StringIO
+) -> None:
+    access.setFormatter(JsonLines())
+    log_request(*REQUEST, model="digits", version=3)
+    record = json.loads(stream.getvalue())
+
+    assert record["logger"] == "halftone.access"
+    assert {key: record[key] for key in ("request_id", "method", "path", "status")} == {
+        "request_id": "abc",
+        "method": "POST",
+        "path": HOSTILE,
+        "status": 200,
+    }
+    assert (record["duration_ms"], record["model"], record["version"]) == (12.346, "digits", 3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_logged"),
+    [
+        (Settings(), True),
+        (Settings(access_log=False), False),
+        (Settings(log_level="warning"), False),
+    ],
+)
+def test_requests_are_logged_unless_a_setting_says_no(settings: Settings, is_logged: bool) -> None:
+    config = logging_config(settings)
+    levels = [config["loggers"]["halftone.access"]["level"], config["root"]["level"]]
+    effective = next(level for level in levels if level != "NOTSET")
+
+    assert (logging.getLevelNamesMapping()[effective] <= logging.INFO) == is_logged
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])

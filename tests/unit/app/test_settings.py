@@ -92,9 +92,3 @@ def test_help_lists_every_setting_with_a_description() -> None:
         assert variable(field) in text
         assert info.description
         assert info.description in text
-
-
-def test_requests_are_logged_as_info() -> None:
-    assert Settings().logs_requests
-    assert not Settings(access_log=False).logs_requests
-    assert not Settings(log_level="warning").logs_requests

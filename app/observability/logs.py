@@ -12,6 +12,36 @@ from app.settings import Settings
 # What every LogRecord has; anything else came in as `extra` and belongs on the line.
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 
+_access = logging.getLogger("halftone.access")
+
+
+def log_request(
+    method: str, path: str, status: int, duration_ms: float, request_id: str, **model: object
+) -> None:
+    """Write the line of one request that was answered, as info.
+
+    Args:
+        method: as the client sent it.
+        path: as the client sent it, without the query, which may hold anything.
+        status: HTTP status; 499 where the client has gone.
+        duration_ms: from the request's headers to the end of its answer.
+        request_id: the one that the answer carries.
+        model: `model` and `version` of what answered, if a model did.
+    """
+    who = f" {model['model']}/{model['version']}" if model else ""
+    _access.info(
+        "%s %s %d%s %.1f ms [%s]",
+        *(method, path, status, who, duration_ms, request_id),
+        extra={
+            "request_id": request_id,
+            "method": method,
+            "path": path,
+            "status": status,
+            "duration_ms": round(duration_ms, 3),
+            **model,
+        },
+    )
+
 
 class JsonLines(logging.Formatter):
     """One JSON object per record."""
@@ -41,14 +71,10 @@ class Console(logging.Formatter):
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # the base's name
         """Return one line."""
-        return escape(super().formatMessage(record))
-
-
-def escape(line: str) -> str:
-    """Return `line` with every character that is not printable as its code."""
-    if line.isprintable():
-        return line
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line)
+        line = super().formatMessage(record)
+        if line.isprintable():
+            return line
+        return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in line)
 
 
 def logging_config(settings: Settings) -> dict[str, Any]:
@@ -65,5 +91,6 @@ def logging_config(settings: Settings) -> dict[str, Any]:
                 "stream": "ext://sys.stderr",
             }
         },
+        "loggers": {_access.name: {"level": "NOTSET" if settings.access_log else "WARNING"}},
         "root": {"handlers": ["stderr"], "level": settings.log_level.upper()},
     }

@@ -2,8 +2,7 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import choose_encoder
@@ -19,21 +18,7 @@ SECONDS = (
 )
 BATCH_SIZES = (1, 2, 4, 8, 12, 16, 24, 32, 48, 64, 128)
 PROBABILITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0)
-# How the gauges of several workers become one.
-GaugeMode = Literal["livemin", "livemax", "livesum"]
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
-
-
-@dataclass(frozen=True, slots=True)
-class _ModelMetrics:
-    """The histograms of one model; looking them up by label costs more than observing."""
-
-    decode: Histogram
-    queue: Histogram
-    inference: Histogram
-    total: Histogram
-    batch_size: Histogram
-    probability: Histogram
 
 
 class Metrics:
@@ -44,107 +29,85 @@ class Metrics:
         self._registry = registry = CollectorRegistry()
         if not self._shared:
             ProcessCollector(registry=registry)
-        self._request_counters: dict[tuple[str, str, int, str], Counter] = {}
-        self._route_histograms: dict[str, Histogram] = {}
-        self._model_metrics: dict[str, _ModelMetrics] = {}
-        self._requests = Counter(
+        counter = partial(Counter, registry=registry)
+        histogram = partial(Histogram, registry=registry)
+        gauge = partial(Gauge, registry=registry)
+        # Counters' names get the ending _total.
+        self._requests = counter(
             "halftone_requests",
             "Requests by route template, status and model.",
             ("method", "route", "status", "model"),
-            registry=registry,
         )
-        self._request_seconds = Histogram(
+        self._refusals = counter(
+            "halftone_refusals",
+            "Requests, and images of batches, that were not answered, by problem code.",
+            ("code",),
+        )
+        self._predicted = counter(
+            "halftone_predicted", "Images by the most probable label.", ("model", "label")
+        )
+        self._loads = counter(
+            "halftone_model_loads",
+            "Versions that were loaded, or failed to.",
+            ("model", "outcome"),
+        )
+        self._request_seconds = histogram(
             "halftone_request_seconds",
             "From the request's headers to its answer.",
             ("route",),
             buckets=SECONDS,
-            registry=registry,
         )
-        self._refusals = Counter(
-            "halftone_refusals",
-            "Requests, and images of batches, that were not answered, by problem code.",
-            ("code",),
-            registry=registry,
-        )
-        self._stage_seconds = Histogram(
+        self._stage_seconds = histogram(
             "halftone_stage_seconds",
             "Time of an image in a stage.",
             ("model", "stage"),
             buckets=SECONDS,
-            registry=registry,
         )
-        self._batch_size = Histogram(
+        self._batch_size = histogram(
             "halftone_batch_size",
             "Images in the batch that an image was computed in.",
             ("model",),
             buckets=BATCH_SIZES,
-            registry=registry,
         )
-        self._predicted = Counter(
-            "halftone_predicted",
-            "Images by the most probable label.",
-            ("model", "label"),
-            registry=registry,
-        )
-        self._probability = Histogram(
+        self._probability = histogram(
             "halftone_probability",
             "Probability of the most probable label.",
             ("model",),
             buckets=PROBABILITIES,
-            registry=registry,
         )
-        self._loads = Counter(
-            "halftone_model_loads",
-            "Versions that were loaded, or failed to.",
-            ("model", "outcome"),
-            registry=registry,
+        # The mode says how the gauges of several workers become one.
+        self._info = gauge(
+            "halftone_model_info",
+            "1 for the version that serves.",
+            ("model", "version", "engine"),
+            multiprocess_mode="livemax",
         )
-        self._info = _gauge("model_info", "1 for the version that serves.", registry, "livemax", (
-            "model", "version", "engine",
-        ))  # fmt: skip
-        self._depth = _gauge("queue_depth", "Images that wait.", registry, "livesum", ("model",))
-        self._stuck = _gauge(
-            "engine_stuck_seconds", "Time without progress.", registry, "livemax", ("model",)
+        self._depth = gauge(
+            "halftone_queue_depth", "Images that wait.", ("model",), multiprocess_mode="livesum"
         )
-        self._drift = _gauge(
-            "drift",
+        self._stuck = gauge(
+            "halftone_engine_stuck_seconds",
+            "Time without progress.",
+            ("model",),
+            multiprocess_mode="livemax",
+        )
+        self._drift = gauge(
+            "halftone_drift",
             "Population stability index of incoming pixels against training's.",
-            registry,
-            "livemax",
             ("model", "statistic"),
+            multiprocess_mode="livemax",
         )
-        self._bytes = _gauge("bytes_in_flight", "Request bodies held.", registry, "livesum")
-        self._ready = _gauge("ready", "1 if the process can predict.", registry, "livemin")
+        self._bytes = gauge(
+            "halftone_bytes_in_flight", "Request bodies held.", multiprocess_mode="livesum"
+        )
+        self._ready = gauge(
+            "halftone_ready", "1 if the process can predict.", multiprocess_mode="livemin"
+        )
 
     def request(self, method: str, route: str, status: int, model: str, seconds: float) -> None:
         """Count one request."""
-        key = (method, route, status, model)
-        counter = self._request_counters.get(key)
-        if counter is None:
-            counter = self._requests.labels(method, route, str(status), model)
-            self._request_counters[key] = counter
-        counter.inc()
-        self._of_route(route).observe(seconds)
-
-    def _of_route(self, route: str) -> Histogram:
-        histogram = self._route_histograms.get(route)
-        if histogram is None:
-            histogram = self._route_histograms[route] = self._request_seconds.labels(route)
-        return histogram
-
-    def _of_model(self, name: str) -> "_ModelMetrics":
-        found = self._model_metrics.get(name)
-        if found is None:
-            stage = self._stage_seconds
-            found = self._model_metrics[name] = _ModelMetrics(
-                decode=stage.labels(name, "decode"),
-                queue=stage.labels(name, "queue"),
-                inference=stage.labels(name, "inference"),
-                total=stage.labels(name, "total"),
-                batch_size=self._batch_size.labels(name),
-                probability=self._probability.labels(name),
-            )
-        return found
+        self._requests.labels(method, route, status, model).inc()
+        self._request_seconds.labels(route).observe(seconds)
 
     def refused(self, code: str) -> None:
         """Count a request, or one image of a batch, that got a problem instead of an answer."""
@@ -152,15 +115,15 @@ class Metrics:
 
     def answered(self, answer: Answer, total_s: float) -> None:
         """Count one image that was predicted."""
-        model, timings = self._of_model(answer.served.name), answer.timings
-        model.decode.observe(timings.decode_ms / 1000)
-        model.queue.observe(timings.queue_ms / 1000)
-        model.inference.observe(timings.inference_ms / 1000)
-        model.total.observe(total_s)
-        model.batch_size.observe(answer.batch_size)
+        model, timings = answer.served.name, answer.timings
+        self._stage_seconds.labels(model, "decode").observe(timings.decode_ms / 1000)
+        self._stage_seconds.labels(model, "queue").observe(timings.queue_ms / 1000)
+        self._stage_seconds.labels(model, "inference").observe(timings.inference_ms / 1000)
+        self._stage_seconds.labels(model, "total").observe(total_s)
+        self._batch_size.labels(model).observe(answer.batch_size)
         best = int(answer.probabilities.argmax())
-        self._predicted.labels(answer.served.name, answer.served.labels[best]).inc()
-        model.probability.observe(float(answer.probabilities[best]))
+        self._predicted.labels(model, answer.served.labels[best]).inc()
+        self._probability.labels(model).observe(float(answer.probabilities[best]))
 
     def loaded(self, served: LoadedModel, previous: LoadedModel | None) -> None:
         """Count a version that serves from now on, instead of `previous`."""
@@ -193,9 +156,3 @@ class Metrics:
             registry = CollectorRegistry()
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library's
         return encode(registry), content_type
-
-
-def _gauge(
-    name: str, text: str, registry: CollectorRegistry, mode: GaugeMode, labels: tuple[str, ...] = ()
-) -> Gauge:
-    return Gauge(f"halftone_{name}", text, labels, registry=registry, multiprocess_mode=mode)
