@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Annotated, NoReturn
 
 import typer
-from typer._completion_classes import completion_init  # which else only its own option calls
+from typer.completion import get_completion_inspect_parameters
 
 from model_store import completion
 from model_store.errors import ModelStoreError
@@ -29,7 +29,8 @@ ModelName = Annotated[
 
 def command_line(help_text: str, *examples: str) -> typer.Typer:
     """Return an empty command line with --show-completion, and `examples` below its help."""
-    completion_init()
+    # Makes typer know its shells, as its own options do; but those complete one-word commands only.
+    get_completion_inspect_parameters()
     app = typer.Typer(
         help=help_text,
         epilog="\n\n".join(["Examples:", *(f"`{example}`" for example in examples)]),

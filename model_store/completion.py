@@ -1,6 +1,6 @@
 """Completion of `python -m training` and `python -m model_store` in bash, zsh and fish.
 
-typer's own scripts complete commands of one word only. These hand it the words from the module's
+Typer's own scripts complete commands of one word only. These hand it the words from the module's
 name on, and leave other uses of python alone. Where there is nothing to offer, files are.
 """
 
