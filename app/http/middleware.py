@@ -89,7 +89,7 @@ class Exchange:
 
     def __init__(self, scope: Scope, send: Send, *, is_last: bool) -> None:
         self.request_id = request_id_of(scope["headers"])
-        self.started_at = time.perf_counter()
+        self.started_at = time.monotonic()
         self.status = 0
         self._scope = scope
         self._send = send
@@ -114,7 +114,7 @@ class Exchange:
         """Tell metrics, log and traces; only what the service itself names becomes a label."""
         scope, state, status = self._scope, self._scope["state"], self.status
         method, route = self._method(), self._route()
-        seconds = time.perf_counter() - self.started_at
+        seconds = time.monotonic() - self.started_at
         line = (scope["method"], scope["path"], status, 1000 * seconds, self.request_id)
         model = {key: state[key] for key in ("model", "version") if key in state}
         metrics.request(method, route, status, model.get("model", ""), seconds)
@@ -124,7 +124,7 @@ class Exchange:
             return  # a probe that went well, which nobody wants to read of
         log_request(*line, **model)
         if tracing is not None:
-            tracing.request(method, route, status, seconds, scope)
+            tracing.request(method, route, status, scope)
 
     def _method(self) -> str:
         method: str = self._scope["method"]

@@ -87,7 +87,7 @@ def count(
     """Tell the metrics of answers that are about to be sent, and leave them to the envelope."""
     request.state.model, request.state.version = model.name, model.version
     request.state.answers = answers
-    total_s = time.perf_counter() - request.state.started_at
+    total_s = time.monotonic() - request.state.started_at
     for answer in answers:
         if isinstance(answer, Answer):
             metrics.answered(answer, total_s)

@@ -39,26 +39,25 @@ class Spans:
         self._provider = provider
         self._tracer = provider.get_tracer("halftone", app.__version__)
 
-    def request(
-        self, method: str, route: str, status: int, seconds: float, scope: Mapping[str, Any]
-    ) -> None:
+    def request(self, method: str, route: str, status: int, scope: Mapping[str, Any]) -> None:
         """Make the spans of one request that ends now; never waits.
 
         Args:
             method: one that the service knows, or "other".
             route: the template, or "unmatched".
             status: HTTP status; 499 where the client has gone.
-            seconds: since the request began.
-            scope: ASGI's; its state holds the `request_id`, and where there are any, the `code` of
-                the problem and the `answers`, one per image.
+            scope: ASGI's; its state holds the `request_id`, when the request was `started_at` in
+                monotonic seconds, and where there are any, the `code` of the problem and the
+                `answers`, one per image.
         """
         state, ended_ns = scope["state"], time.time_ns()
+        epoch_ns = ended_ns - time.monotonic_ns()  # of the clock that the moments are in
         headers = {name.decode(): value.decode("latin-1") for name, value in scope["headers"]}
         span = self._tracer.start_span(
             method if route == "unmatched" else f"{method} {route}",
             context=_propagator.extract(headers, Context()),
             kind=SpanKind.SERVER,
-            start_time=ended_ns - round(seconds * 1e9),
+            start_time=epoch_ns + round(state["started_at"] * 1e9),
             attributes={
                 "http.request.method": method,
                 "http.route": route,
@@ -72,7 +71,12 @@ class Spans:
             span.set_status(Status(StatusCode.ERROR))
         if span.is_recording():  # or it was not sampled
             for image, answer in enumerate(state.get("answers", ())):
-                self._image(span, ended_ns, image, answer)
+                of_image: dict[str, AttributeValue] = {"halftone.image": image}
+                if isinstance(answer, Answer):
+                    self._stages(span, epoch_ns, of_image, answer)
+                else:
+                    refusal = {**of_image, "error.type": type(answer).__name__}
+                    span.add_event("image refused", refusal, timestamp=ended_ns)
         span.end(ended_ns)
 
     def close(self) -> None:
@@ -81,24 +85,20 @@ class Spans:
         closing.start()
         closing.join(CLOSE_SECONDS)
 
-    def _image(self, span: Span, ended_ns: int, image: int, answer: Answer | Exception) -> None:
-        of_image: dict[str, AttributeValue] = {"halftone.image": image}
-        if not isinstance(answer, Answer):
-            refusal = {**of_image, "error.type": type(answer).__name__}
-            span.add_event("image refused", refusal, timestamp=ended_ns)
-            return
+    def _stages(
+        self, span: Span, epoch_ns: int, of_image: dict[str, AttributeValue], answer: Answer
+    ) -> None:
         span.set_attribute("halftone.model", answer.served.name)
         span.set_attribute("halftone.version", answer.served.version)
-        clock_ns = ended_ns - time.monotonic_ns()  # from the stages' clock to the spans'
         context = set_span_in_context(span, Context())
         for name, start_s, end_s, of_stage in stages(answer):
             stage = self._tracer.start_span(
                 name,
                 context,
-                start_time=clock_ns + round(start_s * 1e9),
+                start_time=epoch_ns + round(start_s * 1e9),
                 attributes={**of_image, **of_stage},
             )
-            stage.end(clock_ns + round(end_s * 1e9))
+            stage.end(epoch_ns + round(end_s * 1e9))
 
 
 def stages(answer: Answer) -> Iterable[tuple[str, float, float, dict[str, AttributeValue]]]:
