@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import schemathesis
 import uvicorn
-from fake_models import FakeStore
+from fake_models import PATIENCE_S, FakeStore
 from hypothesis import HealthCheck, given, settings
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
@@ -37,7 +37,7 @@ def url() -> Iterator[str]:
     server = Server(uvicorn.Config(service, port=0, log_level="error"))
     thread = threading.Thread(target=server.run)
     thread.start()
-    assert server.listens.wait(60)
+    assert server.listens.wait(PATIENCE_S)
     port = server.servers[0].sockets[0].getsockname()[1]
     yield f"http://127.0.0.1:{port}"
     server.should_exit = True

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import httpx
 import numpy as np
 import pytest
-from fake_models import FakeModel, Start
+from fake_models import PATIENCE_S, FakeModel, Start
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -28,7 +28,6 @@ CODES = {
     "too_many_pixels": 422,
 }
 # An answer takes a few milliseconds; this is a hang.
-PATIENCE_S = 60.0
 BATCH = 16
 
 INTERESTING = (b"\0", b"\xff", b"\x7f\xff\xff\xff", b"\xff\xff\xff\xff", b"\0\0", b"\x80")

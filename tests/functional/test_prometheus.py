@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import httpx
 import pytest
-from fake_models import FakeModel, FakeStore, Start, png
+from fake_models import PATIENCE_S, FakeModel, FakeStore, Start, png
 from prometheus_client.parser import text_string_to_metric_families
 
 from model_store.errors import CorruptBundle
@@ -85,7 +85,7 @@ async def test_loads_and_their_failures_are_counted(start: Start, store: FakeSto
     async with start() as client:
         store.broken["toy", 2] = CorruptBundle("no")
         store.publish("toy", 2)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while not value(samples := await scrape(client), "model_loads_total", **FAILED):
                 await asyncio.sleep(0.001)
             store.publish("toy", 3)

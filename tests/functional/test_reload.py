@@ -4,7 +4,7 @@ import asyncio
 
 import httpx
 import pytest
-from fake_models import FakeStore, Start, png
+from fake_models import PATIENCE_S, FakeStore, Start, png
 
 from model_store.errors import ProbeMismatch
 
@@ -16,7 +16,7 @@ async def version_of(client: httpx.AsyncClient) -> int:
 
 
 async def until_version(client: httpx.AsyncClient, version: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE_S):
         while await version_of(client) != version:
             await asyncio.sleep(0.001)
 
@@ -29,7 +29,7 @@ async def test_new_current_version_serves_and_the_old_one_is_closed(
         assert await version_of(client) == 1
         store.publish("toy", 2)
         await until_version(client, 2)
-        assert await asyncio.to_thread(old.closed.wait, 20)
+        assert await asyncio.to_thread(old.closed.wait, PATIENCE_S)
 
 
 async def test_rollback_is_the_same_path(start: Start, store: FakeStore) -> None:
@@ -70,7 +70,7 @@ async def test_model_published_into_an_empty_store_makes_it_ready(
     async with start() as client:
         assert (await client.get("/readyz")).status_code == 503
         store.publish("toy", 1)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while (await client.get("/readyz")).status_code != 200:
                 await asyncio.sleep(0.001)
         assert await version_of(client) == 1
@@ -82,12 +82,12 @@ async def test_the_log_says_what_predict_means(
     store.publish("toy", 1)
     async with start() as client:
         store.publish("other", 1)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while "/predict now means other, promoted last, no more toy" not in caplog.text:
                 await version_of(client)
     caplog.clear()
     async with start(model="nope") as client:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE_S):
             while "no model named 'nope'" not in caplog.text:
                 await client.get("/livez")
         await client.get("/livez")

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
-from test_service import Service, images, running
+from test_service import PATIENCE_S, Service, images, running
 
 from model_store.store import ModelStore
 
@@ -32,7 +32,7 @@ def service(shared_tiny_store: ModelStore) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def generated(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     folder = tmp_path_factory.mktemp("client")
-    generate(httpx.get(f"{service.url}/openapi.json").content, folder)
+    generate(httpx.get(f"{service.url}/openapi.json", timeout=PATIENCE_S).content, folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(folder)
         yield importlib.import_module(NAME)
@@ -72,7 +72,7 @@ def file_of(data: bytes) -> Any:
 
 def test_one_image_as_a_form_and_as_the_body(client: Any, service: Service) -> None:
     predict = operation("predict", "predict")
-    expected = httpx.post(f"{service.url}/predict", content=images(1)[0]).json()
+    expected = httpx.post(f"{service.url}/predict", content=images(1)[0], timeout=PATIENCE_S).json()
 
     form = predict.sync(client=client, body=part("PredictFilesBody")(file=file_of(images(1)[0])))
     body = predict.sync(client=client, body=file_of(images(1)[0]), top_k=1)

@@ -73,7 +73,7 @@ def service() -> Iterator[Service]:
     with running(ROOT / "models") as service:
         service.wait_until_ready()
         image = IMAGE.read_bytes()
-        with httpx.Client(base_url=service.url) as client:
+        with httpx.Client(base_url=service.url, timeout=PATIENCE_S) as client:
             for _ in range(ENOUGH_FOR_DRIFT):
                 assert client.post("/predict", content=image).status_code == 200
             assert client.post("/predict", content=b"no image").status_code == 415
@@ -92,7 +92,7 @@ class Prometheus:
     """A running Prometheus."""
 
     def __init__(self, url: str) -> None:
-        self._client = httpx.Client(base_url=url)
+        self._client = httpx.Client(base_url=url, timeout=PATIENCE_S)
 
     def query(self, expression: str) -> list[dict[str, Any]]:
         answer = self._client.get("/api/v1/query", params={"query": expression}).json()
@@ -198,7 +198,9 @@ def test_each_alert_says_what_happened_and_what_to_do(rule: dict[str, Any]) -> N
 
 
 def test_every_metric_of_rules_and_dashboard_is_in_a_real_scrape(service: Service) -> None:
-    text = httpx.get(f"{service.url}/metrics", headers={"accept": "text/plain"}).text
+    text = httpx.get(
+        f"{service.url}/metrics", headers={"accept": "text/plain"}, timeout=PATIENCE_S
+    ).text
     samples = {
         sample.name for family in text_string_to_metric_families(text) for sample in family.samples
     }

@@ -72,7 +72,9 @@ def test_key_and_digest_for_prometheus_fit_together(
     key = (tmp_path / "deploy/monitoring/keys/halftone").read_text().strip()
     with running(shared_tiny_store.root, api_keys_file=digests) as service:
         url = f"{service.url}/metrics"
-        without = httpx.get(url).status_code
-        allowed = httpx.get(url, headers={"authorization": f"Bearer {key}"}).status_code
+        without = httpx.get(url, timeout=PATIENCE_S).status_code
+        allowed = httpx.get(
+            url, headers={"authorization": f"Bearer {key}"}, timeout=PATIENCE_S
+        ).status_code
 
     assert (without, allowed) == (401, 200)

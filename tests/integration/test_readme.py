@@ -22,7 +22,7 @@ from app.settings import ELSEWHERE, Settings, variable
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", README, re.DOTALL)
-READY_SECONDS = 120
+READY_SECONDS = 300
 
 
 def block(*words: str) -> str:
@@ -75,7 +75,7 @@ def serving(command: str, folder: Path, port: int, **variables: str) -> Iterator
         yield
     finally:
         process.send_signal(signal.SIGTERM)
-        process.wait(60)
+        process.wait(READY_SECONDS)
     assert process.returncode == 0
 
 
@@ -172,7 +172,9 @@ def test_demo_serves(tmp_path: Path) -> None:
     port = free_port()
     with serving(str(ROOT / "scripts/demo"), tmp_path, port, PORT=str(port)):
         sample = next((ROOT / "models/digits").glob("*/probe/*.png"))
-        answer = httpx.post(f"http://127.0.0.1:{port}/predict", content=sample.read_bytes())
+        answer = httpx.post(
+            f"http://127.0.0.1:{port}/predict", content=sample.read_bytes(), timeout=READY_SECONDS
+        )
         assert answer.json()["model"]["name"] == "digits"
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from test_service import ROOT, Service, running
+from test_service import PATIENCE_S, ROOT, Service, running
 
 from model_store.store import ModelStore
 
@@ -122,7 +122,9 @@ def test_a_key_as_security_md_makes_it_opens(shared_tiny_store: ModelStore, tmp_
     run(making, tmp_path)
     with running(shared_tiny_store.root, api_keys_file=tmp_path / "digests") as service:
         key = (tmp_path / "key").read_text().strip()
-        without = httpx.get(f"{service.url}/models").status_code
-        allowed = httpx.get(f"{service.url}/models", headers={"x-api-key": key}).status_code
+        without = httpx.get(f"{service.url}/models", timeout=PATIENCE_S).status_code
+        allowed = httpx.get(
+            f"{service.url}/models", headers={"x-api-key": key}, timeout=PATIENCE_S
+        ).status_code
 
     assert (without, allowed) == (401, 200)

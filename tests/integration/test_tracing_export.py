@@ -88,6 +88,7 @@ def test_a_collector_and_the_log_are_told_of_a_request_and_of_no_secret(
                 content=IMAGE.read_bytes(),
                 params={"token": "SECRET"},
                 headers={"authorization": "Bearer SECRET"},
+                timeout=PATIENCE_S,
             )
             logged = json.loads(service.wait_for_log(r'.*"path":"/predict".*').group())
             service.process.send_signal(signal.SIGTERM)
@@ -111,14 +112,17 @@ def test_a_collector_that_never_answers_holds_up_neither_answers_nor_the_end(
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_TIMEOUT", "120")
         with running(MODELS) as service:
             service.wait_until_ready()
-            answer = httpx.post(f"{service.url}/predict", content=IMAGE.read_bytes())
+            answer = httpx.post(
+                f"{service.url}/predict", content=IMAGE.read_bytes(), timeout=PATIENCE_S
+            )
             begun = time.monotonic()
             service.process.send_signal(signal.SIGTERM)
             code = service.process.wait(PATIENCE_S)
             seconds = time.monotonic() - begun
 
     assert (answer.status_code, code) == (200, 0), "".join(service.lines)
-    assert seconds < 8
+    assert seconds < 25  # the SDK by itself would wait for 30
     assert "Traceback" not in "".join(service.lines)

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from test_service import ROOT, Service, images, running
+from test_service import PATIENCE_S, ROOT, Service, images, running
 
 from model_store.preprocessing import preprocess
 from model_store.store import ModelStore
@@ -138,7 +138,10 @@ def test_kserve_client_gets_what_predict_answers(
     assert "Expected one of JPEG, PNG" in answers["refusal"]
     assert len(answers["inferred"]) == 8
     labels = shared_tiny_store.bundle("tiny").manifest.labels
-    predicted = [httpx.post(f"{service.url}/predict", content=image).json() for image in images(3)]
+    predicted = [
+        httpx.post(f"{service.url}/predict", content=image, timeout=PATIENCE_S).json()
+        for image in images(3)
+    ]
     rows = [
         {item["label"]: item["probability"] for item in each["predictions"]} for each in predicted
     ]

@@ -58,7 +58,9 @@ class CannedService:
     Attributes:
         models: what GET /models lists; the first is the default.
         health: what GET /health says.
-        replies: used up one per prediction before the usual answer; None waits for `release`.
+        replies: used up one per prediction before the usual answer; None holds it.
+        by_name: replies to the files of some names, whenever they come.
+        held: predictions that wait to be fulfilled.
         explains: how /explain refuses, if it does.
     """
 
@@ -66,6 +68,7 @@ class CannedService:
         self.models = [DIGITS, CASTING]
         self.health: dict[str, Any] = {"status": "ready", "reason": None, "models": []}
         self.replies: list[dict[str, Any] | None] = []
+        self.by_name: dict[str, dict[str, Any] | None] = {}
         self.explains: dict[str, Any] | None = None
         self.predictions: list[tuple[str, str, bytes]] = []  # path, file name, content
         self.explained: list[str] = []
@@ -92,7 +95,10 @@ class CannedService:
     def predict(self, route: Route, path: str) -> None:
         name, content = uploaded(route)
         self.predictions.append((path, name, content))
-        reply = self.replies.pop(0) if self.replies else self.usual(path)
+        if name in self.by_name:
+            reply = self.by_name[name]
+        else:
+            reply = self.replies.pop(0) if self.replies else self.usual(path)
         if reply is None:
             self.held.append(route)
         else:

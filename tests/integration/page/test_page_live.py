@@ -114,7 +114,7 @@ def test_shown_answer_is_the_services_answer(browser: Browser, tiny: str) -> Non
     page = visit(browser, tiny)
     choose(page, picture("photo.jpg", photo()))
     expect(page.locator("#answer")).to_be_visible()
-    said = httpx.post(f"{tiny}predict", files={"file": photo()}).json()
+    said = httpx.post(f"{tiny}predict", files={"file": photo()}, timeout=PATIENCE_S).json()
     expect(page.locator("#label")).to_have_text(said["label"])
     names = page.locator("#bars .name").all_inner_texts()
     assert names == [entry["label"] for entry in said["predictions"]]
@@ -130,8 +130,8 @@ def test_pixels_and_heat_map_are_the_services(browser: Browser, tiny: str) -> No
     for image in ("#saw", "#heat"):
         page.get_by_label("Where it looked").fill("70")
         expect(page.locator(image)).to_be_visible()
-        size = page.locator(image).evaluate("image => [image.naturalWidth, image.naturalHeight]")
-        assert size == [10, 12]
+        expect(page.locator(image)).to_have_js_property("naturalWidth", 10)
+        expect(page.locator(image)).to_have_js_property("naturalHeight", 12)
     page.close()
 
 

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from canned_service import PATIENCE_MS, picture
 from playwright.sync_api import Browser, Page, expect
-from test_page_live import SHIPPED, serving
+from test_page_live import PATIENCE_S, SHIPPED, serving
 
 from app.http.page import POLICY
 
@@ -37,7 +37,7 @@ def reference(browser: Browser, url: str) -> Iterator[Page]:
 
 
 def test_reference_shows_every_operation(reference: Page, url: str) -> None:
-    paths = httpx.get(f"{url}/openapi.json").json()["paths"]
+    paths = httpx.get(f"{url}/openapi.json", timeout=PATIENCE_S).json()["paths"]
     operations = sum(len(operations) for operations in paths.values())
 
     expect(reference.locator(".opblock")).to_have_count(operations)
@@ -59,7 +59,7 @@ def test_an_image_can_be_tried_on_the_reference(reference: Page) -> None:
 
 def test_reference_and_its_files_are_sent_with_the_policy(url: str) -> None:
     for path in ("/docs", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/js/docs.js"):
-        response = httpx.get(f"{url}{path}")
+        response = httpx.get(f"{url}{path}", timeout=PATIENCE_S)
         assert response.status_code == 200, path
         assert response.headers["content-security-policy"] == POLICY.decode()
-    assert httpx.get(f"{url}/docs/nothing").json()["code"] == "not_found"
+    assert httpx.get(f"{url}/docs/nothing", timeout=PATIENCE_S).json()["code"] == "not_found"
