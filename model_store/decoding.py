@@ -102,7 +102,7 @@ def open_image(data: bytes, kind: ImageFormat, max_pixels: int) -> tuple[ImageFi
     """
     visible, exif = before_opening(data, kind, max_pixels)
     image = _FORMATS[kind][1](BytesIO(visible), "")
-    before_loading(image, visible, kind, max_pixels)
+    before_loading(image, kind, max_pixels)
     return image, exif or image.info.get("exif")
 
 

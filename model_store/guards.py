@@ -42,7 +42,7 @@ MAX_RLE_PIXELS = 1_000_000
 # One that begins a segment, or ends the image. Inside compressed data 0xFF is followed by a stuffed
 # zero, a restart marker or fill.
 _JPEG_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
-_EOI, _SOS, _EXIF = 0xD9, 0xDA, 0xE1
+_EOI, _SOS, _EXIF, _PROGRESSIVE = 0xD9, 0xDA, 0xE1, 0xC2
 _HUFFMAN_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _TABLES = frozenset({0xC4, 0xDB, 0xDD})
@@ -68,17 +68,15 @@ def before_opening(data: bytes, kind: ImageFormat, max_pixels: int) -> tuple[byt
     return data, None
 
 
-def before_loading(image: ImageFile, data: bytes, kind: ImageFormat, max_pixels: int) -> None:
-    """Check the header that Pillow found in `data`.
+def before_loading(image: ImageFile, kind: ImageFormat, max_pixels: int) -> None:
+    """Check the header that Pillow found.
 
     Raises:
         ImageError: loading the image would take too long or too much memory, or give colours
             that are not in the file.
     """
     _check_size(kind, image.size, max_pixels)
-    if kind == "JPEG":
-        _check_scans(data, image.width * image.height)
-    elif kind == "PNG":
+    if kind == "PNG":
         _check_palette(image)
     elif kind == "BMP":
         _check_run_lengths(image)
@@ -99,16 +97,15 @@ def _check_size(kind: ImageFormat, size: tuple[int, int], max_pixels: int) -> No
 
 def _jpeg_pixels(data: bytes) -> tuple[bytes, bytes | None]:
     """Return a JPEG without what no pixel depends on, and its EXIF block."""
-    kept, exif = [data[:2]], None
-    for marker, start, end in islice(_jpeg_segments(data), MAX_SEGMENTS):
+    kept, exif, frame = [data[:2]], None, b""
+    for marker, start, end in islice(_jpeg_segments(data, 2), MAX_SEGMENTS):
         payload = data[start + 4 : end]
         if marker == _SOS:
+            _check_scans(data, start, frame)
             return b"".join((*kept, memoryview(data)[start:])), exif
-        if marker in _FRAMES and marker not in _HUFFMAN_FRAMES:
-            raise UndecodableImage(
-                "Expected a baseline, extended or progressive Huffman-coded JPEG. "
-                f"Received: frame type {marker - 0xC0}"
-            )
+        if marker in _FRAMES:
+            _check_frame(marker)
+            frame = data[start + 1 : end]
         color_space = marker in _COLOR_SPACES and payload.startswith(_COLOR_SPACES[marker])
         if marker in _FRAMES or marker in _TABLES or color_space:
             kept.append(data[start:end])
@@ -119,9 +116,8 @@ def _jpeg_pixels(data: bytes) -> tuple[bytes, bytes | None]:
     )
 
 
-def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield marker, start and end of each segment up to the image's end, skipping coded pixels."""
-    end = 2
+def _jpeg_segments(data: bytes, end: int) -> Iterator[tuple[int, int, int]]:
+    """Yield marker, start and end of each segment after `end`, skipping coded pixels."""
     while (found := _JPEG_MARKER.search(data, end)) and data[found.end() - 1] != _EOI:
         start, body = found.span()
         length = int.from_bytes(data[body : body + 2])
@@ -131,11 +127,27 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, int]]:
         yield data[body - 1], start, end
 
 
-def _check_scans(data: bytes, pixels: int) -> None:
-    most = min(MAX_SCANS, max(USUAL_SCANS, MAX_SCANNED_PIXELS // pixels))
-    if data.count(bytes([0xFF, _SOS])) <= most:  # also counts what only looks like one
-        return
-    scans = (marker for marker, _, _ in _jpeg_segments(data) if marker == _SOS)
+def _check_frame(marker: int) -> None:
+    if marker not in _HUFFMAN_FRAMES:
+        raise UndecodableImage(
+            "Expected a baseline, extended or progressive Huffman-coded JPEG. "
+            f"Received: frame type {marker - 0xC0}"
+        )
+
+
+def _check_scans(data: bytes, first: int, frame: bytes) -> None:
+    """Bound the scans of a JPEG.
+
+    Args:
+        data: the whole file.
+        first: where its first scan begins.
+        frame: its frame header, from the marker on.
+    """
+    if frame[0] != _PROGRESSIVE and data[first + 4] == frame[8]:
+        return  # one scan of all components, and the decoder stops after it
+    pixels = int.from_bytes(frame[4:6]) * int.from_bytes(frame[6:8])
+    most = min(MAX_SCANS, max(USUAL_SCANS, MAX_SCANNED_PIXELS // max(1, pixels)))
+    scans = (marker for marker, _, _ in _jpeg_segments(data, first) if marker == _SOS)
     if next(islice(scans, most, None), None) is not None:
         raise UndecodableImage(
             f"Expected at most {most} scans in a JPEG of this size. Received: more"
