@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.engines.keras import check_signature, runtime, wrap
+from model_store.engines.keras import check_signature, check_weights, runtime, wrap
 from model_store.errors import EngineUnavailable, IncompatibleModel
 from model_store.keras_archive import CONFIG_MEMBER, METADATA_MEMBER, WEIGHTS_MEMBER
 from model_store.manifest import (
@@ -84,7 +84,7 @@ def assemble(
         ImageError: a probe file is no image.
     """
     check_signature(model, spec, tuple(labels))
-    _check_weights(model)
+    check_weights(model)
     save_model(model, folder / MODEL_FILE)
     engine = wrap(model, spec)
     paths, pixels = write_probes(folder, spec, probe_files)
@@ -159,13 +159,6 @@ def check_probabilities(probabilities: NDArray[np.float32]) -> None:
             f"Received: outputs from {probabilities.min():.3g} to {probabilities.max():.3g} "
             f"that sum to {sums.min():.3g} to {sums.max():.3g}"
         )
-
-
-def _check_weights(model: Any) -> None:
-    tf = runtime()[1]
-    for variable in model.weights:
-        if not tf.reduce_all(tf.math.is_finite(variable.value)):
-            raise IncompatibleModel(f"{variable.path}: holds NaN or infinite weights")
 
 
 def _predict(predict: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -1,5 +1,6 @@
 """Encoded bytes to luma at the file's own resolution, whatever the bytes are."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -12,19 +13,24 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from model_store.containers import Contents, format_of, read_contents
-from model_store.errors import ImageError, TooManyPixels, UndecodableImage, UnsupportedFormat
+from model_store.errors import ImageError, UndecodableImage, UnsupportedFormat
 from model_store.grayscale import to_grayscale
+from model_store.guards import before_loading, before_opening
 from model_store.orientation import exif_orientation
 from model_store.spec import ImageFormat, ImageSpec
 
-_PLUGINS: dict[ImageFormat, type[ImageFile]] = {
-    "JPEG": JpegImageFile,
-    "PNG": PngImageFile,
-    "WEBP": WebPImageFile,
-    "BMP": BmpImageFile,
-    "GIF": GifImageFile,
+# What the first bytes of a file are, and Pillow's class for it. Not Image.open: that one warns of
+# large images, through the process-wide warning filters, and guesses at multi-picture files.
+_FORMATS: dict[ImageFormat, tuple[re.Pattern[bytes], type[ImageFile]]] = {
+    "JPEG": (re.compile(rb"\xff\xd8\xff"), JpegImageFile),
+    "PNG": (re.compile(rb"\x89PNG\r\n\x1a\n"), PngImageFile),
+    "WEBP": (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), WebPImageFile),
+    "BMP": (re.compile(rb"BM"), BmpImageFile),
+    "GIF": (re.compile(rb"GIF8[79]a"), GifImageFile),
 }
+
+# What the decoder multiplies the samples of shallow PNGs by.
+_FULL_SCALE = {"L;2": 85, "L;4": 17}
 
 # Width and height of the stored image, and its orientation, to the smallest width and height
 # that a reduced decoding may have.
@@ -54,7 +60,7 @@ def decode(data: bytes, spec: ImageSpec, max_pixels: int, floor: DraftFloor) -> 
     """Decode the first frame of an image file to luma.
 
     Memory stays below 20 bytes per pixel of the header plus three times the file, and
-    time within a few seconds for 50 million pixels: see the limits in `containers`.
+    time within a few seconds for 50 million pixels: see the limits in `guards`.
 
     Raises:
         UnsupportedFormat: none of `spec.formats`, judged by content.
@@ -62,10 +68,9 @@ def decode(data: bytes, spec: ImageSpec, max_pixels: int, floor: DraftFloor) -> 
         UndecodableImage: broken or truncated.
     """
     kind = _allowed_format(data, spec.formats)
-    contents = read_contents(data, kind)
-    _check_pixels(contents, kind, max_pixels)
     try:
-        return _decode(contents, kind, spec, floor)
+        image, exif = open_image(data, kind, max_pixels)
+        return _loaded(image, exif, spec, floor)
     except ImageError:
         raise
     except Exception as error:  # a decoder given hostile bytes may raise anything
@@ -73,6 +78,11 @@ def decode(data: bytes, spec: ImageSpec, max_pixels: int, floor: DraftFloor) -> 
             f"Expected a complete {kind} image. Received: {len(data)} bytes that begin as "
             f"{kind} and cannot be decoded ({type(error).__name__})"
         ) from error
+
+
+def format_of(data: bytes) -> ImageFormat | None:
+    """Return the format that the first bytes announce, or None."""
+    return next((kind for kind, (first, _) in _FORMATS.items() if first.match(data)), None)
 
 
 def _allowed_format(data: bytes, formats: tuple[ImageFormat, ...]) -> ImageFormat:
@@ -83,41 +93,54 @@ def _allowed_format(data: bytes, formats: tuple[ImageFormat, ...]) -> ImageForma
     return kind
 
 
-def _check_pixels(contents: Contents, kind: ImageFormat, max_pixels: int) -> None:
-    if contents.width * contents.height > max_pixels:
-        raise TooManyPixels(
-            f"Expected at most {max_pixels} pixels. Received: a {kind} header that announces "
-            f"{contents.width} x {contents.height}"
-        )
+def open_image(data: bytes, kind: ImageFormat, max_pixels: int) -> tuple[ImageFile, bytes | None]:
+    """Return an image of which only the header was read, and the raw EXIF block of the file.
+
+    Raises:
+        ImageError: decoding it would cost too much.
+        Exception: whatever Pillow raises at hostile bytes.
+    """
+    visible, exif = before_opening(data, kind, max_pixels)
+    image = _FORMATS[kind][1](BytesIO(visible), "")
+    before_loading(image, kind, max_pixels)
+    return image, exif or image.info.get("exif")
 
 
-def _decode(contents: Contents, kind: ImageFormat, spec: ImageSpec, floor: DraftFloor) -> Decoded:
-    """Open and load exactly once; after any error the image object is dropped.
+def _loaded(image: ImageFile, exif: bytes | None, spec: ImageSpec, floor: DraftFloor) -> Decoded:
+    """Load exactly once; after any error the image object is dropped.
 
     A second `load` after a failed one can succeed, with pixels that are not there.
     """
-    # The plugin's class and not Image.open: that one warns of large images, through the
-    # process-wide warning filters, and guesses at multi-picture files.
-    image = _PLUGINS[kind](BytesIO(contents.essential), "")
-    if image.size != (contents.width, contents.height):
-        raise UndecodableImage(
-            f"Expected a {kind} of {contents.width} x {contents.height} pixels, as its header "
-            f"says. Received: {image.width} x {image.height}"
-        )
-    source = Source(kind, image.mode, image.width, image.height)
-    turn = exif_orientation(contents.exif) if spec.orientation == "exif" else 1
+    source = Source(str(image.format), image.mode, image.width, image.height)
+    turn = exif_orientation(exif) if spec.orientation == "exif" else 1
+    tile = image.tile[0] if image.tile else None
     image.draft("L", floor(image.size, turn) if spec.jpeg_draft else None)
     image.load()
-    luma = to_grayscale(image, spec.alpha_background, contents.transparent)
-    if contents.extent is not None:
-        luma = _on_canvas(luma, contents.extent, spec.alpha_background)
+    luma = to_grayscale(image, spec.alpha_background, _color_key(image, tile and tile.args))
+    if source.format == "GIF" and tile and tile.extents:
+        luma = _on_canvas(luma, tile.extents, spec.alpha_background)
     return Decoded(luma, turn, source)
+
+
+def _color_key(image: ImageFile, rawmode: object) -> tuple[int, ...] | None:
+    """Return the see-through colour, in decoded samples, of an image without a palette."""
+    if image.mode == "P":
+        return None
+    key = image.info.pop("transparency", None)
+    if key is None:
+        return None
+    samples = key if isinstance(key, tuple) else (key,)
+    if rawmode == "RGB;16B":  # decoded to the high byte
+        return tuple(sample >> 8 for sample in samples)
+    return tuple(sample * _FULL_SCALE.get(str(rawmode), 1) for sample in samples)
 
 
 def _on_canvas(
     luma: Image.Image, extent: tuple[int, int, int, int], background: int
 ) -> Image.Image:
     """Show `background` where the first frame leaves the canvas empty, as browsers do."""
+    if extent == (0, 0, *luma.size):
+        return luma
     canvas = Image.new("L", luma.size, background)
     canvas.paste(luma.crop(extent), extent)
     return canvas

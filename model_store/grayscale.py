@@ -29,7 +29,7 @@ def to_grayscale(
         image: loaded, of any mode in `MODES`.
         background: 0-255, the grey level that shows through.
         transparent: the one colour, in the samples of `image`, that means "see-through"
-            (tRNS of PNG images without a palette), or None.
+            (tRNS of a PNG, or a GIF in gray), or None.
 
     Raises:
         UnsupportedMode: the mode is not in `MODES`.
@@ -40,18 +40,11 @@ def to_grayscale(
         raise UnsupportedMode(
             f"Expected one of the modes {', '.join(MODES)}. Received: {image.mode}"
         ) from None
-    key = transparent or _transparent_level(image)
-    mask = None if key is None else _color_key(image, key)
+    mask = None if transparent is None else _color_key(image, transparent)
     gray = convert(image, background)
     if mask is not None:
         gray.paste(background, mask=mask)
     return gray
-
-
-def _transparent_level(image: Image.Image) -> tuple[int] | None:
-    """Return the see-through level of a GIF whose palette is the grey ramp, read as plain "L"."""
-    level = image.info.get("transparency") if image.mode == "L" else None
-    return (level,) if isinstance(level, int) else None
 
 
 def _opaque(image: Image.Image, background: int) -> Image.Image:

@@ -3,10 +3,11 @@
 A `.keras` file is a zip of two JSON documents and one HDF5 file. Here the zip must be stored
 uncompressed, as Keras writes it, so that nothing can expand; the configuration may name built-in
 classes only; and the HDF5 file may hold plain arrays only, which lie inside it. What remains is
-data: a description of layers, and where in the file each weight begins.
+data: a description of layers, and numbers.
 """
 
 import json
+import math
 import os
 import stat
 import struct
@@ -17,11 +18,8 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
-
 from model_store.errors import CorruptBundle, IncompatibleModel, UnsafeModel
-from model_store.keras_config import check_config, without_compilation
+from model_store.keras_config import check_config
 
 CONFIG_MEMBER = "config.json"
 METADATA_MEMBER = "metadata.json"
@@ -35,47 +33,16 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, name length, extra lengt
 
 
 @dataclass(frozen=True, slots=True)
-class StoredArray:
-    """One weight inside a `.keras` file."""
-
-    offset: int  # bytes from the start of the `.keras` file
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
-
-    @property
-    def nbytes(self) -> int:
-        """Size in bytes."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.dtype.itemsize
-
-
-@dataclass(frozen=True, slots=True)
 class KerasArchive:
     """A `.keras` file that was found harmless."""
 
     path: Path
     config: dict[str, Any]  # of the layers; without optimizer, loss and metrics
-    arrays: dict[str, StoredArray]  # HDF5 path, such as "layers/dense/vars/0"
-
-    def read(self, name: str) -> NDArray[Any]:
-        """Read one weight, in one piece and without a second copy.
-
-        Returns:
-            The array, aligned to 64 bytes so that TensorFlow can use it where it lies.
-
-        Raises:
-            CorruptBundle: the file ends before the array does.
-        """
-        stored = self.arrays[name]
-        flat = _aligned(stored.nbytes)
-        with self.path.open("rb", buffering=0) as file:
-            file.seek(stored.offset)
-            _read_fully(file, flat.data, name)
-        array = flat.view(stored.dtype).reshape(stored.shape)
-        return array.astype(stored.dtype.newbyteorder("="), copy=False)
+    weights: int  # how many numbers it holds, those of an optimizer included
 
 
 def read_archive(path: Path) -> KerasArchive:
-    """Check a `.keras` file and index its weights; no code of it runs, nothing is unpacked.
+    """Check a `.keras` file and count its weights; no code of it runs, nothing is unpacked.
 
     Raises:
         UnsafeModel: it names code or files other than built-in layers and its own arrays.
@@ -87,7 +54,7 @@ def read_archive(path: Path) -> KerasArchive:
             raise CorruptBundle(f"{path.name}: not a file")
         with path.open("rb") as file:
             _refuse_other_formats(file, path.name)
-            return _index(path, file)
+            return _inspect(path, file)
     except OSError as error:
         raise CorruptBundle(f"{path.name}: cannot be read: {error}") from error
 
@@ -107,16 +74,16 @@ def _refuse_other_formats(file: BinaryIO, name: str) -> None:
         )
 
 
-def _index(path: Path, file: BinaryIO) -> KerasArchive:
+def _inspect(path: Path, file: BinaryIO) -> KerasArchive:
     size = os.fstat(file.fileno()).st_size
     try:
         members = _members(file, size)
     except (zipfile.BadZipFile, NotImplementedError, struct.error) as error:
         raise CorruptBundle(f"{path.name}: damaged zip archive: {error}") from error
-    config = without_compilation(_read_json(file, *members[CONFIG_MEMBER]))
+    config = _read_json(file, *members[CONFIG_MEMBER])
+    config.pop("compile_config", None)  # Keras does not read it either
     check_config(config)
-    start, length = members[WEIGHTS_MEMBER]
-    return KerasArchive(path, config, _index_weights(file, start, length))
+    return KerasArchive(path, config, _count_weights(file, *members[WEIGHTS_MEMBER]))
 
 
 def _members(file: BinaryIO, size: int) -> dict[str, tuple[int, int]]:
@@ -194,7 +161,7 @@ class _Window(RawIOBase):
         return len(data)
 
 
-def _index_weights(file: BinaryIO, start: int, length: int) -> dict[str, StoredArray]:
+def _count_weights(file: BinaryIO, start: int, length: int) -> int:
     # Imported here: what never opens a Keras model does without h5py.
     import h5py
 
@@ -202,13 +169,12 @@ def _index_weights(file: BinaryIO, start: int, length: int) -> dict[str, StoredA
         with h5py.File(_Window(file, start, length), "r") as root:
             if root.userblock_size:
                 raise UnsafeModel(f"{WEIGHTS_MEMBER}: holds {root.userblock_size} foreign bytes")
-            found = {
-                name: _stored_array(name, dataset, start, length)
-                for name, dataset in _datasets(root)
-            }
+            arrays = [_checked(name, dataset, length) for name, dataset in _datasets(root)]
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise CorruptBundle(f"{WEIGHTS_MEMBER}: damaged HDF5 file: {error}") from error
-    return found
+    if sum(nbytes for _, nbytes in arrays) > length:
+        raise UnsafeModel(f"{WEIGHTS_MEMBER}: its arrays lie over each other")
+    return sum(numbers for numbers, _ in arrays)
 
 
 def _datasets(root: Any) -> Iterator[tuple[str, Any]]:
@@ -234,7 +200,8 @@ def _datasets(root: Any) -> Iterator[tuple[str, Any]]:
                 raise UnsafeModel(f"{WEIGHTS_MEMBER}: {prefix}{name} is no array")
 
 
-def _stored_array(name: str, dataset: Any, start: int, length: int) -> StoredArray:
+def _checked(name: str, dataset: Any, length: int) -> tuple[int, int]:
+    """Return how many numbers and bytes an array holds, which lies in the file as it is."""
     import h5py
 
     dtype = dataset.dtype
@@ -243,22 +210,8 @@ def _stored_array(name: str, dataset: Any, start: int, length: int) -> StoredArr
     plain = dataset.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
     if not plain or dataset.external or dataset.is_virtual:
         raise UnsafeModel(f"{WEIGHTS_MEMBER}: {name}: expected one contiguous array")
-    offset = dataset.id.get_offset()
-    stored = StoredArray(start + (offset or 0), dataset.shape, dtype)
-    if stored.nbytes and (offset is None or offset + stored.nbytes > length):
+    numbers, offset = math.prod(dataset.shape), dataset.id.get_offset()
+    nbytes = numbers * dtype.itemsize
+    if nbytes and (offset is None or offset + nbytes > length):
         raise UnsafeModel(f"{WEIGHTS_MEMBER}: {name}: declares more than the file holds")
-    return stored
-
-
-def _aligned(nbytes: int) -> NDArray[np.uint8]:
-    raw = np.empty(nbytes + 64, np.uint8)
-    skip = -raw.ctypes.data % 64
-    return raw[skip : skip + nbytes]
-
-
-def _read_fully(file: Any, view: memoryview, name: str) -> None:
-    while view:
-        count = file.readinto(view)  # at most 2 GiB at a time
-        if not count:
-            raise CorruptBundle(f"{WEIGHTS_MEMBER}: {name}: the file ends early")
-        view = view[count:]
+    return numbers, nbytes

@@ -15,28 +15,53 @@ def _names(text: str) -> frozenset[str]:
 
 
 _MODELS = frozenset({"Sequential", "Functional", "Model"})
-_LAYERS = _names(
+# Left out: Lambda, TFSMLayer, TorchModuleWrapper, JaxLayer and FlaxLayer run code; StringLookup,
+# IntegerLookup and TextVectorization read files that the configuration names; Layer and Wrapper
+# are for subclasses.
+_LAYERS = (
+    _names(
+        """
+    Activation ActivityRegularization Add AdditiveAttention AlphaDropout Attention Average
+    BatchNormalization Bidirectional Concatenate Dense DepthwiseConv1D DepthwiseConv2D Dot Dropout
+    ELU EinsumDense Embedding Flatten GRU GRUCell GaussianDropout GaussianNoise GroupNormalization
+    GroupQueryAttention Identity InputLayer LSTM LSTMCell LayerNormalization LeakyReLU Masking
+    Maximum Minimum MultiHeadAttention Multiply PReLU Permute RMSNormalization RNN ReLU RepeatVector
+    Reshape ReversibleEmbedding SeparableConv1D SeparableConv2D SimpleRNN SimpleRNNCell Softmax
+    SpectralNormalization StackedRNNCells Subtract TimeDistributed UnitNormalization
+
+    AugMix AutoContrast CategoryEncoding CenterCrop ContrastLimitedAdaptiveHistogramEqualization
+    CutMix Discretization Equalization HashedCrossing Hashing MaxNumBoundingBoxes MelSpectrogram
+    MixUp Normalization Pipeline RandAugment RandomBrightness RandomColorDegeneration
+    RandomColorJitter RandomContrast RandomCrop RandomElasticTransform RandomErasing RandomFlip
+    RandomGaussianBlur RandomGrayscale RandomHue RandomInvert RandomPerspective RandomPosterization
+    RandomRotation RandomSaturation RandomSharpness RandomShear RandomTranslation RandomZoom
+    Rescaling Resizing STFTSpectrogram Solarization
     """
-    Activation Add AlphaDropout Average AveragePooling1D AveragePooling2D BatchNormalization
-    Concatenate Conv1D Conv2D Conv2DTranspose Cropping2D Dense DepthwiseConv2D Dropout ELU Flatten
-    GaussianDropout GaussianNoise GlobalAveragePooling1D GlobalAveragePooling2D GlobalMaxPooling1D
-    GlobalMaxPooling2D GroupNormalization Identity InputLayer LayerNormalization LeakyReLU
-    MaxPooling1D MaxPooling2D Maximum Minimum Multiply PReLU Permute ReLU Rescaling
-    Reshape SeparableConv2D Softmax SpatialDropout1D SpatialDropout2D Subtract UnitNormalization
-    UpSampling2D ZeroPadding2D
-    """
+    )
+    | {
+        f"{kind}{rank}D"
+        for rank in (1, 2, 3)
+        for kind in _names(
+            """
+        AdaptiveAveragePooling AdaptiveMaxPooling AveragePooling Conv ConvLSTM Cropping
+        GlobalAveragePooling GlobalMaxPooling MaxPooling SpatialDropout UpSampling ZeroPadding
+        """
+        )
+    }
+    | {f"Conv{rank}DTranspose" for rank in (1, 2, 3)}
 )
 _INITIALIZERS = _names(
     """
-    Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity LecunNormal LecunUniform Ones
-    Orthogonal OrthogonalInitializer RandomNormal RandomUniform TruncatedNormal VarianceScaling
-    Zeros
+    Constant GlorotNormal GlorotUniform HeNormal HeUniform Identity IdentityInitializer LecunNormal
+    LecunUniform Ones Orthogonal OrthogonalInitializer RandomNormal RandomUniform STFT
+    STFTInitializer TruncatedNormal VarianceScaling Zeros
     """
 )
 _ACTIVATIONS = _names(
     """
-    celu elu exponential gelu hard_sigmoid hard_silu hard_swish leaky_relu linear log_softmax mish
-    relu relu6 selu sigmoid silu softmax softplus softsign swish tanh
+    celu elu exponential gelu glu hard_shrink hard_sigmoid hard_silu hard_swish hard_tanh leaky_relu
+    linear log_sigmoid log_softmax mish relu relu6 selu sigmoid silu soft_shrink softmax softplus
+    softsign sparse_plus sparse_sigmoid sparsemax squareplus swish tanh tanh_shrink threshold
     """
 )
 _ALLOWED = {
@@ -66,16 +91,6 @@ def check_config(config: dict[str, Any]) -> None:
         _check_node(node)
 
 
-def without_compilation(config: Any) -> Any:
-    """Return the configuration without optimizer, loss and metrics, which inference never needs."""
-    if isinstance(config, dict):
-        kept = {key: value for key, value in config.items() if key != "compile_config"}
-        return {key: without_compilation(value) for key, value in kept.items()}
-    if isinstance(config, list):
-        return [without_compilation(value) for value in config]
-    return config
-
-
 def _nodes(value: object, depth: int) -> Iterator[dict[str, Any]]:
     if depth > _MAX_DEPTH:
         raise UnsafeModel(f"config.json: nested deeper than {_MAX_DEPTH}")
@@ -88,9 +103,14 @@ def _nodes(value: object, depth: int) -> Iterator[dict[str, Any]]:
 
 
 def _check_node(node: dict[str, Any]) -> None:
-    activation = node.get("activation")
-    if isinstance(activation, str) and activation not in _ACTIVATIONS:
-        raise UnsafeModel(f"Expected a built-in activation. Received: {activation!r}")
+    for key, value in node.items():
+        if key.endswith("activation") and isinstance(value, str) and value not in _ACTIVATIONS:
+            raise UnsafeModel(f"Expected a built-in activation. Received: {value!r}")
+    if node.get("compile_config"):
+        raise UnsafeModel(
+            "A model inside of the model is compiled, and so names an optimizer. "
+            "Load the inner one with compile=False, and save again"
+        )
     if "class_name" in node:
         _check_class(node)
 

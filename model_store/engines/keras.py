@@ -1,28 +1,26 @@
 """Run a bundle's Keras model: the source of truth, and the engine every bundle has.
 
-TensorFlow is imported here only, and only when a Keras model is opened. The weights are read
-straight from the file into the memory that TensorFlow computes with, so that a model of 944 MB
-needs 944 MB, not the three to five times as much that `load_model` takes.
+TensorFlow is imported here only, and only when a Keras model is opened.
 """
 
 import copy
 import gc
+import math
 import os
-import re
 import sys
-import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_store.cpu import available_cpus
-from model_store.errors import CorruptBundle, EngineUnavailable, IncompatibleModel
-from model_store.keras_archive import KerasArchive, StoredArray, read_archive
+from model_store.errors import EngineUnavailable, IncompatibleModel
+from model_store.keras_archive import KerasArchive, read_archive
 from model_store.manifest import EngineName, Manifest
 from model_store.spec import ImageSpec
 
@@ -71,12 +69,11 @@ def load(
         UnsafeModel: the file could run code.
         IncompatibleModel: its inputs or outputs do not fit the manifest.
     """
-    archive = read_archive(folder / manifest.engines[name].file)
     _, tf = runtime()
     set_threads(tf, threads or available_cpus())
-    model = _build_without_values(archive)
+    model = load_model(read_archive(folder / manifest.engines[name].file))
     check_signature(model, manifest.image, manifest.labels)
-    return KerasEngine(_stateless_forward(model, archive), manifest.image)
+    return wrap(model, manifest.image)
 
 
 def wrap(model: Any, spec: ImageSpec) -> KerasEngine:
@@ -88,16 +85,30 @@ def load_model(archive: KerasArchive) -> Any:
     """Return an ordinary `keras.Model` of an archive, with its weights and without an optimizer.
 
     Raises:
-        IncompatibleModel: weights and layers do not fit together.
+        IncompatibleModel: weights and layers do not fit together, or weights are not finite.
     """
-    runtime()
-    # First without memory, so that a model that declares terabytes is found out before it gets any.
-    _build_without_values(archive)
-    model = _deserialize(archive.config)
-    for path, variable in stored_variables(model):
-        if path in archive.arrays:
-            variable.assign(archive.read(path))
+    keras = runtime()[0]
+    _check_size(archive)
+    with TemporaryDirectory() as folder, _keras_errors():
+        # When memory is short, Keras unpacks the weights beside the file: not into a bundle.
+        link = Path(folder, "model.keras")
+        link.symlink_to(archive.path.resolve())
+        model = keras.saving.load_model(link, compile=False, safe_mode=True)
+    check_weights(model)
     return model
+
+
+def check_weights(model: Any) -> None:
+    """Check that a model computes with numbers.
+
+    Raises:
+        IncompatibleModel: a weight is not finite.
+    """
+    tf = runtime()[1]
+    for variable in model.weights:
+        counted = "int" in variable.dtype or variable.dtype == "bool"
+        if not counted and not tf.reduce_all(tf.math.is_finite(variable.value)):
+            raise IncompatibleModel(f"{variable.path}: holds NaN or infinite weights")
 
 
 def check_signature(model: Any, spec: ImageSpec, labels: tuple[str, ...]) -> None:
@@ -122,113 +133,35 @@ def check_signature(model: Any, spec: ImageSpec, labels: tuple[str, ...]) -> Non
         )
 
 
-def stored_variables(model: Any) -> Iterator[tuple[str, Any]]:
-    """Yield (HDF5 path, variable) for every weight, in the order and naming of Keras's saving."""
-    return _walk(model, "", set())
-
-
-def _walk(layer: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Any]]:
-    if id(layer) in visited:
-        return
-    visited.add(id(layer))
-    own: dict[str, Any] = {}
-    layer.save_own_variables(own)
-    for key, variable in own.items():
-        yield f"{path}vars/{key}", variable
-    used: Counter[str] = Counter()
-    for child in getattr(layer, "layers", ()):
-        name = _snake_case(type(child).__name__)
-        suffix = f"_{used[name]}" if used[name] else ""
-        used[name] += 1
-        yield from _walk(child, f"{path}layers/{name}{suffix}/", visited)
-
-
-def _snake_case(name: str) -> str:
-    """Spell a class as Keras's `to_snake_case` does; the paths in the file depend on it."""
-    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
-
-
-def _deserialize(config: dict[str, Any]) -> Any:
-    keras = runtime()[0]
-    try:
-        # A copy, because Keras takes what it has read out of the configuration.
-        return keras.saving.deserialize_keras_object(copy.deepcopy(config), safe_mode=True)
-    except Exception as error:  # Keras raises whatever its layers' constructors raise.
-        raise IncompatibleModel(f"Keras cannot build the model: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0][:300]}" if lines else type(error).__name__
-
-
-def _build_without_values(archive: KerasArchive) -> Any:
-    """Build the layers with shapes but no memory, and check them against the stored arrays.
-
-    Raises:
-        IncompatibleModel: a weight is missing or has another shape than its layer declares.
-    """
-    keras = runtime()[0]
-    outcome: list[Any] = []
-
-    def build() -> None:
-        try:
-            with keras.StatelessScope(initialize_variables=False):
-                model = _deserialize(archive.config)
-                _check_arrays(model, archive.arrays)
-                outcome.append(model)
-        except Exception as error:
-            outcome.append(error)
-
+def _check_size(archive: KerasArchive) -> None:
+    """Refuse a model that declares more weights than its file holds, before it gets any memory."""
     # Keras remembers variables without values per thread, and would fill them all in at the next
     # occasion. A thread of our own takes that memory with it.
-    thread = threading.Thread(target=build, name="keras-build")
-    thread.start()
-    thread.join()
-    if isinstance(outcome[0], Exception):
-        raise outcome[0]
-    return outcome[0]
+    with ThreadPoolExecutor(1) as thread, _keras_errors():
+        declared = thread.submit(_declared_weights, archive.config).result()
+    if declared > archive.weights:
+        raise IncompatibleModel(
+            f"Expected {declared} weights for these layers. Received: {archive.weights} in the file"
+        )
 
 
-def _check_arrays(model: Any, arrays: dict[str, StoredArray]) -> None:
-    for path, variable in stored_variables(model):
-        stored = arrays.get(path)
-        if stored is None:
-            raise IncompatibleModel(f"{variable.path}: its weights are not in the file")
-        if stored.shape != tuple(variable.shape):
-            raise IncompatibleModel(
-                f"{variable.path}: expected shape {tuple(variable.shape)}. Received: {stored.shape}"
-            )
+def _declared_weights(config: dict[str, Any]) -> int:
+    keras = runtime()[0]
+    with keras.StatelessScope(initialize_variables=False):
+        # A copy, because Keras takes what it has read out of the configuration.
+        model = keras.saving.deserialize_keras_object(copy.deepcopy(config), safe_mode=True)
+        return sum(math.prod(variable.shape) for variable in model.weights)
 
 
-def _stateless_forward(model: Any, archive: KerasArchive) -> Forward:
-    paths = {id(variable): path for path, variable in stored_variables(model)}
-    trainable = [_tensor(v, archive, paths) for v in model.trainable_variables]
-    others = [_tensor(v, archive, paths) for v in model.non_trainable_variables]
-
-    def forward(images: Any) -> Any:
-        return model.stateless_call(trainable, others, images, training=False)[0]
-
-    return forward
-
-
-def _tensor(variable: Any, archive: KerasArchive, paths: dict[int, str]) -> Any:
-    tf = runtime()[1]
-    path = paths.get(id(variable))
-    if path is None:  # a random layer's seed, of no use at inference
-        return tf.zeros(variable.shape, variable.dtype)
-    array = archive.read(path).astype(variable.dtype, copy=False)
-    if array.dtype.kind == "f" and not _all_finite(array):
-        raise CorruptBundle(f"{variable.path}: holds NaN or infinite weights")
-    # DLPack shares the memory; tf.constant would copy it.
-    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
-
-
-def _all_finite(array: NDArray[Any]) -> bool:
-    flat = array.reshape(-1)
-    step = 1 << 22  # bounds the temporary to 4 MB
-    return all(np.isfinite(flat[i : i + step]).all() for i in range(0, len(flat), step))
+@contextmanager
+def _keras_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # Keras raises whatever its layers' constructors raise
+        reason = " ".join(str(error).split())[:400]
+        raise IncompatibleModel(
+            f"Keras cannot build the model: {type(error).__name__}: {reason}"
+        ) from error
 
 
 def set_threads(tf: Any, threads: int) -> None:

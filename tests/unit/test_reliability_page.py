@@ -38,12 +38,11 @@ def test_every_row_of_the_promises_names_a_test() -> None:
 
 def test_the_bounds_on_the_page_are_those_of_the_code() -> None:
     from app.settings import Settings
-    from model_store.containers import MAX_SIDE, bmp, gif, jpeg, png, webp
+    from model_store import guards
 
     text = PAGE.read_text(encoding="utf-8").replace(",", "")
     limits = [
-        *(MAX_SIDE, jpeg.USUAL_SCANS, jpeg.MAX_SCANS, jpeg.MAX_SCANNED_PIXELS, jpeg.MAX_SEGMENTS),
-        *(png.MAX_CHUNKS, webp.MAX_CHUNKS, gif.MAX_SUB_BLOCKS, bmp.MAX_RLE_PIXELS),
+        *(value for name, value in vars(guards).items() if name.startswith(("MAX_", "USUAL_"))),
         *(Settings.model_fields[name].default for name in ("max_upload_bytes", "max_pixels")),
     ]
 

@@ -29,7 +29,7 @@ from odd_bombs import progressive
 from odd_files import odd_files
 from PIL import Image
 
-from model_store.containers import format_of, read_contents
+from model_store.decoding import format_of, open_image
 from model_store.errors import ImageError
 from model_store.preprocessing import DEFAULT_MAX_PIXELS, preprocess
 from model_store.spec import ImageSpec
@@ -87,11 +87,10 @@ def decoded_pixels(data: bytes) -> int:
     """Pixels that the decoder gets to see: none of a file that is refused before."""
     kind = format_of(data)
     try:
-        contents = read_contents(data, kind) if kind else None
-    except ImageError:
+        image = open_image(data, kind, DEFAULT_MAX_PIXELS)[0] if kind else None
+    except Exception:  # Pillow's, at hostile bytes
         return 0
-    pixels = contents.width * contents.height if contents else 0
-    return pixels if pixels <= DEFAULT_MAX_PIXELS else 0
+    return image.width * image.height if image else 0
 
 
 def resident_bytes(field: str) -> int:

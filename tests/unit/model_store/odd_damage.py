@@ -47,9 +47,9 @@ def good_files() -> dict[str, bytes]:
 def _cut(name: str, data: bytes) -> Iterator[OddFile]:
     """A file that lacks its end is refused, however little is missing of the first frame."""
     signature = SIGNATURES[name.partition("-")[0]]
-    # The trailer of a GIF holds nothing; a file without it was accepted by every viewer ever.
-    # So it is with a JPEG's end marker.
-    last = len(data) - {"gif-plain": 2}.get(name, 1)
+    # The last two bytes of a GIF end its blocks and hold nothing; a file without them was accepted
+    # by every viewer ever. So it is with a JPEG's end marker.
+    last = len(data) - {"gif-plain": 3}.get(name, 1)
     for place in np.linspace(0, last, CUTS).round().astype(int).tolist():
         expected = UNSUPPORTED if place < signature else UNDECODABLE
         yield OddFile(f"{name}-cut-at-{place}", data[:place], expected)

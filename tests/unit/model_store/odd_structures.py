@@ -118,7 +118,6 @@ def _png_structures() -> Iterator[tuple[str, bytes]]:
     yield "png-signature-only", PNG_SIGNATURE
     yield "png-no-header", head + rest
     yield "png-header-too-short", head + chunk(b"IHDR", bytes(12)) + rest
-    yield "png-header-too-long", head + chunk(b"IHDR", good[16:29] + b"\0") + rest
     yield "png-header-with-wrong-sum", head + chunk(b"IHDR", good[16:29], crc=0) + rest
     yield "png-no-data", head + ihdr(SIDE, SIDE) + chunk(b"IEND")
     yield "png-no-end", good[:-12]
@@ -127,6 +126,7 @@ def _png_structures() -> Iterator[tuple[str, bytes]]:
     yield "png-data-too-short", head + ihdr(SIDE, SIDE) + _idat(zlib.compress(bytes(500)))
     yield "png-data-with-wrong-sum", head + ihdr(SIDE, SIDE) + chunk(b"IDAT", b"x", 1) + rest[-12:]
     yield "png-unknown-filter", head + ihdr(SIDE, SIDE) + _idat(zlib.compress(b"\x09" * 1056))
+    yield "png-short-color-key", png(grays(), trns=b"\0")
     yield "png-no-palette", png(grays(), 8, INDEXED)
     for size in (1, 2, 4, 767, 769, 771):
         name = f"png-palette-of-{size}-bytes"
@@ -249,12 +249,14 @@ def _harmless() -> Iterator[OddFile]:
         "animation-of-nothing": chunk(b"acTL", bytes(8)),
         "broken-time": chunk(b"tIME", b"\xff"),
         "resolution-of-zero": chunk(b"pHYs", bytes(9)),
-        "short-color-key": chunk(b"tRNS", b"\0"),
         "broken-exif": chunk(b"eXIf", b"II*\0\xff\xff\xff\xff"),
         "long-background": chunk(b"bKGD", bytes(500)),
     }
-    late = png(grays())[:8] + chunk(b"tEXt", b"a\0b") + png(grays())[8:]
+    good = png(grays())
+    late = good[:8] + chunk(b"tEXt", b"a\0b") + good[8:]
     yield OddFile("png-text-before-the-header", late, QUARTERS)
+    long = good[:8] + chunk(b"IHDR", good[16:29] + b"\0") + good[33:]
+    yield OddFile("png-header-too-long", long, QUARTERS)
     for name, part in before.items():
         yield OddFile(f"png-{name}", png(grays(), before=[part]), QUARTERS)
     jpeg = encoded(Image.fromarray(grays()), "JPEG", quality=95)
