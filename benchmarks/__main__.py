@@ -1,4 +1,4 @@
-"""python -m benchmarks WHAT: measures, and writes down; readme puts the figures into README."""
+"""python -m benchmarks WHAT: measures, and writes down; readme puts the figures into the pages."""
 
 import tempfile
 from pathlib import Path
@@ -7,13 +7,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from benchmarks import decode, engines, memory, overload, predict, readme, service, train
-from benchmarks.models import stored_or_made_up
-from benchmarks.report import Report, publish
+from benchmarks import engines, report, service, train
+from benchmarks.samples import stored_or_made_up
 from model_store.bundle import Bundle
 from model_store.store import ModelStore, default_root
 
-_SCRATCH = Path(tempfile.gettempdir()) / "halftone-benchmark-models"
+_RESULTS = Path("benchmarks/results")
 
 app = typer.Typer(
     help="Measure speed and memory, each against a baseline in the same run.",
@@ -23,9 +22,7 @@ Name = Annotated[
     str | None, typer.Option("--model", help="In the store; unset: made up, 960 x 480.")
 ]
 Seconds = Annotated[float, typer.Option(min=0.1, help="Per figure.")]
-Output = Annotated[Path, typer.Option(help="Folder for the JSON, the tables and the plots.")]
-Data = Annotated[Path | None, typer.Option(help="Labelled images to compare answers on.")]
-_RESULTS = Path("benchmarks/results")
+Output = Annotated[Path, typer.Option(help="Folder for the results as JSON.")]
 
 
 @app.command("engines")
@@ -33,71 +30,47 @@ def measure_engines(
     model: Name = None,
     seconds: Seconds = 5.0,
     output: Output = _RESULTS,
-    data: Data = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled images to compare answers on.")
+    ] = None,
 ) -> None:
     """Measure one forward pass on every engine, and how near its answers are to Keras's."""
-    _publish(engines.run(_bundle(model), seconds, data), output)
+    report.publish("engines", engines.run(_bundle(model), seconds, data), output, Console())
 
 
 @app.command("service")
-def measure_service(model: Name = None, seconds: Seconds = 10.0, output: Output = _RESULTS) -> None:
-    """Load the service from outside: rates, latencies, memory, start."""
-    _publish(service.run(_bundle(model), seconds), output)
-
-
-@app.command("overload")
-def measure_overload(
-    model: Name = None, seconds: Seconds = 10.0, output: Output = _RESULTS
+def measure_service(
+    model: Name = None,
+    seconds: Seconds = 10.0,
+    output: Output = _RESULTS,
+    requests: Annotated[int, typer.Option(min=1, help="Over which memory is watched.")] = 100_000,
+    reloads: Annotated[int, typer.Option(min=2, help="Of a new version, meanwhile.")] = 20,
 ) -> None:
-    """Offer the service more than it can do; needs two CPUs, one for the load."""
-    _publish(overload.run(_bundle(model), seconds), output)
-
-
-@app.command("memory")
-def measure_memory(
-    requests: Annotated[int, typer.Option(min=1000)] = 100_000, output: Output = _RESULTS
-) -> None:
-    """Watch the service's memory over many requests and 20 reloads."""
-    _publish(memory.run(_SCRATCH, requests), output)
-
-
-@app.command("decode")
-def measure_decode(seconds: Seconds = 3.0, output: Output = _RESULTS) -> None:
-    """Measure decoding against plain Pillow."""
-    _publish(decode.run(seconds), output)
+    """Load the service from outside: rates, latencies, overload, memory. Needs two CPUs."""
+    bundle = _bundle(model)
+    name = f"service-{bundle.manifest.image.height}x{bundle.manifest.image.width}"
+    report.publish(name, service.run(bundle, seconds, requests, reloads), output, Console())
 
 
 @app.command("train")
 def measure_train(output: Output = _RESULTS) -> None:
     """Measure a training step against the notebook's; needs 10 GB of memory."""
-    _publish(train.run(), output)
-
-
-@app.command("predict")
-def measure_predict(
-    model: Name = None,
-    output: Output = _RESULTS,
-    images: Annotated[int, typer.Option(min=32)] = 2000,
-) -> None:
-    """Measure offline prediction against its two halves."""
-    _publish(predict.run(_bundle(model), images), output)
+    report.publish("train", train.run(), output, Console())
 
 
 @app.command("readme")
-def write_readme(
-    page: Annotated[Path, typer.Argument(help="With the section's markers.")] = Path("README.md"),
-    results: Output = _RESULTS,
-) -> None:
-    """Write README's performance section from the stored results."""
-    page.write_text(readme.rewrite(page.read_text(encoding="utf-8"), results), encoding="utf-8")
+def write_readme(results: Output = _RESULTS) -> None:
+    """Write the stored figures into README.md and benchmarks/README.md."""
+    for path, section in (
+        (Path("README.md"), report.comparison(results)),
+        (Path("benchmarks/README.md"), report.everything(results)),
+    ):
+        path.write_text(report.rewrite(path.read_text(encoding="utf-8"), section), encoding="utf-8")
 
 
 def _bundle(name: str | None) -> Bundle:
-    return stored_or_made_up(ModelStore(default_root()), name, _SCRATCH)
-
-
-def _publish(report: Report, folder: Path) -> None:
-    publish(report, folder, Console())
+    scratch = Path(tempfile.gettempdir()) / "halftone-benchmark-models"
+    return stored_or_made_up(ModelStore(default_root()), name, scratch)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""What the machine can do at best, and how busy it was while others measured."""
+"""What the machine is, what it can do at best, and how long a call takes on it."""
 
 import os
 import platform
 import re
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +16,27 @@ from model_store.cpu import available_cpus
 
 _COPY_BYTES = 256 << 20  # per thread; far more than any cache
 _LIBRARIES = ("fastapi", "keras", "numpy", "openvino", "pillow", "tensorflow", "uvicorn")
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of one call, in milliseconds. CPU time adds up over threads."""
+
+    wall_ms: float  # median
+    cpu_ms: float  # mean
+
+
+def measure(call: Callable[[], object], seconds: float, least: int = 3) -> Cost:
+    """Call something again and again for `seconds`, at least `least` times, after one warm-up."""
+    call()
+    walls: list[float] = []
+    cpu_start, end = time.process_time(), time.perf_counter() + seconds
+    while time.perf_counter() < end or len(walls) < least:
+        start = time.perf_counter()
+        call()
+        walls.append(1000 * (time.perf_counter() - start))
+    cpu_ms = 1000 * (time.process_time() - cpu_start) / len(walls)
+    return Cost(float(np.median(walls)), cpu_ms)
 
 
 def describe() -> dict[str, object]:

@@ -1,22 +1,33 @@
-"""One run's results: a table to read, JSON to compute with, an SVG to look at."""
+"""A run's results: printed, kept as JSON, and written into the pages that show them."""
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.machine import describe
+
 Value = str | int | float | bool | None
 Row = Mapping[str, Value]
+
+BEGIN, END = "<!-- performance: begin -->", "<!-- performance: end -->"
+COMPARED = ("service-960x480", "service-28x28")
+_ORDER = (*COMPARED, "engines", "train")
+
+
+class NoSection(ValueError):
+    """The page has no markers to write between."""
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
     """A figure with what was aimed at."""
 
-    name: str
+    what: str  # for someone who knows nothing of how it is measured
     measured: float
     bound: float
     at_least: bool  # else at most
@@ -29,124 +40,110 @@ class Goal:
 
     def as_row(self) -> Row:
         """Return the goal as a row of a table."""
-        sign = "≥" if self.at_least else "≤"
-        bound = f"{sign} {_text(self.bound)} {self.unit}".strip()
+        bound = f"{'≥' if self.at_least else '≤'} {_text(self.bound)} {self.unit}".strip()
         received = f"{_text(self.measured)} {self.unit}".strip()
-        return {"goal": self.name, "aim": bound, "measured": received, "met": self.met}
-
-
-@dataclass(frozen=True, slots=True)
-class Bars:
-    """A bar chart: one bar per row, grouped by series."""
-
-    title: str
-    unit: str
-    bars: Mapping[str, Mapping[str, float]]  # series -> label -> value
+        return {"what": self.what, "aim": bound, "measured": received, "met": self.met}
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """Everything one benchmark found out."""
 
-    name: str
-    machine: Mapping[str, object]
     tables: Mapping[str, Sequence[Row]]
-    goals: Sequence[Goal] = ()
-    charts: Sequence[Bars] = ()
-    notes: Sequence[str] = field(default_factory=tuple)
+    goals: Sequence[Goal]
+    notes: Sequence[str]
 
-    def all_tables(self) -> dict[str, Sequence[Row]]:
-        """Return the tables, the goals' last."""
-        goals = [goal.as_row() for goal in self.goals]
-        return {**self.tables, **({"Goals": goals} if goals else {})}
+    def __add__(self, other: "Report") -> "Report":
+        """Return what both found out."""
+        return Report(
+            {**self.tables, **other.tables},
+            [*self.goals, *other.goals],
+            [*self.notes, *other.notes],
+        )
 
 
-def publish(report: Report, folder: Path, console: Console) -> None:
-    """Print the tables; write NAME.json, NAME.md and NAME.svg into `folder`."""
-    for title, rows in report.all_tables().items():
+def publish(name: str, report: Report, folder: Path, console: Console) -> None:
+    """Print the tables, and write NAME.json into `folder`."""
+    goals = [goal.as_row() for goal in report.goals]
+    for title, rows in {**report.tables, "Goals": goals}.items():
         console.print(_table(title, rows))
     for note in report.notes:
         console.print(note)
+    content = {
+        "machine": describe(),
+        "tables": report.tables,
+        "goals": goals,
+        "notes": report.notes,
+    }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{report.name}.json").write_text(_json(report), encoding="utf-8")
-    (folder / f"{report.name}.md").write_text(_markdown(report), encoding="utf-8")
-    if report.charts:
-        draw(report.charts, folder / f"{report.name}.svg")
-    console.print(f"Written: {folder}/{report.name}.json, .md, .svg")
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    console.print(f"Written: {path}")
 
 
-def draw(charts: Sequence[Bars], path: Path) -> None:
-    """Draw the charts side by side, as SVG."""
-    import matplotlib.pyplot as plt
+def rewrite(page: str, section: str) -> str:
+    """Return `page` with `section` between its markers.
 
-    figure, axes = plt.subplots(1, len(charts), figsize=(5 * len(charts), 3.4), squeeze=False)
-    try:
-        for axis, chart in zip(axes[0], charts, strict=True):
-            _draw_one(axis, chart)
-        figure.tight_layout()
-        figure.savefig(path, metadata={"Date": None})
-    finally:
-        plt.close(figure)
+    Raises:
+        NoSection: there are no markers.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise NoSection(f"Expected {BEGIN} and {END}. Received: a page without them")
+    return f"{before}{BEGIN}\n\n{section}\n{END}{after}"
 
 
-def _draw_one(axis: object, chart: Bars) -> None:
-    from typing import Any
+def comparison(results: Path) -> str:
+    """Return, as Markdown, the service beside the usual one, for both kinds of images."""
+    found = [_load(results, name) for name in COMPARED]
+    tables = [_markdown(*next(iter(one["tables"].items()))) for one in found]
+    return "\n".join([_measured_on(found[0]), *tables])
 
-    ax: Any = axis
-    labels = list(next(iter(chart.bars.values())))
-    width = 0.8 / len(chart.bars)
-    for number, (series, values) in enumerate(chart.bars.items()):
-        places = [k + number * width for k in range(len(labels))]
-        drawn = ax.bar(places, [values[label] for label in labels], width, label=series)
-        ax.bar_label(drawn, fmt=_text, fontsize=8)
-    ax.set_xticks([k + 0.4 - width / 2 for k in range(len(labels))], labels)
-    ax.set_title(chart.title)
-    ax.set_ylabel(chart.unit)
-    ax.spines[["top", "right"]].set_visible(False)
-    if len(chart.bars) > 1:
-        ax.legend(frameon=False)
+
+def everything(results: Path) -> str:
+    """Return, as Markdown, every table, goal and note of the stored results."""
+    found = {name: _load(results, name) for name in _ORDER}
+    parts = [_measured_on(found[COMPARED[0]])]
+    for name, result in found.items():
+        parts.append(f"### {name}\n")
+        parts += [_markdown(title, rows) for title, rows in result["tables"].items()]
+        parts.append(_markdown("What was aimed at", result["goals"]))
+        parts += [f"{note}\n" for note in result["notes"]]
+    return "\n".join(parts)
+
+
+def _measured_on(result: dict[str, Any]) -> str:
+    cpus, processor = result["machine"]["cpus"], result["machine"]["processor"]
+    return f"Measured on {cpus} CPUs ({processor}), with `python -m benchmarks`:\n"
+
+
+def _load(results: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
+    return found
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:
     return list(dict.fromkeys(column for row in rows for column in row))
 
 
+def _cells(rows: Sequence[Row]) -> list[list[str]]:
+    return [[_text(row.get(column)) for column in _columns(rows)] for row in rows]
+
+
 def _table(title: str, rows: Sequence[Row]) -> Table:
-    table = Table(title=title, title_justify="left")
-    for column in _columns(rows):
-        table.add_column(column)
-    for row in rows:
-        table.add_row(*(_text(row.get(column)) for column in _columns(rows)))
+    table = Table(*_columns(rows), title=title, title_justify="left")
+    for cells in _cells(rows):
+        table.add_row(*cells)
     return table
 
 
-def _markdown(report: Report) -> str:
-    parts = [
-        f"**{title}**\n\n{markdown_table(rows)}" for title, rows in report.all_tables().items()
-    ]
-    return "\n".join([*parts, *report.notes, ""])
-
-
-def markdown_table(rows: Sequence[Row]) -> str:
-    """Return rows as a Markdown table, with an empty line behind it."""
+def _markdown(title: str, rows: Sequence[Row]) -> str:
     columns = _columns(rows)
-    lines = [_line(columns), _line(["---"] * len(columns))]
-    lines += [_line([_text(row.get(column)) for column in columns]) for row in rows]
-    return "\n".join([*lines, ""])
-
-
-def _line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
-def _json(report: Report) -> str:
-    content = {
-        "machine": report.machine,
-        "tables": {title: list(rows) for title, rows in report.tables.items()},
-        "goals": [goal.as_row() for goal in report.goals],
-        "notes": list(report.notes),
-    }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    lines = [
+        f"| {' | '.join(cells)} |" for cells in [columns, ["---"] * len(columns), *_cells(rows)]
+    ]
+    return "\n".join([f"**{title}**", "", *lines, ""])
 
 
 def _text(value: Value) -> str:

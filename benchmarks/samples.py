@@ -1,12 +1,22 @@
-"""Images such as clients send: photographs of parts, by look and by size in bytes."""
+"""What is measured with: images such as clients send, and the bundle that answers them."""
 
 import io
-from collections.abc import Sequence
+import shutil
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
+from model_store.bundle import Bundle
+from model_store.manifest import MANIFEST_FILE, BundleContents
+from model_store.spec import ImageSpec
+from model_store.store import ModelStore
+
+SIZE = (960, 480)
+HIDDEN = (512, 512)
+_LABELS = ("def_front", "ok_front")
+_MADE_UP = "benchmark"
 JPEG_BYTES = 75_000  # of a 960 x 480 photograph in the casting data set
 
 
@@ -64,9 +74,46 @@ def multipart(content: bytes, boundary: str) -> bytes:
     return head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
 
 
-def mean_kilobytes(files: Sequence[bytes]) -> float:
-    """Return the mean size in units of 1000 bytes."""
-    return sum(map(len, files)) / len(files) / 1000
+def stored_or_made_up(store: ModelStore, name: str | None, scratch: Path) -> Bundle:
+    """Return the current version of `name`, or the notebook's network with random weights.
+
+    What is measured does not depend on the weights, apart from parity. The made-up model stays in
+    `scratch`, and is found there the next time.
+    """
+    if name is not None:
+        return store.bundle(name)
+    made_up = ModelStore(scratch)
+    if made_up.current(_MADE_UP) is None:
+        _make_up(made_up)
+    return made_up.bundle(_MADE_UP)
+
+
+def two_versions(bundle: Bundle, root: Path) -> ModelStore:
+    """Return a store at `root` that holds `bundle` as versions 1 and 2 of its name."""
+    store, manifest = ModelStore(root), bundle.manifest
+    contents = BundleContents(
+        **{field: getattr(manifest, field) for field in BundleContents.model_fields}
+    )
+    for _ in range(2):
+        with store.draft(manifest.name) as draft:
+            shutil.copytree(bundle.folder, draft.folder, dirs_exist_ok=True)
+            (draft.folder / MANIFEST_FILE).unlink()
+            draft.publish(contents)
+    return store
+
+
+def _make_up(store: ModelStore) -> None:
+    from model_store.assembling import assemble
+    from model_store.engines.keras import runtime
+
+    runtime()
+    from training.network import build_network
+
+    spec = ImageSpec.for_size(*SIZE)
+    network = build_network(*SIZE, len(_LABELS), hidden=HIDDEN, dropout=0.2, seed=0)
+    with store.draft(_MADE_UP) as draft:
+        made = assemble(draft.folder, network, spec, _LABELS, photographs(64, SIZE), [])
+        draft.publish(made.untrained(_LABELS, spec))
 
 
 def _encode(image: NDArray[np.uint8], kind: str, quality: int | None) -> bytes:

@@ -31,23 +31,13 @@ class Server:
     process: "subprocess.Popen[bytes]"
     seconds_to_ready: float
 
-    @property
-    def url(self) -> str:
-        """Return its address, without a path."""
-        return f"http://127.0.0.1:{self.port}"
-
     def cpu_seconds(self) -> float:
         """Return the CPU time of the service and its worker processes so far."""
         return sum(_cpu_seconds(pid) for pid in _family(self.process.pid))
 
-    def memory_mb(self) -> dict[str, float]:
-        """Return resident and proportional memory of all its processes, in units of 10⁶ bytes."""
-        sizes = [_rollup(pid) for pid in _family(self.process.pid)]
-        return {
-            "processes": len(sizes),
-            "rss_mb": sum(size["Rss"] for size in sizes) / 1000,
-            "pss_mb": sum(size["Pss"] for size in sizes) / 1000,
-        }
+    def memory_mb(self) -> float:
+        """Return the resident memory of all its processes, in units of 10⁶ bytes."""
+        return sum(_resident_bytes(pid) for pid in _family(self.process.pid)) / 1e6
 
 
 @contextmanager
@@ -139,6 +129,5 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
 
 
-def _rollup(pid: int) -> dict[str, int]:
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
-    return {line.split(":")[0]: int(line.split()[1]) * 1024 // 1000 for line in lines}
+def _resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -12,10 +12,9 @@ ROOT = Path(__file__).parents[2]
 
 COMMANDS = {
     "engines": ["engines", "--model", "digits", "--seconds", "0.1"],
-    "decode": ["decode", "--seconds", "0.1"],
-    "predict": ["predict", "--model", "digits", "--images", "64"],
-    "service-28x28": ["service", "--model", "digits", "--seconds", "1"],
-    "overload": ["overload", "--model", "digits", "--seconds", "1"],
+    "service-28x28": [
+        *("service", "--model", "digits", "--seconds", "1", "--requests", "200", "--reloads", "3")
+    ],
 }
 
 
@@ -28,8 +27,8 @@ def test_a_benchmark_writes_its_figures(name: str, tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / f"{name}.json").read_text())
+    assert found["goals"]
     assert all(isinstance(goal["met"], bool) for goal in found["goals"])
     rows = [row for rows in found["tables"].values() for row in rows]
     assert rows
     assert not any(row.get("failures") for row in rows)
-    assert (tmp_path / f"{name}.svg").exists() == (name != "predict")

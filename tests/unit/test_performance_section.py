@@ -1,21 +1,25 @@
-"""README's performance section says what the stored results say."""
+"""The pages' performance sections say what the stored results say."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from benchmarks.readme import NoSection, rewrite
+from benchmarks.report import NoSection, comparison, everything, rewrite
 
 ROOT = Path(__file__).parents[2]
 RESULTS = ROOT / "benchmarks" / "results"
 
 
-def test_the_section_is_what_the_results_give() -> None:
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("name", "section"), [("README.md", comparison), ("benchmarks/README.md", everything)]
+)
+def test_the_section_is_what_the_results_give(name: str, section: Callable[[Path], str]) -> None:
+    page = (ROOT / name).read_text(encoding="utf-8")
 
-    assert rewrite(page, RESULTS) == page
+    assert rewrite(page, section(RESULTS)) == page
 
 
 def test_a_page_without_markers_is_refused() -> None:
     with pytest.raises(NoSection, match="markers|without"):
-        rewrite("# A page", RESULTS)
+        rewrite("# A page", "")

@@ -1,32 +1,29 @@
-"""The page: its chapters in order, its style, and the promise that it needs nothing else."""
+"""The page: its chapters in order, and the promise that it needs nothing else."""
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from training.metrics import CALIBRATION_BINS
 from training.record import RunRecord
-from training.report.evaluation import calibration, confusion, per_class
-from training.report.galleries import augmentation_sheet, class_samples, predictions
-from training.report.headline import headline
-from training.report.learning import curves, network
-from training.report.markup import Html, tag
-from training.report.provenance import data_set, engines, settings
-from training.report.thumbnails import thumbnails_for
+from training.report import images, numbers, text
 
-_STYLE = Path(__file__).with_name("style.css")
-# Even a browser that follows every link in it could fetch nothing and run nothing.
-_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-_TITLES = {
-    "samples": "Images",
-    "augmentation": "Augmentation",
-    "network": "Network",
-    "learning": "Learning",
-    "confusion": "Confusion",
-    "classes": "Classes",
-    "calibration": "Calibration",
-    "predictions": "Right & wrong",
-    "data": "Data",
-    "engines": "Engines",
-    "settings": "Settings",
+# Title in the navigation, and what computes the chapter's numbers; None leaves the chapter out.
+# A new chapter is a line here and a `chapter` block, at the same place, in report.html.
+_CHAPTERS: dict[str, tuple[str, Callable[[RunRecord], Any]]] = {
+    "samples": ("Images", images.class_samples),
+    "augmentation": ("Augmentation", images.augmented),
+    "network": ("Network", numbers.network),
+    "learning": ("Learning", numbers.learning),
+    "confusion": ("Confusion", numbers.confusion),
+    "classes": ("Classes", numbers.classes),
+    "calibration": ("Calibration", numbers.calibration),
+    "predictions": ("Right & wrong", images.predictions),
+    "data": ("Data", numbers.data),
+    "engines": ("Engines", numbers.engines),
+    "settings": ("Settings", numbers.settings),
 }
 
 
@@ -38,45 +35,27 @@ def write_report(path: Path, record: RunRecord) -> None:
         record: the run. Images are downscaled so that the file stays within a few megabytes; with
             `images_in_report` False the file holds none of them.
     """
-    path.write_text(f"<!DOCTYPE html>\n{_page(record)}\n", encoding="utf-8")
+    found = {anchor: of(record) for anchor, (_, of) in _CHAPTERS.items()}
+    page = _environment().get_template("report.html").render(
+        run=record,
+        headline=numbers.headline(record),
+        titles={anchor: _CHAPTERS[anchor][0] for anchor in found if found[anchor] is not None},
+        numbers=found,
+        thumbnail=images.thumbnails_for(record),
+        calibration_bins=CALIBRATION_BINS,
+    )  # fmt: skip
+    path.write_text(page, encoding="utf-8")
 
 
-def _page(record: RunRecord) -> Html:
-    title = f"{record.name}: Halftone training report"
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=_POLICY),
-        tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name_="color-scheme", content="light dark"),
-        tag("title", title),
-        tag("style", Html(_STYLE.read_text(encoding="utf-8"))),
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    chapters = _chapters(record)
-    body = tag("body", headline(record), _contents(chapters), tag("main", *chapters.values()))
-    return tag("html", head, body, lang="en")
-
-
-def _contents(chapters: Iterable[str]) -> Html:
-    links = (tag("a", _TITLES[anchor], href=f"#{anchor}") for anchor in chapters)
-    return tag("nav", *links, aria_label="Chapters")
-
-
-def _chapters(record: RunRecord) -> dict[str, Html]:
-    """Return the chapters by their anchors; those made of images only where they are wanted."""
-    thumbnails = thumbnails_for(record)
-    chapters = {
-        "network": network(record),
-        "learning": curves(record),
-        "confusion": confusion(record),
-        "classes": per_class(record),
-        "calibration": calibration(record),
-        "data": data_set(record),
-        "engines": engines(record),
-        "settings": settings(record),
-    }
-    if record.images_in_report:
-        chapters["samples"] = class_samples(record, thumbnails)
-        chapters["augmentation"] = augmentation_sheet(record, thumbnails)
-        chapters["predictions"] = predictions(record, thumbnails)
-    return {anchor: chapters[anchor] for anchor in _TITLES if anchor in chapters}
+    for write in (text.percent, text.count, text.duration, text.milliseconds):
+        environment.filters[write.__name__] = write
+    return environment

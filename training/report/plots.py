@@ -2,12 +2,13 @@
 
 import io
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
 import numpy as np
+from markupsafe import Markup
 from matplotlib.figure import Figure
 from matplotlib.ticker import (
     LogLocator,
@@ -21,7 +22,6 @@ from matplotlib.ticker import (
 from numpy.typing import NDArray
 
 from training.metrics import Reliability, accuracy_interval
-from training.report.markup import Html, tag
 
 # Stand-ins that no chart uses otherwise; the SVG gets the page's CSS variables in their place.
 _INK, _MUTED, _GRID = "#010101", "#020202", "#030303"
@@ -58,42 +58,41 @@ _STYLE = {
 _STYLE_ELEMENT = re.compile(r"<defs>\s*<style.*?</style>\s*</defs>", re.DOTALL)
 _GROUP_ID = re.compile(r' id="(?![mp][0-9a-f]{10}")[^"]*"')
 _FONT_FAMILY = re.compile(r"font-family: [^;\"]*;? ?")
+_LINES: dict[str, dict[str, Any]] = {
+    "training": {"color": _SECOND, "linestyle": "--", "marker": "s"},
+    "validation": {"color": _FIRST, "linestyle": "-", "marker": "o"},
+}
 _SIZE = (4.7, 3.0)  # inches of 72 units: narrow, so that text stays readable on a phone
 
 
 def curve(
-    training: Sequence[float] | None,
-    validation: Sequence[float] | None,
-    best_epoch: int,
-    *,
-    share: bool,
-    alt: str,
-) -> Html:
+    lines: Mapping[str, Sequence[float]], best_epoch: int, *, share: bool, alt: str
+) -> Markup:
     """Draw one measure over the epochs, from 1; values that are not finite leave a gap.
 
     Args:
-        training: one value per epoch.
-        validation: the same; None where there was no validation.
-        best_epoch: the one whose weights were published; outside the epochs it is not marked.
+        lines: one value per epoch, for "training", "validation" or both, in this order.
+        best_epoch: the one whose weights were published, marked on the last line; outside the
+            epochs it is not marked.
         share: the measure is a share of 1 and is labelled in percent.
         alt: what the chart shows, for those who do not see it.
     """
     with _figure(_SIZE) as figure:
         axes = figure.add_subplot()
-        if training:
-            _line(axes, training, "training", color=_SECOND, linestyle="--", marker="s")
-        if validation:
-            _line(axes, validation, "validation", color=_FIRST, linestyle="-", marker="o")
-        drawn = [values for values in (training, validation) if values]
-        series = [value for values in drawn for value in values]
-        _mark_best(axes, validation or training or (), best_epoch)
-        _scale(axes, np.asarray(series), max(map(len, drawn)), share=share)
+        for name, values in lines.items():
+            finite = np.where(np.isfinite(values), values, np.nan)
+            size = 4 if len(values) <= 12 else 0
+            axes.plot(
+                np.arange(1, len(values) + 1), finite, label=name, markersize=size, **_LINES[name]
+            )
+        _mark_best(axes, [*lines.values()][-1], best_epoch)
+        _scale(axes, np.concatenate([*lines.values()]), max(map(len, lines.values())), share=share)
         axes.set_xlabel("epoch")
         figure.legend(loc="outside upper left", ncols=3, fontsize=9)
         return _svg(figure, alt)
 
 
-def reliability_diagram(bins: Reliability, alt: str) -> Html:
+def reliability_diagram(bins: Reliability, alt: str) -> Markup:
     """Draw accuracy over confidence per bin, with how many predictions each bin holds."""
     with _figure((4.7, 4.0)) as figure:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
@@ -130,12 +129,6 @@ def _accuracy_bars(axes: Any, bins: Reliability) -> None:
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     axes.figure.legend(loc="outside upper left", ncols=2, fontsize=9)
-
-
-def _line(axes: Any, values: Sequence[float], label: str, **style: str) -> None:
-    epochs = np.arange(1, len(values) + 1)
-    finite = np.where(np.isfinite(values), values, np.nan)
-    axes.plot(epochs, finite, label=label, markersize=4 if len(values) <= 12 else 0, **style)
 
 
 def _mark_best(axes: Any, values: Sequence[float], best_epoch: int) -> None:
@@ -176,7 +169,7 @@ def _figure(size: tuple[float, float]) -> Iterator[Figure]:
         yield Figure(figsize=size, layout="constrained")
 
 
-def _svg(figure: Figure, alt: str) -> Html:
+def _svg(figure: Figure, alt: str) -> Markup:
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     # The salt keeps the ids of one chart apart from those of the page's other charts.
@@ -185,7 +178,7 @@ def _svg(figure: Figure, alt: str) -> Html:
     return _themed(buffer.getvalue(), alt)
 
 
-def _themed(svg: str, alt: str) -> Html:
+def _themed(svg: str, alt: str) -> Markup:
     """Make matplotlib's SVG a part of the page: its fonts, its colours, nothing that leaks out."""
     opening, _, body = svg[svg.index("<svg") :].partition(">")
     view_box = opening.partition('viewBox="')[2].partition('"')[0]
@@ -194,5 +187,6 @@ def _themed(svg: str, alt: str) -> Html:
     body = _FONT_FAMILY.sub("", body).replace("xlink:href", "href")
     for stand_in, variable in _VARIABLES.items():
         body = body.replace(stand_in, variable)
-    inside = Html(body.rpartition("</svg>")[0])
-    return tag("svg", inside, class_="chart", role="img", aria_label=alt, viewBox=view_box)
+    drawing = Markup(body.rpartition("</svg>")[0])  # noqa: S704 matplotlib escapes its text
+    svg = Markup('<svg class="chart" role="img" aria-label="{}" viewBox="{}">{}</svg>')
+    return svg.format(alt, view_box, drawing)

@@ -14,7 +14,7 @@ from run_records import run_record
 
 from training.record import RunRecord, Sample
 from training.report import write_report
-from training.report.markup import NBSP, Html, count, duration, percent, tag
+from training.report.text import NBSP, count, duration, percent
 
 VOID = {"img", "meta"}
 # HTML closes these by itself; the matrix makes use of it.
@@ -140,15 +140,21 @@ def test_labels_and_file_names_are_text_never_markup(tmp_path):
     record = run_record((hostile, "$x_1$"), images=200, skill=1.0)
     record = replace(
         record,
+        name=hostile,
         wrong=[replace(record.wrong[0], path=f"{hostile}.png")],
         findings=[f"{hostile} is broken"],
-        summary=hostile,
+        summary=f"{hostile} summary",
+        libraries={f"{hostile} library": f"{hostile} version"},
+        seconds={f"{hostile} stage": 1.0},
+        settings=record.settings.model_copy(update={"augmentation": f"{hostile} turned"}),
     )
     page = _report(record, tmp_path)
-    assert all("onerror" not in img for img in page.all("img"))
-    assert "onerror=alert(1)>" not in page.html
-    assert f"{hostile}.png" in page.text
-    assert f"{hostile} is broken" in page.text
+    assert hostile not in page.html
+    assert not any("onerror" in attributes for _, attributes in page.elements)
+    assert not any(img["src"] == "x" for img in page.all("img"))
+    for shown in (".png", " is broken", " summary", " library", " version", " stage", " turned"):
+        assert f"{hostile}{shown}" in page.text
+    assert any(img["alt"] == f"Training image 1 of class {hostile}" for img in page.all("img"))
 
 
 def test_images_are_those_of_the_record(page):
@@ -268,11 +274,6 @@ def test_the_same_run_gives_the_same_bytes(tmp_path):
     for name in ("a.html", "b.html"):
         write_report(tmp_path / name, run_record())
     assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
-
-
-def test_markup_escapes_what_is_not_markup():
-    assert tag("b", "<i>", Html("<i>"), title='"') == '<b title="&quot;">&lt;i&gt;<i></b>'
-    assert tag("img", alt="", hidden=True, class_=None) == '<img alt="" hidden>'
 
 
 @pytest.mark.parametrize(
