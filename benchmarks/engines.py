@@ -13,9 +13,9 @@ from benchmarks.report import Goal, Report, Row
 from benchmarks.samples import photographs
 from model_store.bundle import LADDER, Bundle, Model, engine_files, open_model
 from model_store.errors import EngineUnavailable
+from model_store.inference import predict_all
 from model_store.manifest import MODEL_FILE
-from training.inference import predict_all
-from training.sources import Source, open_labelled
+from model_store.sources import Source, open_labelled
 
 BATCHES = (1, 8, 32)
 BASELINE = "model.predict"

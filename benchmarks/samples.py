@@ -107,10 +107,11 @@ def _make_up(store: ModelStore) -> None:
     from model_store.engines.keras import runtime
 
     runtime()
-    from training.network import build_network
+    from training.learn.network import published_network
+    from training.learn.task import Architecture
 
     spec = ImageSpec.for_size(*SIZE)
-    network = build_network(*SIZE, len(_LABELS), hidden=HIDDEN, dropout=0.2, seed=0)
+    network = published_network(Architecture(*SIZE, 1, len(_LABELS), HIDDEN, 0.2))
     with store.draft(_MADE_UP) as draft:
         made = assemble(draft.folder, network, spec, _LABELS, photographs(64, SIZE), [])
         draft.publish(made.untrained(_LABELS, spec))

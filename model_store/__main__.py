@@ -1,8 +1,10 @@
-"""python -m model_store list | show | verify | promote | rollback | import."""
+"""python -m model_store list | show | verify | promote | rollback | diff | expand | import."""
 
 import csv
 import json
 import sys
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -97,6 +99,53 @@ def rollback(name: Name) -> None:
     with one_sentence_errors():
         current = ModelStore(default_root()).rollback(name)
         typer.echo(f"{name} {current.version} is current; {current.previous} was before.")
+
+
+@app.command(epilog="Example: `python -m model_store diff parts 1 2 new-images --json`")
+def diff(
+    name: Name,
+    old: Annotated[int, typer.Argument(min=1, metavar="OLD", help="A version.")],
+    new: Annotated[int, typer.Argument(min=1, metavar="NEW", help="Another version.")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="Class folders, or test/ with class folders.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Say which images two versions answer differently, and whether one is significantly better."""
+    from model_store.bundle import open_model
+    from model_store.comparing import diff as compare_versions
+    from model_store.descriptions import describe_diff
+    from model_store.sources import open_labelled
+
+    with one_sentence_errors():
+        store = ModelStore(default_root())
+        source = open_labelled(directory)
+        split = "test" if any(item.split == "test" for item in source.items) else "all"
+        with ExitStack() as opened:
+            models = [open_model(store.bundle(name, version)) for version in (old, new)]
+            for model in models:
+                opened.callback(model.close)
+            found = compare_versions(models[0], models[1], source, split, lambda _: None)
+        if as_json:
+            _print_json({**asdict(found), "comparison": found.comparison.model_dump(mode="json")})
+        else:
+            typer.echo("\n".join(describe_diff(found, new)))
+
+
+@app.command(epilog="Example: `python -m model_store expand parts -o full.keras`")
+def expand(
+    name: Name,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", dir_okay=False, help="The .keras file to write.")
+    ],
+    version: Version = None,
+) -> None:
+    """Write the network without block means: every pixel into the first Dense, the same answers."""
+    with one_sentence_errors():
+        from model_store.expanding import expand as write_expanded
+
+        model = write_expanded(ModelStore(default_root()).bundle(name, version), output)
+        typer.echo(f"Wrote {output}: {model.count_params():,} parameters.")
 
 
 @app.command(

@@ -188,7 +188,7 @@ def _difference(
         return 0.0
     from model_store.engines.openvino import open_file
 
-    engine = open_file(folder / record.file, name, pixels.shape[1:])
+    engine = open_file(folder / record.file, name, pixels.shape[1:], pool=record.pool)
     difference = float(np.abs(_predict(engine.predict, pixels) - expected).max())
     engine.close()
     return difference

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from model_store.bundle import Bundle
+from model_store.comparing import Diff, sentence
 from model_store.errors import ModelStoreError
 from model_store.store import ModelStore
 
@@ -91,6 +92,21 @@ def _engines(bundle: Bundle) -> Iterator[str]:
             )
         )
         yield f"  engine    {name}{mark}{': ' if speed else ''}{speed}"
+
+
+def describe_diff(found: Diff, new: int) -> Iterator[str]:
+    """Yield what two versions answer differently, and what that means."""
+    for change in found.changes:
+        mark = "better" if change.new == change.truth else "worse"
+        if change.truth not in (change.old, change.new):
+            mark = "wrong both times"
+        yield f"{change.name}: {change.old} -> {change.new} ({change.truth} is right: {mark})"
+    yield f"{len(found.changes)} of {found.images} images change their answer."
+    if found.seen:
+        yield f"{found.seen} of them were trained on, and do not count in the comparison."
+    yield f"Version {new}: {sentence(found.comparison)}."
+    for name, reason in found.unreadable.items():
+        yield f"unreadable: {name}: {reason}"
 
 
 def _shortened(labels: tuple[str, ...]) -> str:

@@ -17,6 +17,9 @@ ModelStoreError
 │   ├── ProbeMismatch          the probes gave other pixels or other probabilities
 │   ├── UnsafeModel            loading it would run code or read outside the bundle
 │   └── IncompatibleModel      its inputs or outputs do not fit the labels or the ImageSpec
+├── SourceError                a folder or .npz of images
+│   ├── InvalidLayout          not the folders or arrays that are expected
+│   └── NoImages               nothing readable
 └── EngineUnavailable          this host lacks the library or the file an engine needs
 """
 
@@ -87,6 +90,18 @@ class UnsafeModel(BundleError):
 
 class IncompatibleModel(BundleError):
     """The model's inputs or outputs do not fit the labels or the ImageSpec."""
+
+
+class SourceError(ModelStoreError):
+    """Images cannot be taken from there."""
+
+
+class InvalidLayout(SourceError):
+    """The path holds neither class folders, nor splits with class folders, nor Keras arrays."""
+
+
+class NoImages(SourceError):
+    """Nothing that can be read."""
 
 
 class EngineUnavailable(ModelStoreError):

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from model_store.engines.openvino import open_file
 from model_store.errors import EngineUnavailable
-from model_store.folding import DenseLayer, NotFoldable, fold
+from model_store.folding import FoldedNetwork, NotFoldable, fold
 from model_store.graphs import Weights, write_graph
 from model_store.manifest import MODEL_FILE, EngineName, EngineRecord, Parity
 
@@ -22,17 +22,13 @@ MIN_TOP1_AGREEMENT = 0.999
 MAX_MEAN_ABS_DP = 0.002
 BATCH_SIZES = (1, 4, 8, 16, 24, 32)
 
-_WEIGHTS: dict[EngineName, Weights] = {
-    "openvino-int8": "int8",
-    "openvino-bf16": "bf16",
-    "openvino-f32": "f32",
-}
+_WEIGHTS: dict[EngineName, Weights] = {"openvino-int8": "int8", "openvino-f32": "f32"}
 _ENOUGH = 0.9  # of the best throughput; a batch size that reaches it is large enough
 _NOT_SLOWER = 1.1  # times closer than this are the same, and more bits are better;
 _NEGLIGIBLE_MS = 0.01  # also those whose difference per image nobody would notice
 _TOLERANCE_FLOOR = 0.005  # another CPU sums in another order
 _TOLERANCE_FACTOR = 3.0
-_MEASURING_SECONDS = 0.4  # per batch size
+_MEASURING_SECONDS = 0.2  # per batch size
 _PARITY_BATCH = 32
 
 Images = NDArray[np.uint8]
@@ -59,14 +55,16 @@ def export_engines(
     latency_ms = _time_batches(predict, images)
     records: dict[EngineName, EngineRecord] = {"keras": _record(MODEL_FILE, latency_ms)}
     try:
-        layers = fold(model)
+        network = fold(model)
     except NotFoldable as reason:
         logger.warning("No engine but keras: %s", reason)
         return records, "keras"
     (folder / "engine").mkdir(exist_ok=True)
     references = _References(images, probabilities, *_stress(predict, images))
-    for name in _WEIGHTS:
-        record = _export(name, layers, folder, references)
+    for name, weights in _WEIGHTS.items():
+        if weights == "int8" and network.pool > 1:
+            continue
+        record = _export(name, network, folder, references)
         if record is not None:
             records[name] = record
     return records, choose_default(records)
@@ -99,26 +97,26 @@ class _References:
 
 
 def _export(
-    name: EngineName, layers: Sequence[DenseLayer], folder: Path, references: _References
+    name: EngineName, network: FoldedNetwork, folder: Path, references: _References
 ) -> EngineRecord | None:
     file = f"engine/{name}.xml"
     images = references.images
     size = images.shape[1], images.shape[2]
     mean_pixels = images.mean(axis=0, dtype=np.float64).reshape(-1)  # (H*W,)
-    write_graph(layers, _WEIGHTS[name], folder / file, size, mean_pixels)
+    write_graph(network, _WEIGHTS[name], folder / file, size, mean_pixels)
     try:
-        engine = open_file(folder / file, name, size)
+        engine = open_file(folder / file, name, size, pool=network.pool)
     except EngineUnavailable as reason:
         logger.warning("Not exported: %s", reason)
         _remove(folder / file)
         return None
     try:
-        return _measure(file, engine.predict, references)
+        return _measure(file, network.pool, engine.predict, references)
     finally:
         engine.close()
 
 
-def _measure(file: str, predict: Predict, references: _References) -> EngineRecord:
+def _measure(file: str, pool: int, predict: Predict, references: _References) -> EngineRecord:
     difference = _predict_all(predict, references.images) - references.probabilities
     stress = _predict_all(predict, references.stress_images) - references.stress_probabilities
     answers = (difference + references.probabilities).argmax(axis=1)
@@ -134,6 +132,7 @@ def _measure(file: str, predict: Predict, references: _References) -> EngineReco
         _time_batches(predict, references.images),
         parity,
         _TOLERANCE_FACTOR * max(largest, float(np.abs(stress).max())),
+        pool,
     )
 
 
@@ -142,12 +141,14 @@ def _record(
     latency_ms: dict[str, float],
     parity: Parity | None = None,
     tolerance: float = 0.0,
+    pool: int = 1,
 ) -> EngineRecord:
     return EngineRecord(
         file=file,
         parity=parity,
         latency_ms=latency_ms,
         max_batch=_batch_worth_forming(latency_ms),
+        pool=pool,
         probe_tolerance=min(max(_TOLERANCE_FLOOR, tolerance), 1.0),
     )
 

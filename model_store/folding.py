@@ -1,4 +1,4 @@
-"""A trained Keras network → the chain of dense layers that is left of it at inference.
+"""A trained Keras network → the block means and dense layers that are left of it at inference.
 
 Dropout and its kin do nothing then, and everything affine (Rescaling, Normalization,
 BatchNormalization) belongs into the kernel and bias next to it.
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 Activation = Literal["linear", "relu", "tanh", "sigmoid", "silu"]
 Vector = NDArray[np.float64]
+
+_ROWS_AT_A_TIME = 16_384
 
 _ACTIVATIONS: dict[Any, Activation] = {
     keras.activations.linear: "linear",
@@ -58,6 +60,14 @@ class DenseLayer:
 
 
 @dataclass(frozen=True, slots=True)
+class FoldedNetwork:
+    """Means over `pool` x `pool` blocks of the pixels (1: the pixels), then dense layers."""
+
+    pool: int
+    layers: tuple[DenseLayer, ...]  # first to last; a softmax follows
+
+
+@dataclass(frozen=True, slots=True)
 class _Affine:
     """What was applied to the features since the last nonlinearity: `inputs * scale + offset`."""
 
@@ -71,8 +81,8 @@ class _Affine:
 _UNTOUCHED = _Affine(np.ones(()), np.zeros(()))
 
 
-def fold(model: keras.Model) -> tuple[DenseLayer, ...]:
-    """Return the dense layers between the pixels and the softmax, first to last.
+def fold(model: keras.Model) -> FoldedNetwork:
+    """Return what stands between the pixels and the softmax.
 
     Raises:
         NotFoldable: a layer is none of those this function knows, or the softmax is not at the end.
@@ -90,6 +100,7 @@ class _Folder:
         self._done: list[DenseLayer] = []
         self._pending = _UNTOUCHED  # affine, and not yet in any kernel
         self._softmax = False
+        self._pool = 1
 
     def add(self, layer: Any) -> None:
         if self._softmax and not isinstance(layer, _NOTHING_AT_INFERENCE):
@@ -103,6 +114,8 @@ class _Folder:
                 self._activate(layer.activation)
             case keras.layers.ReLU() if _is_plain_relu(layer):
                 self._activate(keras.activations.relu)
+            case keras.layers.AveragePooling2D() if _means_over_blocks(layer):
+                self._add_pooling(layer.pool_size[0])
             case keras.layers.Flatten() if layer.data_format == "channels_last":
                 pass
             case _ if isinstance(layer, _NOTHING_AT_INFERENCE):
@@ -110,10 +123,15 @@ class _Folder:
             case _:
                 self._add_affine(*_affine_of(layer))
 
-    def finish(self) -> tuple[DenseLayer, ...]:
+    def finish(self) -> FoldedNetwork:
         if not self._softmax:
             raise NotFoldable("Expected a softmax at the end of the network. Received: none")
-        return tuple(self._done)
+        return FoldedNetwork(self._pool, tuple(self._done))
+
+    def _add_pooling(self, size: int) -> None:
+        if self._done or self._pool != 1 or np.ndim(self._pending.scale):
+            raise NotFoldable("Expected block means of pixels only. Received: of something else")
+        self._pool = size
 
     def _add_dense(self, layer: Any) -> None:
         if getattr(layer, "quantization_mode", None):
@@ -201,6 +219,13 @@ def _batch_normalization(layer: Any) -> tuple[Vector, Vector]:
     return scale, offset + _array(layer.beta) if layer.center else offset
 
 
+def _means_over_blocks(layer: Any) -> bool:
+    height, width = layer.pool_size
+    whole = layer.padding == "valid" and layer.data_format == "channels_last"
+    grayscale = len(layer.input.shape) == 4 and layer.input.shape[-1] == 1
+    return height == width and tuple(layer.strides) == (height, width) and whole and grayscale
+
+
 def _is_plain_relu(layer: Any) -> bool:
     return layer.max_value is None and not layer.negative_slope and not layer.threshold
 
@@ -217,8 +242,10 @@ def _weigh(offset: Vector, kernel: NDArray[np.float32]) -> Vector:
     """Return what the constant input `offset` adds to every output, (outputs,)."""
     if not offset.any():
         return np.zeros(kernel.shape[1])
-    everywhere = np.broadcast_to(offset, len(kernel)).astype(np.float32)
-    return np.asarray(everywhere @ kernel, np.float64)
+    everywhere = np.broadcast_to(offset, len(kernel))
+    # In float64, since 460,800 terms nearly cancel; in parts, since the kernel may be 944 MB.
+    parts = (slice(k, k + _ROWS_AT_A_TIME) for k in range(0, len(kernel), _ROWS_AT_A_TIME))
+    return np.asarray(sum(everywhere[part] @ kernel[part].astype(np.float64) for part in parts))
 
 
 def _array(variable: Any) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""Dense layers → an OpenVINO model that takes pixels and gives probabilities.
+"""A folded network → an OpenVINO model that takes pixels and gives probabilities.
 
 Wide weights are the *left* operand of their product, and features are columns: `y = W @ x`. As the
 right operand, as in `x @ W`, the CPU plugin would repack them into memory of its own, which every
@@ -10,7 +10,6 @@ them.
 """
 
 import errno
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,10 +18,10 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset15 as opset
 
-from model_store.folding import DenseLayer
-from model_store.quantizing import as_bfloat16, as_float32, quantize
+from model_store.folding import DenseLayer, FoldedNetwork
+from model_store.quantizing import as_float32, quantize
 
-Weights = Literal["int8", "bf16", "f32"]
+Weights = Literal["int8", "f32"]
 
 _ACTIVATIONS = {
     "relu": opset.relu,
@@ -34,7 +33,7 @@ _BYTE_RANGE = (np.float32(0), np.float32(255))
 
 
 def write_graph(
-    layers: Sequence[DenseLayer],
+    network: FoldedNetwork,
     weights: Weights,
     path: Path,
     size: tuple[int, int],
@@ -43,12 +42,13 @@ def write_graph(
     """Write `path` (.xml) and its weights beside it (.bin).
 
     With int8 weights the model takes pixels in groups, uint8 (groups, N, group_width), see
-    `Int8Kernel`; else uint8 (N, H, W). It gives (N, labels) float32.
+    `Int8Kernel`; else uint8 (N, H, W), or float32 (N, inputs) block means, from 0 to 255. It gives
+    (N, labels) float32.
 
     Args:
-        layers: first to last; a softmax follows the last one.
+        network: block means and dense layers; a softmax follows the last one.
         weights: how the first kernel is stored, which is nearly all of the file; the others are
-            small, and stay float32.
+            small, and stay float32. Bytes are for whole pixels only: means are no whole numbers.
         path: ends in .xml.
         size: (height, width) of the images.
         mean_pixels: (H*W,) the mean image, for the bias correction of int8.
@@ -56,15 +56,12 @@ def write_graph(
     Raises:
         OSError: there is no space, or no permission.
     """
-    first, *others = layers
+    first, *others = network.layers
     builder = _Builder()
-    match weights:
-        case "int8":
-            pixels, features = builder.first_int8(first, mean_pixels)
-        case "bf16":
-            pixels, features = builder.first_bf16(first, size)
-        case "f32":
-            pixels, features = builder.first_f32(first, size)
+    if weights == "int8":
+        pixels, features = builder.first_int8(first, mean_pixels)
+    else:
+        pixels, features = builder.first_f32(first, size if network.pool == 1 else None)
     for layer in others:
         features = builder.dense(layer, features)  # (outputs, N)
     logits = opset.transpose(features, np.array([1, 0]))  # (N, labels)
@@ -100,19 +97,20 @@ class _Builder:
         features = opset.transpose(product, np.array([1, 0]))  # (outputs, N)
         return pixels, _finish(layer, features, layer.bias + kernel.bias)
 
-    def first_bf16(self, layer: DenseLayer, size: tuple[int, int]) -> tuple[ov.Node, ov.Node]:
-        """Return the input, and the features of bfloat16 weights, (outputs, N)."""
-        kernel = self._constant(as_bfloat16(layer), ov.Type.bf16)
-        pixels, flat = _flat_pixels(size)
-        # bfloat16 holds 0 to 255 exactly.
-        product = opset.matmul(kernel, opset.convert(flat, "bf16"), False, True)
-        return pixels, _finish(layer, opset.convert(product, "f32"), layer.bias)
+    def first_f32(self, layer: DenseLayer, size: tuple[int, int] | None) -> tuple[ov.Node, ov.Node]:
+        """Return the input, and the features of float32 weights, (outputs, N).
 
-    def first_f32(self, layer: DenseLayer, size: tuple[int, int]) -> tuple[ov.Node, ov.Node]:
-        """Return the input, and the features of float32 weights, (outputs, N)."""
+        The input is uint8 pixels of `size`; None: float32 means, (N, inputs).
+        """
         kernel = self._constant(as_float32(layer), ov.Type.f32)
-        pixels, flat = _flat_pixels(size)
-        product = opset.matmul(kernel, opset.convert(flat, "f32"), False, True)
+        inputs = len(layer.kernel)
+        if size is None:
+            pixels = flat = opset.parameter([-1, inputs], ov.Type.f32, name="means")
+        else:
+            pixels = opset.parameter([-1, *size], ov.Type.u8, name="pixels")
+            values = opset.reshape(pixels, np.array([-1, inputs]), special_zero=False)
+            flat = opset.convert(values, "f32")
+        product = opset.matmul(kernel, flat, False, True)
         return pixels, _finish(layer, product, layer.bias)
 
     def dense(self, layer: DenseLayer, features: ov.Node) -> ov.Node:
@@ -124,11 +122,6 @@ class _Builder:
         # NOTE: a shared constant does not keep its memory alive.
         self._lent.append(ov.Tensor(values, values.shape, kind))
         return ov.op.Constant(self._lent[-1], shared_memory=True)
-
-
-def _flat_pixels(size: tuple[int, int]) -> tuple[ov.Node, ov.Node]:
-    images = opset.parameter([-1, *size], ov.Type.u8, name="pixels")
-    return images, opset.reshape(images, np.array([-1, size[0] * size[1]]), special_zero=False)
 
 
 def _finish(layer: DenseLayer, product: ov.Node, bias: NDArray[np.float64]) -> ov.Node:

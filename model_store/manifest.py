@@ -15,7 +15,7 @@ from model_store.spec import ImageSpec
 
 MANIFEST_FILE = "manifest.json"
 MODEL_FILE = "model.keras"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION: Literal[2] = 2
 
 # A digest inside the file notices edits by hand; it is no signature.
 _DIGEST_KEY = "manifest_sha256"
@@ -59,9 +59,34 @@ class Layer(_Record):
     parameters: int = Field(ge=0)
 
 
+class Candidate(_Record):
+    """One set of settings that was tried, and how well held-out images were told apart with it."""
+
+    stage: str = Field(description="Candidates of one stage saw the same images.")
+    pool: int = Field(ge=1)
+    augmentation: str
+    steps: int = Field(ge=1)
+    trials: int = Field(ge=1, description="Trainings, each with other images held out.")
+    images: int = Field(ge=1, description="Held-out images, over all trials.")
+    loss: Finite = Field(description="Mean cross-entropy of the held-out images, in nats.")
+    loss_error: Finite = Field(ge=0, description="Standard error of `loss`.")
+    accuracy: Share
+
+
+class Selection(_Record):
+    """How resolution and augmentation were chosen."""
+
+    pool: int = Field(ge=1)
+    augmentation: str
+    reason: str
+    candidates: tuple[Candidate, ...] = Field(strict=False, description="In the order tried.")
+
+
 class TrainingSettings(_Record):
     """What `fit` was told or chose; together with the data set it reproduces the run."""
 
+    pool: int = Field(1, ge=1, description="The network sees means over pool x pool pixels.")
+    selection: Selection | None = None
     hidden: tuple[int, ...] = Field(strict=False)
     dropout: Share
     augmentation: str
@@ -71,6 +96,7 @@ class TrainingSettings(_Record):
     learning_rate: Finite
     weight_decay: Finite
     seed: int
+    ended: str = Field("", description="Why training ended when it did.")
     seconds: Finite = Field(ge=0, description="Wall time of training alone.")
 
 
@@ -108,6 +134,28 @@ class Metrics(_Record):
     )
 
 
+class Baseline(_Record):
+    """What much simpler models reach on the same test images."""
+
+    name: str
+    accuracy: Share
+    loss: Finite
+    p_value: Share = Field(description="That the model is as often right; McNemar's exact test.")
+
+
+class Comparison(_Record):
+    """Two versions on the same images, which neither was trained on as far as is known."""
+
+    version: int = Field(ge=1, description="The version it is compared with.")
+    images: int = Field(ge=0)
+    accuracy: Share | None = Field(description="Of this version; null where there is no image.")
+    other_accuracy: Share | None
+    only_right: int = Field(ge=0, description="Images that only this version gets right.")
+    only_other_right: int = Field(ge=0)
+    p_value: Share = Field(description="McNemar's exact test, two-sided.")
+    verdict: Literal["better", "worse", "no significant difference"]
+
+
 class DatasetRecord(_Record):
     """Which images the model comes from, without holding any of them."""
 
@@ -143,6 +191,7 @@ class EngineRecord(_Record):
     parity: Parity | None = Field(description="Null for the source of truth itself.")
     latency_ms: dict[str, Finite] = Field(description="Median per batch size: '1', '8', '32'.")
     max_batch: int = Field(ge=1, description="The batch size worth forming; more gains nothing.")
+    pool: int = Field(1, ge=1, description="It takes means over pool x pool pixels; 1: pixels.")
     probe_tolerance: Share = Field(description="Largest |Δp| from the probes' probabilities.")
 
 
@@ -172,6 +221,8 @@ class BundleContents(_Record):
     metrics: Metrics | None
     dataset: DatasetRecord | None
     reference: Reference | None
+    baselines: tuple[Baseline, ...] = Field((), strict=False)
+    comparison: Comparison | None = None
     engines: dict[EngineName, EngineRecord] = Field(min_length=1)
     default_engine: EngineName
     probes: tuple[Probe, ...] = Field(strict=False, min_length=1)
@@ -191,7 +242,7 @@ class BundleContents(_Record):
 class Manifest(BundleContents):
     """Everything a bundle says of its model. Written last; a bundle without it does not exist."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[1, 2]  # 1: before networks on block means
     name: str
     version: int = Field(ge=1)
     created_at: datetime = Field(strict=False)

@@ -66,17 +66,6 @@ def _steps(layer: DenseLayer) -> NDArray[np.float32]:
     return np.where(largest > 0, largest / _INT8_MAX, 1).astype(np.float32)
 
 
-def as_bfloat16(layer: DenseLayer) -> NDArray[np.uint16]:
-    """Return the folded kernel as the bits of bfloat16, (outputs, inputs), rounded to nearest."""
-    inputs, outputs = layer.kernel.shape
-    bits = np.empty((outputs, inputs), np.uint16)
-    for start, rows in _blocks(layer):
-        wide = np.ascontiguousarray(rows, np.float32).view(np.uint32)
-        wide = wide + 0x7FFF + ((wide >> 16) & 1)  # ties go to the even neighbour
-        bits[:, start : start + len(rows)] = (wide >> 16).T
-    return bits
-
-
 def as_float32(layer: DenseLayer) -> NDArray[np.float32]:
     """Return the folded kernel, (outputs, inputs)."""
     inputs, outputs = layer.kernel.shape

@@ -44,6 +44,7 @@ from model_store.layout import complete_versions, give_version, subfolders
 from model_store.libraries import library_versions
 from model_store.manifest import (
     MANIFEST_FILE,
+    SCHEMA_VERSION,
     BundleContents,
     Manifest,
     check_name,
@@ -60,17 +61,18 @@ class Draft:
     name: str
     folder: Path
 
-    def publish(self, contents: BundleContents) -> Bundle:
-        """Verify what `folder` holds, give it the next version number, and make it current.
+    def publish(self, contents: BundleContents, *, promote: bool = True) -> Bundle:
+        """Verify what `folder` holds, and give it the next version number.
 
         Args:
             contents: what the maker says of it; identity and hashes are added.
+            promote: also make it the current version.
 
         Raises:
             BundleError: it would not pass when opened; the store is unchanged.
             StoreUnwritable: no space or no permission; the store is unchanged.
         """
-        return self.store.publish(self, contents)
+        return self.store.publish(self, contents, promote=promote)
 
 
 class ModelStore:
@@ -155,7 +157,7 @@ class ModelStore:
         finally:
             made.discard()
 
-    def publish(self, draft: Draft, contents: BundleContents) -> Bundle:
+    def publish(self, draft: Draft, contents: BundleContents, *, promote: bool = True) -> Bundle:
         """Publish a draft; see `Draft.publish`."""
         with explaining_errors(f"publish {draft.name}"):
             manifest = _manifest(draft, contents)
@@ -165,7 +167,7 @@ class ModelStore:
             with self._changing(draft.name) as folder:
                 number = give_version(folder)
                 _write_manifest(draft.folder, manifest.model_copy(update={"version": number}))
-                _move_in(draft.folder, folder, number)
+                _move_in(draft.folder, folder, number, promote=promote)
         return self.bundle(draft.name, number)
 
     def promote(self, name: str, version: int) -> CurrentVersion:
@@ -245,7 +247,7 @@ def _manifest(draft: Draft, contents: BundleContents) -> Manifest:
     fields = {name: getattr(contents, name) for name in BundleContents.model_fields}
     return Manifest(
         **fields,
-        schema_version=1,
+        schema_version=SCHEMA_VERSION,
         name=draft.name,
         version=1,  # the number is given when everything else is done
         created_at=datetime.now(UTC),
@@ -258,16 +260,17 @@ def _write_manifest(folder: Path, manifest: Manifest) -> None:
     write_atomically(folder / MANIFEST_FILE, encode_manifest(manifest))
 
 
-def _move_in(draft: Path, model: Path, number: int) -> None:
+def _move_in(draft: Path, model: Path, number: int, *, promote: bool) -> None:
     final = model / str(number)
     os.rename(draft, final)
     try:
         sync_folder(model)
-        make_current(model, number)
+        if promote:
+            make_current(model, number)
     except OSError:
         current = read_current_if_sound(model)
         if current is None or current.version != number:
-            os.rename(final, draft)  # leave no version behind that was never promoted
+            os.rename(final, draft)  # leave no version behind whose publishing failed
         raise
 
 

@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
 from tiny_models import publish_tiny
+from two_versions import TwoVersions, make_two_versions
 
 from model_store.store import ModelStore
 
@@ -23,13 +24,26 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture(scope="session")
 def shared_tiny_store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
     """A store with the model "tiny", version 1: 12 x 10 pixels, 3 labels. Only to be read."""
-    if find_spec("tensorflow") is None:
-        pytest.skip("building a bundle needs TensorFlow")
+    _need_tensorflow()
     store = ModelStore(tmp_path_factory.mktemp("shared") / "models")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("model_store.exporting._MEASURING_SECONDS", 0.0)
         publish_tiny(store, "tiny", seed=0)
     return store
+
+
+@pytest.fixture(scope="session")
+def two_versions(tmp_path_factory: pytest.TempPathFactory) -> TwoVersions:
+    """Two versions of the model "tiny", and images. Only promoting is allowed."""
+    _need_tensorflow()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("model_store.exporting._MEASURING_SECONDS", 0.0)
+        return make_two_versions(tmp_path_factory.mktemp("two"))
+
+
+def _need_tensorflow() -> None:
+    if find_spec("tensorflow") is None:
+        pytest.skip("building a bundle needs TensorFlow")
 
 
 @pytest.fixture

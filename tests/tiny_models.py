@@ -1,5 +1,7 @@
 """A small network of the notebook's kind, with random weights, to publish in tests."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from model_store.spec import ImageSpec
@@ -9,17 +11,31 @@ TINY_LABELS = ("circle", "cross", "square")
 TINY_SPEC = ImageSpec.for_size(height=12, width=10)
 
 
-def publish_tiny(store: ModelStore, name: str, seed: int) -> None:
-    """Build and publish the notebook's kind of network with random weights."""
+def publish_tiny(
+    store: ModelStore, name: str, seed: int, *, pool: int = 1, seen: Sequence[int] | None = None
+) -> None:
+    """Build and publish the notebook's kind of network with random weights.
+
+    Args:
+        store: where to.
+        name: of the model.
+        seed: of the weights.
+        pool: side of the blocks whose means it sees.
+        seen: short digests of the images that it is said to be trained on; None: it is not said.
+    """
     from model_store.assembling import assemble
+    from model_store.seen import write_seen
 
     images = np.random.default_rng(seed).integers(0, 256, (40, 12, 10), np.uint8)
     with store.draft(name) as draft:
-        made = assemble(draft.folder, tiny_network(seed), TINY_SPEC, TINY_LABELS, images, [])
+        network = tiny_network(seed, pool)
+        made = assemble(draft.folder, network, TINY_SPEC, TINY_LABELS, images, [])
+        if seen is not None:
+            write_seen(draft.folder, [np.array(seen, np.uint64)])
         draft.publish(made.untrained(TINY_LABELS, TINY_SPEC))
 
 
-def tiny_network(seed: int) -> object:
+def tiny_network(seed: int, pool: int = 1, size: tuple[int, int] = (12, 10)) -> object:
     """Return the published form of the notebook's network, small, with weights that matter."""
     from model_store.engines.keras import runtime
 
@@ -32,8 +48,9 @@ def tiny_network(seed: int) -> object:
 
     return keras.Sequential(
         [
-            keras.Input((12, 10), dtype="uint8"),
+            keras.Input(size, dtype="uint8"),
             layers.Rescaling(1 / 255),
+            *([layers.Reshape((*size, 1)), layers.AveragePooling2D(pool)] if pool > 1 else ()),
             layers.Flatten(),
             dense(16, 1),
             layers.ReLU(),

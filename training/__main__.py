@@ -1,9 +1,11 @@
 """python -m training check | fit | evaluate | predict."""
 
 import json
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -24,6 +26,7 @@ from training.progress import Reporter
 if TYPE_CHECKING:
     from model_store.bundle import Model
     from model_store.store import ModelStore
+    from training.fit import Fitted
 
 app = command_line(
     "From a folder of labelled images to a published bundle.",
@@ -44,22 +47,42 @@ Width = Annotated[int, typer.Option(min=1, max=8192, help="Columns of the model'
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
+def _augmentations(incomplete: str) -> list[str]:
+    from training.learn.augmentation import MIRRORS, MOVEMENTS
+
+    names = ("none", *MOVEMENTS, *MIRRORS, "handwriting")
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def _known_augmentation(name: str | None) -> str | None:
+    if name is not None:
+        from training.learn.augmentation import augmentation
+
+        try:
+            augmentation(name)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from None
+    return name
+
+
 @app.command(epilog="Example: `python -m training check images`")
 def check(
     directory: Directory, height: Height = 960, width: Width = 480, as_json: AsJson = False
 ) -> None:
     """Say what is in a folder of labelled images, and what is wrong with it."""
+    from model_store.sources import open_labelled
     from model_store.spec import ImageSpec
     from training.cache import PixelCache, default_cache_root
     from training.check import inspect
     from training.dataset import assemble_dataset
     from training.findings_text import describe
-    from training.sources import open_labelled
+    from training.learn.selection import finest_pool
 
     reporter = Reporter()
     with _one_sentence_errors():
         source = open_labelled(directory)
-        cache = PixelCache(default_cache_root(), ImageSpec.for_size(height, width))
+        pool = finest_pool(height, width)  # what fit reads by default
+        cache = PixelCache(default_cache_root(), ImageSpec.for_size(height, width), pool)
         with reporter.stage("Reading", len(source.items)) as advance:
             records = cache.index(source, advance)
         findings = inspect(source, records)
@@ -80,9 +103,23 @@ def fit(
         list[int], typer.Option(min=1, help="Units of each hidden layer: --hidden 512 512.")
     ] = [512, 512],  # noqa: B006  # typer copies it
     dropout: Annotated[float, typer.Option(min=0, max=0.95, help="After each hidden layer.")] = 0.2,
+    pool: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1024,
+            help="The network sees means over so many pixels squared; 1: every pixel. Default: "
+            "what generalises best on held-out images.",
+        ),
+    ] = None,
     augmentation: Annotated[
-        Literal["none", "shifts", "flips-and-shifts", "handwriting"] | None,
-        typer.Option(help="Default: what generalises best in short trials on thumbnails."),
+        str | None,
+        typer.Option(
+            callback=_known_augmentation,
+            autocompletion=_augmentations,
+            help="none, shifts, small, large, any-angle, mirror, upside-down, flips, handwriting, "
+            "or two joined, as flips+small. Default: what generalises best.",
+        ),
     ] = None,
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Default: follows from the number of images.")
@@ -92,6 +129,13 @@ def fit(
     without_images: Annotated[
         bool, typer.Option("--without-images", help="Keep your images out of the bundle.")
     ] = False,
+    promote: Annotated[
+        Literal["if-not-worse", "always", "never"],
+        typer.Option(
+            help="Whether the new version serves: not if it is significantly worse than the one "
+            "that does, or than logistic regression, on the same test images."
+        ),
+    ] = "if-not-worse",
     publish_interrupted: Annotated[
         bool, typer.Option("--publish-interrupted", help="On Ctrl-C, publish the best weights.")
     ] = False,
@@ -112,6 +156,7 @@ def fit(
             name=name,
             height=height,
             width=width,
+            pool=pool,
             hidden=tuple(hidden),
             dropout=dropout,
             augmentation=augmentation,
@@ -119,53 +164,41 @@ def fit(
             seed=seed,
             quick=quick,
             images_in_bundle=not without_images,
+            promote=promote,
             publish_interrupted=publish_interrupted,
             publish_kept=publish_kept,
         )
         store = ModelStore(default_root())
         before = _labels(store, name)
-        bundle = run_fit(request, store, default_cache_root(), Reporter())
-        metrics = bundle.manifest.metrics
-        if metrics is not None:
-            typer.echo(
-                f"test accuracy {metrics.accuracy:.4f}  loss {metrics.loss:.4f}  "
-                f"calibration error {metrics.ece:.4f}  ({metrics.images} images, read once)"
-            )
-        typer.echo(f"published {name} version {bundle.manifest.version}: {bundle.folder}")
-        typer.echo(f"report: {bundle.folder / 'report.html'}")
-        typer.echo(f"serve it: HALFTONE_MODEL={name} python -m app")
-        if before not in (None, bundle.manifest.labels):
-            typer.echo(
-                f"warning: the version before has other labels ({', '.join(before)}), and clients "
-                f"of {name} get these now; `python -m model_store rollback {name}` brings it back.",
-                err=True,
-            )
+        fitted = run_fit(request, store, default_cache_root(), Reporter())
+        _say_fitted(fitted, before)
 
 
 @app.command(epilog="Example: `python -m training evaluate parts images/test --json`")
-def evaluate(name: ModelName, directory: Directory, as_json: AsJson = False) -> None:
-    """Measure a published model on a labelled folder."""
+def evaluate(
+    name: ModelName,
+    directory: Directory,
+    as_json: AsJson = False,
+    wrong: Annotated[
+        int,
+        typer.Option(min=0, help="Name so many files that it gets wrong, most confident first."),
+    ] = 0,
+) -> None:
+    """Measure a published model on a labelled folder, on images it was not trained on."""
     with _one_sentence_errors(), _opened(name) as model:
         from training.evaluate import evaluate as run_evaluate
-        from training.metrics_text import describe
+        from training.metrics_text import describe_evaluation
 
         reporter = Reporter()
         evaluation = run_evaluate(model, directory, reporter)
         for file, reason in evaluation.unreadable.items():
             reporter.warn(f"{file}: {reason}")
         if as_json:
-            record = {
-                "model": {
-                    "name": model.name,
-                    "version": model.version,
-                    "engine": model.engine_name,
-                },
-                **evaluation.metrics.model_dump(mode="json"),
-                "unreadable": evaluation.unreadable,
-            }
-            typer.echo(json.dumps(record))
+            which = {"name": model.name, "version": model.version, "engine": model.engine_name}
+            named = {"wrong": [asdict(one) for one in evaluation.wrong[:wrong]]} if wrong else {}
+            typer.echo(json.dumps({"model": which, **evaluation.as_json(), **named}))
         else:
-            typer.echo(describe(evaluation.metrics))
+            typer.echo("\n".join(describe_evaluation(evaluation, wrong)))
 
 
 @app.command(epilog="Example: `python -m training predict parts new-images -o predictions.csv`")
@@ -190,6 +223,34 @@ def predict(
         for file, reason in unreadable.items():
             reporter.warn(f"{file}: {reason}")
         reporter.say(f"Wrote {output}")
+
+
+def _say_fitted(fitted: "Fitted", before: tuple[str, ...] | None) -> None:
+    manifest, folder = fitted.bundle.manifest, fitted.bundle.folder
+    name = manifest.name
+    if (metrics := manifest.metrics) is not None:
+        typer.echo(
+            f"test accuracy {metrics.accuracy:.4f}  loss {metrics.loss:.4f}  "
+            f"calibration error {metrics.ece:.4f}  ({metrics.images} images, read once)"
+        )
+    for simple in manifest.baselines:
+        typer.echo(f"  {simple.name}: {simple.accuracy:.4f}")
+    typer.echo(f"published {name} version {manifest.version}: {folder}")
+    typer.echo(f"report: {folder / 'report.html'}")
+    if not fitted.promoted:
+        typer.echo(f"It does not serve: {fitted.reason}.")
+        typer.echo(
+            f"to serve it all the same: python -m model_store promote {name} {manifest.version}"
+        )
+        return
+    typer.echo(f"It serves: {fitted.reason}.")
+    typer.echo(f"serve it: HALFTONE_MODEL={name} python -m app")
+    if before not in (None, manifest.labels):
+        typer.echo(
+            f"warning: the version before has other labels ({', '.join(before)}), and clients "
+            f"of {name} get these now; `python -m model_store rollback {name}` brings it back.",
+            err=True,
+        )
 
 
 def _labels(store: "ModelStore", name: str) -> tuple[str, ...] | None:
@@ -221,6 +282,11 @@ def _one_sentence_errors() -> Iterator[None]:
             fail(str(error), error, INTERRUPTED)
 
 
+def _stop_as_by_hand() -> None:
+    """Let SIGTERM, as from a container engine or a scheduler, end a command as Ctrl-C does."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def _spread_hidden(arguments: Sequence[str]) -> list[str]:
     """Return `--hidden 512 512` as `--hidden 512 --hidden 512`, which is what click reads."""
     spread: list[str] = []
@@ -235,6 +301,7 @@ def _spread_hidden(arguments: Sequence[str]) -> list[str]:
 
 def main() -> None:
     """Run the command line."""
+    _stop_as_by_hand()
     run(app, "training", _spread_hidden(sys.argv[1:]))
 
 

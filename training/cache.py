@@ -1,8 +1,8 @@
-"""Preprocessed pixels on disk, so that no image is decoded twice.
+"""Block means of preprocessed images on disk, so that no image is decoded twice.
 
-One folder per ImageSpec: `pixels.u8` holds one uncompressed image per row, `index.sqlite` says
-which content has which row. Rows are read with positioned reads, never mapped: resident memory does
-not grow with the number of images. The folder can be deleted at any time.
+One folder per ImageSpec and block size: `pixels.u8` holds one image per row, rounded to bytes,
+`index.sqlite` says which content has which row. Rows are read with positioned reads, never mapped:
+resident memory does not grow with the number of images. The folder can be deleted at any time.
 """
 
 import fcntl
@@ -18,13 +18,14 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from model_store.cpu import available_cpus
 from model_store.errors import ImageError
 from model_store.preprocessing import preprocess_with_source, preprocessing_version
+from model_store.sources import Source, content_sha256
 from model_store.spec import ImageSpec
 from training.errors import CacheError
-from training.sources import Source
 
 Advance = Callable[[int], None]
 _CHUNK = 256
@@ -48,7 +49,7 @@ class Record:
 
     content: bytes  # sha256 of the source's content
     row: int | None
-    pixels: bytes | None  # sha256 of the preprocessed pixels
+    pixels: bytes | None  # sha256 of all the preprocessed pixels
     format: str | None
     mode: str | None
     width: int | None
@@ -65,18 +66,20 @@ def default_cache_root() -> Path:
 
 
 class PixelCache:
-    """The preprocessed images of one ImageSpec.
+    """The preprocessed images of one ImageSpec, as means over `pool` x `pool` pixels.
 
     Args:
         root: folder for the caches of all specs; made when missing.
         spec: decides the pixels; part of the key, as are the decoder's versions.
+        pool: side of a block; 1: the pixels themselves. What fills no block is left out.
     """
 
-    def __init__(self, root: Path, spec: ImageSpec) -> None:
+    def __init__(self, root: Path, spec: ImageSpec, pool: int = 1) -> None:
         self.spec = spec
+        self.pool = pool
         self._root = root
         key = hashlib.sha256(f"{spec.digest} {preprocessing_version()}".encode()).hexdigest()
-        self._folder = root / f"{spec.height}x{spec.width}-{key[:16]}"
+        self._folder = root / f"{spec.height}x{spec.width}-{pool}-{key[:16]}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._pixels = os.open(self._folder / "pixels.u8", os.O_RDWR | os.O_CREAT, 0o644)
@@ -87,18 +90,23 @@ class PixelCache:
                 f"Expected a writable pixel cache in {root} (HALFTONE_CACHE). Received: {error}"
             ) from error
 
-    def __reduce__(self) -> tuple[type["PixelCache"], tuple[Path, ImageSpec]]:
+    def __reduce__(self) -> tuple[type["PixelCache"], tuple[Path, ImageSpec, int]]:
         # Another process opens the same files.
-        return PixelCache, (self._root, self.spec)
+        return PixelCache, (self._root, self.spec, self.pool)
 
     def close(self) -> None:
         """Close the pixel file; rows can no longer be read."""
         os.close(self._pixels)
 
     @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns of one image."""
+        return self.spec.height // self.pool, self.spec.width // self.pool
+
+    @property
     def image_bytes(self) -> int:
-        """Bytes of one row: height x width."""
-        return self.spec.height * self.spec.width
+        """Bytes of one image."""
+        return self.size[0] * self.size[1]
 
     def index(self, source: Source, advance: Advance) -> list[Record]:
         """Preprocess what is new, in parallel, and return one record per item of `source`.
@@ -123,8 +131,8 @@ class PixelCache:
         return [known[content] for content in contents]
 
     def read(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
-        """Return (len(rows), H, W) uint8, a new array."""
-        images = np.empty((len(rows), self.spec.height, self.spec.width), np.uint8)
+        """Return (len(rows), *size) uint8, a new array."""
+        images = np.empty((len(rows), *self.size), np.uint8)
         for image, row in zip(images, rows, strict=True):
             read = os.preadv(self._pixels, [image.data], int(row) * self.image_bytes)
             if read != self.image_bytes:
@@ -184,14 +192,21 @@ class PixelCache:
         except OSError as error:
             reason = f"cannot be read: {error.strerror}"
             return Record(content, None, None, None, None, None, None, reason)
-        os.pwrite(self._pixels, pixels.data, row * self.image_bytes)
+        os.pwrite(self._pixels, self._means(pixels).data, row * self.image_bytes)
         digest = hashlib.sha256(pixels.data).digest()
         return Record(content, row, digest, info.format, info.mode, info.width, info.height, None)
+
+    def _means(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if self.pool == 1:
+            return pixels
+        rows, columns = self.size
+        whole = (0, 0, columns * self.pool, rows * self.pool)
+        return np.asarray(Image.fromarray(pixels).reduce(self.pool, whole))
 
 
 def _content_hash(source: Source, index: int) -> bytes:
     try:
-        return hashlib.sha256(source.content(index)).digest()
+        return content_sha256(source, index)
     except OSError as error:
         # A file that cannot be opened has no content; its name keeps it apart from the others.
         name = source.items[index].name

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from model_store.sources import Item, Source
 from training.cache import Record
-from training.sources import Item, Source
 
 FEW_IMAGES = 20
 IMBALANCE = 4

@@ -1,18 +1,20 @@
 """A data set ready to train on: readable images, labels, and which split each one is in."""
 
 import hashlib
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.errors import NoImages
 from model_store.manifest import DatasetRecord
+from model_store.seen import short_digest
+from model_store.sources import SPLITS, Item, Source
 from training.cache import PixelCache, Record
-from training.errors import MissingClass, NoImages
-from training.sources import SPLITS, Item, Source
+from training.errors import MissingClass
+from training.inputs import Inputs, cached_inputs
 
 VAL_SHARE = 0.10
 TEST_SHARE = 0.15
@@ -27,20 +29,11 @@ class Split:
     indices: NDArray[np.int64]  # (N,) positions in the source
     rows: NDArray[np.int64]  # (N,)
     truth: NDArray[np.int64]  # (N,) indices into the labels
+    digests: NDArray[np.uint64]  # (N,) of the contents, see `model_store.seen`
+    distinct: NDArray[np.int64]  # one index below N for every set of equal pixels
 
     def __len__(self) -> int:
         return len(self.rows)
-
-
-@dataclass(frozen=True)
-class LabelledImages:
-    """Images that can be read in any order, with their labels as indices."""
-
-    truth: NDArray[np.int64]  # (N,)
-    read: Callable[[NDArray[np.int64]], NDArray[np.uint8]]  # (n,) indices -> (n, H, W)
-
-    def __len__(self) -> int:
-        return len(self.truth)
 
 
 @dataclass(frozen=True)
@@ -53,26 +46,22 @@ class Dataset:
     val: Split
     test: Split
     record: DatasetRecord
+    val_is_given: bool  # the source names its validation images
     left_out: Sequence[str]  # training images that stand in val or test too
 
-    def images(self, split: Split) -> LabelledImages:
-        """Return the images of one of the splits, read from the cache."""
-        return LabelledImages(split.truth, partial(_read, self.cache, split.rows))
-
-
-def _read(
-    cache: PixelCache, rows: NDArray[np.int64], chosen: NDArray[np.int64]
-) -> NDArray[np.uint8]:
-    return cache.read(rows[chosen])
+    def images(self, split: Split, pool: int) -> Inputs:
+        """Return the images of one of the splits as means over `pool` x `pool` pixels."""
+        return cached_inputs(self.cache, split.rows, split.truth, pool)
 
 
 def assemble_dataset(
     source: Source, records: Sequence[Record], cache: PixelCache, seed: int
 ) -> Dataset:
-    """Split the readable images, by the source's own splits or a seeded, stratified rule.
+    """Split the readable images, by the source's own splits or by their content and the seed.
 
-    Images with the same pixels stay on one side. Where the source names the splits, a training
-    image that stands in its test split too is left out of training, so that the test stays honest.
+    Images with the same pixels stay on one side, and on the same one when the folder grows. Where
+    the source names the splits, a training image that stands in its test split too is left out of
+    training, so that the test stays honest.
 
     Raises:
         NoImages: nothing is readable.
@@ -95,20 +84,10 @@ def assemble_dataset(
         images={name: len(split) for name, split in splits.items()},
         unreadable=len(records) - len(readable),
     )
-    return Dataset(source.labels, cache, **splits, record=record, left_out=left_out)
-
-
-def labelled_split(
-    source: Source, records: Sequence[Record], labels: Sequence[str], name: str | None
-) -> Split:
-    """Return the readable images of split `name` (None: of all), with indices into `labels`."""
-    chosen = [
-        i
-        for i, record in enumerate(records)
-        if record.row is not None and name in (None, source.items[i].split)
-    ]
-    index = {label: k for k, label in enumerate(labels)}
-    return _split(name or "all", chosen, source, records, index)
+    val_is_given = any(item.split == "val" for item in source.items)
+    return Dataset(
+        source.labels, cache, **splits, record=record, val_is_given=val_is_given, left_out=left_out
+    )
 
 
 def _split(
@@ -125,6 +104,8 @@ def _split(
         np.array(chosen, np.int64),
         np.array([records[i].row for i in chosen], np.int64),
         np.array([index[str(item.label)] for item in items], np.int64),
+        np.array([short_digest(records[i].content) for i in chosen], np.uint64),
+        np.sort(np.unique([records[i].pixels for i in chosen], return_index=True)[1]),
     )
 
 
@@ -161,22 +142,43 @@ def _draw(
     shares: Mapping[str, float],
     seed: int,
 ) -> dict[int, str]:
-    """Draw `shares` of every label's distinct images; what is not drawn is training."""
-    first_label: dict[bytes | None, str | None] = {}
-    groups: dict[str | None, dict[bytes | None, None]] = defaultdict(dict)
+    """Draw about `shares` of the images; what is not drawn is training.
+
+    Every set of equal pixels draws its own lot, so that no other image moves it. Only a class that
+    a split would miss altogether lends it the image whose lot comes nearest.
+    """
+    contents: dict[bytes | None, bytes] = {}
+    labels: dict[bytes | None, str | None] = {}
     for i in chosen:
-        label = first_label.setdefault(records[i].pixels, source.items[i].label)
-        groups[label][records[i].pixels] = None
-    side_of: dict[bytes | None, str] = {}
-    random = np.random.default_rng(seed)
-    for label in sorted(groups, key=str):
-        keys = list(groups[label])
-        order = [keys[k] for k in random.permutation(len(keys))]
-        for name, share in shares.items():
-            count = max(1, round(share * len(keys)))
-            side_of |= dict.fromkeys(order[:count], name)
-            order = order[count:]
-    return {i: side_of.get(records[i].pixels, "train") for i in chosen}
+        pixels, content = records[i].pixels, records[i].content
+        contents[pixels] = min(content, contents.get(pixels, content))
+        labels.setdefault(pixels, source.items[i].label)
+    lots = {pixels: _lot(content, seed) for pixels, content in contents.items()}
+    sides = {pixels: _side(lot, shares) for pixels, lot in lots.items()}
+    for label in set(labels.values()):
+        members = sorted((p for p in labels if labels[p] == label), key=lots.__getitem__)
+        for name in ("train", *shares):
+            if not any(sides[p] == name for p in members):
+                counts = Counter(sides[p] for p in members)
+                spare = [p for p in members if counts[sides[p]] > 1]
+                # Training has the most to lend, where it has more than one.
+                spare.sort(key=lambda p: sides[p] != "train")
+                if spare:
+                    sides[spare[0]] = name
+    return {i: sides[records[i].pixels] for i in chosen}
+
+
+def _lot(content: bytes, seed: int) -> float:
+    digest = hashlib.sha256(f"{seed} ".encode() + content).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64
+
+
+def _side(lot: float, shares: Mapping[str, float]) -> str:
+    for name, share in shares.items():
+        if lot < share:
+            return name
+        lot -= share
+    return "train"
 
 
 def _refuse_missing(

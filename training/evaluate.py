@@ -1,51 +1,92 @@
-"""The accuracy of a published model on any labelled folder."""
+"""The accuracy of a published model on any labelled folder, apart for images it was trained on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model_store.bundle import Model
+from model_store.comparing import label_index
+from model_store.errors import NoImages
+from model_store.inference import predict_all
 from model_store.manifest import Metrics
-from training.errors import InvalidLayout, NoImages
-from training.inference import predict_all
+from model_store.seen import seen_by, short_digest
+from model_store.sources import Source, content_sha256, open_labelled
 from training.metrics import measure
 from training.progress import Reporter
-from training.sources import Source, open_labelled
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """One image whose answer is wrong."""
+
+    name: str
+    truth: str
+    answer: str
+    probability: float  # of the answer
 
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """The figures, and the files that could not be read."""
+    """The figures, and the files that could not be read or were got wrong."""
 
-    metrics: Metrics
+    unseen: Metrics | None  # images that the model was not trained on; None: there are none
+    seen: Metrics | None  # images that it was trained on
+    knows_its_images: bool  # False: the bundle does not say, and all images count as unseen
+    wrong: Sequence[Wrong]  # most confident first
     unreadable: dict[str, str]  # name -> reason
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain values; the figures at the top are those of unseen images."""
+        figures = dict.fromkeys(Metrics.model_fields)
+        return {
+            **(self.unseen.model_dump(mode="json") if self.unseen else figures),
+            "seen": self.seen.model_dump(mode="json") if self.seen else None,
+            "knows_its_images": self.knows_its_images,
+            "unreadable": self.unreadable,
+        }
 
 
 def evaluate(model: Model, path: Path, reporter: Reporter) -> Evaluation:
     """Run every image of `path` (of its test split, where it has splits) through `model`.
 
     Raises:
-        DatasetError: the path is no labelled folder, has labels that the model does not know, or
+        SourceError: the path is no labelled folder, has labels that the model does not know, or
             holds no readable image.
     """
     source = open_labelled(path)
     split, chosen = _chosen(source)
-    index = _label_index(source, chosen, model.labels)
-    truth, probabilities, unreadable = [], [], {}
+    index = label_index(source, chosen, model.labels)
+    answers: dict[int, NDArray[np.float32]] = {}
+    unreadable = {}
     with reporter.stage(f"Evaluating {model.name} {model.version}", len(chosen)) as advance:
         for prediction in predict_all(model, source, iter(chosen), advance):
-            item = source.items[prediction.index]
             if prediction.probabilities is None:
-                unreadable[item.name] = str(prediction.error)
+                unreadable[source.items[prediction.index].name] = str(prediction.error)
             else:
-                truth.append(index[str(item.label)])
-                probabilities.append(prediction.probabilities)
-    if not truth:
+                answers[prediction.index] = prediction.probabilities
+    if not answers:
         raise NoImages(f"Expected readable images in {path}. Received: {len(unreadable)} others")
-    metrics = measure(split, model.labels, np.array(truth, np.int64), np.stack(probabilities))
-    return Evaluation(metrics, unreadable)
+    truth = np.array([index[str(source.items[i].label)] for i in answers], np.int64)
+    probabilities = np.stack(list(answers.values()))
+    seen = seen_by(model.bundle)
+    known = _known(source, list(answers), seen)
+
+    def measured(which: NDArray[np.bool_]) -> Metrics | None:
+        if not which.any():
+            return None
+        return measure(split, model.labels, truth[which], probabilities[which])
+
+    return Evaluation(
+        measured(~known),
+        measured(known),
+        seen is not None,
+        _wrong(source, list(answers), model.labels, truth, probabilities),
+        unreadable,
+    )
 
 
 def _chosen(source: Source) -> tuple[str, list[int]]:
@@ -55,12 +96,31 @@ def _chosen(source: Source) -> tuple[str, list[int]]:
     return split or "all", chosen
 
 
-def _label_index(source: Source, chosen: Sequence[int], labels: Sequence[str]) -> dict[str, int]:
-    index = {label: k for k, label in enumerate(labels)}
-    occurring = {str(source.items[i].label) for i in chosen}
-    if unknown := sorted(occurring - set(index)):
-        raise InvalidLayout(
-            f"Expected folders named after the model's labels: {', '.join(labels)}. "
-            f"Received also: {', '.join(unknown)}"
+def _known(
+    source: Source, chosen: Sequence[int], seen: NDArray[np.uint64] | None
+) -> NDArray[np.bool_]:
+    if seen is None:
+        return np.zeros(len(chosen), bool)
+    digests = [short_digest(content_sha256(source, i)) for i in chosen]
+    return np.isin(np.array(digests, np.uint64), seen)
+
+
+def _wrong(
+    source: Source,
+    chosen: Sequence[int],
+    labels: Sequence[str],
+    truth: NDArray[np.int64],
+    probabilities: NDArray[np.float32],
+) -> list[Wrong]:
+    answers = probabilities.argmax(axis=1)
+    rows = np.flatnonzero(answers != truth)
+    rows = rows[np.argsort(-probabilities[rows].max(axis=1), kind="stable")]
+    return [
+        Wrong(
+            source.items[chosen[row]].name,
+            labels[truth[row]],
+            labels[answers[row]],
+            float(probabilities[row].max()),
         )
-    return index
+        for row in rows.tolist()
+    ]

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from model_store.bundle import Model
+from model_store.sources import Source
 from model_store.spec import ImageSpec
 from training.dataset import Dataset
-from training.recipe import Recipe
-from training.runs import TrainedRun
-from training.sources import Source
+from training.learn.checkpoint import TrainedRun
+from training.learn.task import Architecture, Floats
 
 
 @dataclass(frozen=True)
@@ -18,8 +19,10 @@ class FinishedRun:
     source: Source
     data: Dataset
     spec: ImageSpec
-    recipe: Recipe
+    what: Architecture
     run: TrainedRun
+    baselines: Mapping[str, Floats]  # name -> (test images, labels) probabilities
+    current: Model | None  # the version that serves now, if it has the same labels
     findings: Sequence[str]
     seconds: Mapping[str, float]
     images_in_bundle: bool  # False: neither the report nor the probes hold any of the images

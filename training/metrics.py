@@ -153,6 +153,14 @@ def fit_temperature(logits: NDArray[Any], truth: NDArray[Any]) -> float:
     return float(np.exp(found.x))
 
 
+def cross_entropy(logits: NDArray[Any], truth: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return the loss of each image in nats, (N,), from (N, labels) logits."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    log_sum = np.log(np.exp(shifted).sum(axis=1))
+    losses: NDArray[np.float64] = log_sum - shifted[np.arange(len(truth)), truth]
+    return losses
+
+
 def accuracy_interval(correct: int, images: int) -> tuple[float, float]:
     """Return the 95 % confidence interval of an accuracy (Wilson 1927), both ends in 0 to 1."""
     low, high = binomtest(correct, images).proportion_ci(0.95, method="wilson")

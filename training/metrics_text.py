@@ -1,6 +1,29 @@
 """What `evaluate` prints."""
 
+from collections.abc import Iterator
+
 from model_store.manifest import Metrics
+from training.evaluate import Evaluation
+
+
+def describe_evaluation(evaluation: Evaluation, wrong: int) -> Iterator[str]:
+    """Yield the figures of unseen images, those of seen ones apart, and files got wrong."""
+    if evaluation.unseen is None:
+        yield (
+            "The model was trained on every one of these images: they say nothing of how it does "
+            "on others."
+        )
+    else:
+        yield describe(evaluation.unseen)
+    if not evaluation.knows_its_images:
+        yield "This bundle does not say which images it was trained on; some may be among these."
+    if (seen := evaluation.seen) is not None:
+        yield (
+            f"trained on: {seen.images} of the images, accuracy {seen.accuracy:.4f} on them, which "
+            "counts for nothing"
+        )
+    for one in evaluation.wrong[:wrong]:
+        yield f"wrong: {one.name} is {one.truth}, answered {one.answer} ({one.probability:.1%})"
 
 
 def describe(metrics: Metrics) -> str:

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Literal, TextIO
 
 from model_store.bundle import Model
-from training.inference import Prediction, predict_all
+from model_store.inference import Prediction, predict_all
+from model_store.sources import Source, natural_key, open_unlabelled
 from training.progress import Reporter
-from training.sources import Source, natural_key, open_unlabelled
 
 Format = Literal["csv", "kaggle"]
 Row = Sequence[str | float | int]

@@ -1,5 +1,6 @@
 """Progress on a terminal, plain lines in a pipe; always on standard error."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,26 +12,31 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
 
-_PLAIN_INTERVAL_SECONDS = 15.0
+_PLAIN_INTERVAL_SECONDS = 8.0
+_FIRST_ESTIMATE_SECONDS = 4.0  # of work: what is compiled first tells nothing of the rest
 
 
 class Reporter:
-    """Tells a person what is going on."""
+    """Tells a person what is going on; never silent for ten seconds while something does."""
 
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._said = time.monotonic()
 
     def say(self, text: str) -> None:
         """Print one line."""
+        self._said = time.monotonic()
         self._console.print(text, markup=False)
 
     def warn(self, text: str) -> None:
         """Print one line that should be read."""
+        self._said = time.monotonic()
         self._console.print(f"warning: {text}", style="yellow", markup=False)
 
     def ask(self, question: str) -> bool:
@@ -44,51 +50,89 @@ class Reporter:
         self, title: str, total: int, unit: str = "images"
     ) -> Iterator[Callable[[int], None]]:
         """Show progress towards `total`; yields the function that advances it."""
+        progress = _Progress(total)
+        with self._showing(title, progress, MofNCompleteColumn(), _RateColumn(unit)) as advance:
+            yield advance
+        if not self._console.is_terminal:
+            rate = f"{progress.done / max(progress.seconds, 1e-3):.0f} {unit}/s"
+            self.say(f"{title}: {progress.done} {unit} in {duration(progress.seconds)}, {rate}")
+
+    @contextmanager
+    def share(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Show which share of `total`, in whatever unit, is done."""
+        with self._showing(title, _Progress(total), TaskProgressColumn()) as advance:
+            yield advance
+
+    @contextmanager
+    def waiting(self, title: str) -> Iterator[None]:
+        """Show that something goes on whose end is not known."""
+        with self._showing(title, _Progress(None)):
+            yield
+
+    @contextmanager
+    def _showing(
+        self, title: str, progress: "_Progress", *columns: ProgressColumn
+    ) -> Iterator[Callable[[int], None]]:
         if self._console.is_terminal:
-            with self._bar(unit) as progress:
-                task = progress.add_task(title, total=total)
-                yield lambda count: progress.advance(task, count)
+            shown = (TextColumn("{task.description}"), BarColumn(), *columns, TimeRemainingColumn())
+            with Progress(*shown, console=self._console, transient=True) as bar:
+                task = bar.add_task(title, total=progress.total)
+
+                def advance(count: int) -> None:
+                    progress.advance(count)
+                    bar.advance(task, count)
+
+                yield advance
         else:
-            plain = _PlainProgress(self.say, title, total, unit)
-            yield plain.advance
-            plain.finish()
+            with self._speaking_up(title, progress):
+                yield progress.advance
 
-    def _bar(self, unit: str) -> Progress:
-        return Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            _RateColumn(unit),
-            TimeRemainingColumn(),
-            console=self._console,
-            transient=True,
-        )
+    @contextmanager
+    def _speaking_up(self, title: str, progress: "_Progress") -> Iterator[None]:
+        """Say how far it is whenever nothing was said for a while."""
+        ended = threading.Event()
+
+        def speak() -> None:
+            while not ended.wait(0.5):
+                if time.monotonic() - self._said >= _PLAIN_INTERVAL_SECONDS:
+                    self.say(f"{title}: {progress}")
+
+        speaker = threading.Thread(target=speak, daemon=True)
+        speaker.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            speaker.join()
 
 
-class _PlainProgress:
-    def __init__(self, say: Callable[[str], None], title: str, total: int, unit: str) -> None:
-        self._say, self._title, self._total, self._unit = say, title, total, unit
-        self._done = 0
-        self._started = self._told = time.monotonic()
-        self._first: tuple[float, int] | None = (
-            None  # what compiles first tells nothing of the rest
-        )
+class _Progress:
+    """How much of something is done, and how long the rest takes."""
+
+    def __init__(self, total: int | None) -> None:
+        self.total, self.done = total, 0
+        self._started = time.monotonic()
+        self._first: tuple[float, int] | None = None
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._started
 
     def advance(self, count: int) -> None:
-        self._done += count
-        now = time.monotonic()
+        self.done += count
         if self._first is None:
-            self._first = now, self._done
-        elif now - self._told >= _PLAIN_INTERVAL_SECONDS and self._done < self._total:
-            self._told = now
-            since, before = self._first
-            left = (now - since) * (self._total - self._done) / (self._done - before)
-            self._say(f"{self._title}: {self._done} of {self._total}, {duration(left)} left")
+            self._first = time.monotonic(), self.done
 
-    def finish(self) -> None:
-        seconds = max(time.monotonic() - self._started, 1e-3)
-        rate = f"{self._done / seconds:.0f} {self._unit}/s"
-        self._say(f"{self._title}: {self._done} {self._unit} in {duration(seconds)}, {rate}")
+    def __str__(self) -> str:
+        if self.total is None:
+            return f"{duration(self.seconds)} so far"
+        text = f"{min(100 * self.done // max(self.total, 1), 100)} % done"
+        since, before = self._first or (time.monotonic(), 0)
+        elapsed, gained = time.monotonic() - since, self.done - before
+        if elapsed < _FIRST_ESTIMATE_SECONDS or not gained:
+            return text
+        left = elapsed * max(self.total - self.done, 0) / gained
+        return f"{text}, about {duration(left)} left"
 
 
 class _RateColumn(ProgressColumn):

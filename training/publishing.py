@@ -1,5 +1,7 @@
 """From trained weights to the contents of a bundle: fold, calibrate, export, test once, report."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,24 +13,40 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from model_store.assembling import Assembled, assemble
+from model_store.comparing import compare, mcnemar
+from model_store.cpu import available_cpus
+from model_store.inference import predict_all
 from model_store.libraries import library_versions
-from model_store.manifest import BundleContents, Calibration, Metrics, Reference, TrainingSettings
-from training.augmentation import augmentation
-from training.dataset import Dataset, LabelledImages
+from model_store.manifest import (
+    Baseline,
+    BundleContents,
+    Calibration,
+    Comparison,
+    Metrics,
+    Reference,
+    TrainingSettings,
+)
+from model_store.preprocessing import preprocess
+from model_store.seen import seen_by, write_seen
+from training.dataset import Dataset, Split
 from training.finished import FinishedRun
+from training.learn.augmentation import augmentation
+from training.learn.network import Standardization, publish
 from training.metrics import expected_calibration_error, fit_temperature, measure
-from training.network import build_network, fold_into_published
-from training.recipe import Recipe
 from training.record import RunRecord, Sample
 from training.report import write_report
 from training.verdict import compare_with_chance, refuse_chance
 
-_EXPORT_IMAGES = 512
+_EXPORT_IMAGES = 256
 _PROBES = 8
-_REFERENCE_IMAGES = 1024
+_REFERENCE_IMAGES = 512
 _GALLERY = 12
 _SAMPLES_PER_CLASS = 6
 _AUGMENTED_ROWS, _AUGMENTED_COLUMNS = 4, 7
+_BATCH = 32
+
+Floats = NDArray[np.float32]
+Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +55,30 @@ class _Outcome:
 
     metrics: Metrics
     calibration: Calibration
-    probabilities: NDArray[np.float32]
-    uncalibrated: NDArray[np.float32]
+    probabilities: Floats
+    uncalibrated: Floats
+    baselines: tuple[Baseline, ...]
+    comparison: Comparison | None
 
 
 def write_bundle(finished: FinishedRun, folder: Path) -> BundleContents:
     """Write model, engines, probes and report into `folder`; read the test split, once.
 
     Raises:
-        NotLearning: on images it never saw, the model is no better than the majority class.
+        NotLearning: on images it never saw, the model is no better than the majority class; its
+            report was written all the same.
     """
     data, run = finished.data, finished.run
     temperature = fit_temperature(run.val_logits, data.val.truth)
-    model = _published_model(finished, temperature)
-    test_probabilities = _predict(model, data.images(data.test))
-    _refuse_chance(data, _softmax(run.val_logits / temperature), test_probabilities)
+    inputs = Standardization(run.mean, run.scale)
+    model = publish(finished.what, run.weights(), inputs, temperature)
     summary = _summary(model)
+    outcome = _outcome(finished, _predict(model, finished, data.test), temperature)
     assembled = _assemble(finished, model, folder)
-    outcome = _outcome(data, test_probabilities, temperature)
     record = _record(finished, assembled, outcome, summary)
     write_report(folder / "report.html", record)
+    _refuse_chance(data, _softmax(run.val_logits / temperature), outcome.probabilities)
+    write_seen(folder, (data.train.digests, data.val.digests))
     return BundleContents(
         labels=tuple(data.labels),
         image=finished.spec,
@@ -68,11 +90,25 @@ def write_bundle(finished: FinishedRun, folder: Path) -> BundleContents:
         calibration=outcome.calibration,
         metrics=outcome.metrics,
         dataset=data.record,
-        reference=_reference(data.images(data.train)),
+        reference=_reference(finished),
+        baselines=outcome.baselines,
+        comparison=outcome.comparison,
     )
 
 
-def _outcome(data: Dataset, probabilities: NDArray[np.float32], temperature: float) -> _Outcome:
+def worse_than_baselines(contents: BundleContents) -> list[str]:
+    """Return a sentence for each much simpler model that is more often right on the test images."""
+    accuracy = contents.metrics.accuracy if contents.metrics else 0.0
+    return [
+        f"{simple.name} is right on {simple.accuracy:.2%} of the test images, this model on "
+        f"{accuracy:.2%} (p = {simple.p_value:.2g})."
+        for simple in contents.baselines
+        if simple.accuracy > accuracy
+    ]
+
+
+def _outcome(finished: FinishedRun, probabilities: Floats, temperature: float) -> _Outcome:
+    data = finished.data
     metrics = measure("test", data.labels, data.test.truth, probabilities)
     uncalibrated = _with_temperature(probabilities, 1 / temperature)
     calibration = Calibration(
@@ -80,33 +116,67 @@ def _outcome(data: Dataset, probabilities: NDArray[np.float32], temperature: flo
         ece_before=expected_calibration_error(data.test.truth, uncalibrated),
         ece_after=metrics.ece,
     )
-    return _Outcome(metrics, calibration, probabilities, uncalibrated)
-
-
-def _published_model(finished: FinishedRun, temperature: float) -> keras.Sequential:
-    spec, recipe = finished.spec, finished.recipe
-    model = build_network(
-        spec.height,
-        spec.width,
-        len(finished.data.labels),
-        recipe.hidden,
-        recipe.dropout,
-        recipe.seed,
+    right = probabilities.argmax(axis=1) == data.test.truth
+    return _Outcome(
+        metrics,
+        calibration,
+        probabilities,
+        uncalibrated,
+        tuple(_baselines(finished, right)),
+        _comparison(finished, right),
     )
-    weights = fold_into_published(finished.run.weights(), finished.run.inputs, temperature)
-    for variable, value in zip(model.weights, weights, strict=True):
-        variable.assign(value)
-    return model
 
 
-def _predict(model: keras.Model, images: LabelledImages, batch: int = 32) -> NDArray[np.float32]:
+def _baselines(finished: FinishedRun, right: NDArray[np.bool_]) -> Iterator[Baseline]:
+    data = finished.data
+    for name, probabilities in finished.baselines.items():
+        metrics = measure("test", data.labels, data.test.truth, probabilities)
+        theirs = probabilities.argmax(axis=1) == data.test.truth
+        p_value = mcnemar(int((right & ~theirs).sum()), int((theirs & ~right).sum()))
+        yield Baseline(name=name, accuracy=metrics.accuracy, loss=metrics.loss, p_value=p_value)
+
+
+def _comparison(finished: FinishedRun, right: NDArray[np.bool_]) -> Comparison | None:
+    """Compare with the version that serves, on the test images that it was not trained on."""
+    current, test = finished.current, finished.data.test
+    if current is None:
+        return None
+    seen = seen_by(current.bundle)
+    fresh = np.ones(len(test), bool) if seen is None else ~np.isin(test.digests, seen)
+    chosen = iter(test.indices[fresh].tolist())
+    answers = [
+        -1 if p.probabilities is None else int(p.probabilities.argmax())
+        for p in predict_all(current, finished.source, chosen, lambda _: None)
+    ]
+    return compare(current.version, np.array(answers, np.int64) == test.truth[fresh], right[fresh])
+
+
+def _pixels(finished: FinishedRun, split: Split, chosen: NDArray[np.int64]) -> Pixels:
+    """Return (n, H, W): the `chosen` images of a split as the service will see them."""
+    shape = (len(chosen), finished.spec.height, finished.spec.width)
+    images = np.empty(shape, np.uint8)
+
+    def decode(row: int) -> None:
+        index = int(split.indices[chosen[row]])
+        preprocess(finished.source.encoded(index), finished.spec, out=images[row])
+
+    with ThreadPoolExecutor(available_cpus()) as pool:
+        list(pool.map(decode, range(len(chosen))))
+    return images
+
+
+def _batches(count: int) -> Iterator[NDArray[np.int64]]:
+    everything = np.arange(count)
+    return (everything[k : k + _BATCH] for k in range(0, count, _BATCH))
+
+
+def _predict(model: keras.Model, finished: FinishedRun, split: Split) -> Floats:
     @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]  # ships no types
     def forward(pixels: tf.Tensor) -> tf.Tensor:
         return model(pixels, training=False)
 
-    everything = np.arange(len(images))
-    parts = [everything[k : k + batch] for k in range(0, len(everything), batch)]
-    return np.concatenate([forward(tf.constant(images.read(part))).numpy() for part in parts])
+    parts = (_pixels(finished, split, batch) for batch in _batches(len(split)))
+    return np.concatenate([forward(tf.constant(pixels)).numpy() for pixels in parts])
 
 
 def _refuse_chance(data: Dataset, val: NDArray[np.float32], test: NDArray[np.float32]) -> None:
@@ -120,23 +190,24 @@ def _refuse_chance(data: Dataset, val: NDArray[np.float32], test: NDArray[np.flo
 
 
 def _assemble(finished: FinishedRun, model: keras.Model, folder: Path) -> Assembled:
-    data = finished.data
-    val = data.images(data.val)
-    chosen = _spread(len(val), _EXPORT_IMAGES)
-    probes = data.val.indices[_spread(len(val), _PROBES if finished.images_in_bundle else 0)]
+    data, val = finished.data, finished.data.val
+    probes = val.indices[_spread(len(val), _PROBES if finished.images_in_bundle else 0)]
     return assemble(
         folder,
         model,
         finished.spec,
         data.labels,
-        val.read(chosen),
+        _pixels(finished, val, _spread(len(val), _EXPORT_IMAGES)),
         [finished.source.encoded(int(i)) for i in probes],
     )
 
 
 def _settings(finished: FinishedRun) -> TrainingSettings:
-    recipe, run = finished.recipe, finished.run
+    run, recipe = finished.run, finished.run.recipe
     return TrainingSettings(
+        pool=recipe.pool,
+        selection=run.selection,
+        ended=run.ended,
         hidden=tuple(recipe.hidden),
         dropout=recipe.dropout,
         augmentation=recipe.augmentation,
@@ -150,11 +221,12 @@ def _settings(finished: FinishedRun) -> TrainingSettings:
     )
 
 
-def _reference(images: LabelledImages) -> Reference:
-    chosen = _spread(len(images), _REFERENCE_IMAGES)
+def _reference(finished: FinishedRun) -> Reference:
+    train = finished.data.train
+    chosen = _spread(len(train), _REFERENCE_IMAGES)
     pixels, means = np.zeros(16), np.zeros(16)
-    for part in (chosen[k : k + 64] for k in range(0, len(chosen), 64)):
-        batch = images.read(part)
+    for part in _batches(len(chosen)):
+        batch = _pixels(finished, train, chosen[part])
         pixels += np.bincount(batch.ravel() >> 4, minlength=16)
         bins = batch.mean(axis=(1, 2)).astype(np.uint8) >> 4
         means += np.bincount(bins, minlength=16)
@@ -185,22 +257,25 @@ def _record(
         truth=data.test.truth,
         probabilities=outcome.probabilities,
         uncalibrated=outcome.uncalibrated,
-        class_samples=_class_samples(data),
-        augmented=_augmented(data, finished.recipe),
-        right=_samples(data, outcome.probabilities, right=True),
-        wrong=_samples(data, outcome.probabilities, right=False),
+        class_samples=_class_samples(finished),
+        augmented=_augmented(finished),
+        right=_samples(finished, outcome.probabilities, right=True),
+        wrong=_samples(finished, outcome.probabilities, right=False),
         findings=finished.findings,
-        seconds={**finished.seconds, "training": run.seconds},
+        seconds=finished.seconds,
+        baselines=outcome.baselines,
+        comparison=outcome.comparison,
         images_in_report=finished.images_in_bundle,
         interrupted=run.interrupted,
         created_at=datetime.now(UTC),
     )
 
 
-def _class_samples(data: Dataset) -> dict[str, NDArray[np.uint8]]:
-    images = data.images(data.train)
+def _class_samples(finished: FinishedRun) -> dict[str, Pixels]:
+    train = finished.data.train
     return {
-        label: images.read(_of_label(data.train.truth, k)) for k, label in enumerate(data.labels)
+        label: _pixels(finished, train, _of_label(train.truth, k))
+        for k, label in enumerate(finished.data.labels)
     }
 
 
@@ -209,24 +284,27 @@ def _of_label(truth: NDArray[np.int64], label: int) -> NDArray[np.int64]:
     return members[_spread(len(members), _SAMPLES_PER_CLASS)]
 
 
-def _augmented(data: Dataset, recipe: Recipe) -> NDArray[np.uint8]:
-    """Return (rows, 1 + k, H, W): an original, then k augmentations of it."""
-    augment = augmentation(recipe.augmentation)
+def _augmented(finished: FinishedRun) -> Pixels:
+    """Return (rows, 1 + k, h, w): what the network sees of an image, then k augmentations of it."""
+    recipe, data = finished.run.recipe, finished.data
+    augment = augmentation(recipe.augmentation, recipe.pixel_aspect)
     random = np.random.default_rng(recipe.seed)
-    originals = data.images(data.train).read(_spread(len(data.train), _AUGMENTED_ROWS))
+    train = data.images(data.train, recipe.pool)
+    originals = train.read(_spread(len(train), _AUGMENTED_ROWS))
     columns = [originals] + [augment(originals, random) for _ in range(_AUGMENTED_COLUMNS - 1)]
-    return np.stack(columns, axis=1)
+    return np.rint(np.stack(columns, axis=1)).astype(np.uint8)
 
 
-def _samples(data: Dataset, probabilities: NDArray[np.float32], *, right: bool) -> list[Sample]:
+def _samples(finished: FinishedRun, probabilities: Floats, *, right: bool) -> list[Sample]:
     """Return right predictions spread over the split, or the most confidently wrong ones."""
+    data = finished.data
     predicted = probabilities.argmax(axis=1)
     chosen = np.flatnonzero((predicted == data.test.truth) == right)
     if right:
         chosen = chosen[_spread(len(chosen), _GALLERY)]
     else:
         chosen = chosen[np.argsort(-probabilities[chosen].max(axis=1))][:_GALLERY]
-    pixels = data.images(data.test).read(chosen)
+    pixels = _pixels(finished, data.test, chosen)
     return [
         Sample(data.test.items[i].name, image, int(data.test.truth[i]), probabilities[i])
         for i, image in zip(chosen.tolist(), pixels, strict=True)

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.manifest import (
+    Baseline,
     Calibration,
+    Comparison,
     DatasetRecord,
     EngineName,
     EngineRecord,
@@ -49,12 +51,14 @@ class RunRecord:
     probabilities: NDArray[np.float32]  # (N, labels), calibrated
     uncalibrated: NDArray[np.float32]  # (N, labels)
     class_samples: Mapping[str, NDArray[np.uint8]]  # label -> (k, H, W) training images
-    augmented: NDArray[np.uint8]  # (rows, 1 + k, H, W): an original, then k augmentations of it
+    augmented: NDArray[np.uint8]  # (rows, 1 + k, h, w): block means, then k augmentations of them
     right: Sequence[Sample]
     wrong: Sequence[Sample]  # most confidently wrong first
     findings: Sequence[str]  # one sentence each, from check
     seconds: Mapping[str, float]  # stage -> wall time
     images_in_report: bool  # False: galleries are left out, the bundle holds none of the images
     default_engine: EngineName | None = None
+    baselines: Sequence[Baseline] = ()
+    comparison: Comparison | None = None
     interrupted: bool = False  # stopped by hand before the last epoch that was asked for
     created_at: datetime | None = None

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from model_store.cpu import available_cpus, usable_cores
 from model_store.errors import EngineUnavailable, IncompatibleModel, UnsafeModel
 from model_store.manifest import EngineName, Manifest
+from model_store.pooling import block_means
 
 try:
     import openvino as ov
@@ -56,23 +57,34 @@ class OpenVINOEngine:
     """One compiled network; see `Engine` for the contract."""
 
     def __init__(
-        self, compiled: ov.CompiledModel, weights: mmap.mmap, kernel: ov.op.Constant | None
+        self,
+        compiled: ov.CompiledModel,
+        weights: mmap.mmap,
+        kernel: ov.op.Constant | None,
+        pool: int,
     ) -> None:
         self._request: ov.InferRequest | None = compiled.create_infer_request()
         self._lent: tuple[object, ...] = (weights, kernel)  # must outlive the request
         if kernel is not None:
             self._request.set_tensor("kernel", kernel.tensor_view)
-        pixels = compiled.input("pixels").get_partial_shape()
-        self._groups = _Groups(*_group_shape(pixels)) if _in_groups(pixels) else None
+        self._pool = pool
+        self._input = "pixels" if pool == 1 else "means"
+        shape = compiled.input(self._input).get_partial_shape()
+        self._groups = _Groups(*_group_shape(shape)) if _in_groups(shape) else None
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return (N, labels) float32 probabilities of (N, H, W) uint8 images."""
         if self._request is None:
             raise EngineUnavailable("Expected an open engine. Received: a closed one")
-        pixels = images if self._groups is None else self._groups.fill(images)
-        self._request.set_tensor("pixels", ov.Tensor(pixels, shared_memory=True))
+        values = self._values(images)
+        self._request.set_tensor(self._input, ov.Tensor(values, shared_memory=True))
         self._request.infer()
         return np.array(self._request.get_output_tensor().data[: len(images)])
+
+    def _values(self, images: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.float32]:
+        if self._pool > 1:
+            return block_means(images, self._pool).reshape(len(images), -1)
+        return images if self._groups is None else self._groups.fill(images)
 
     def close(self) -> None:
         """Release the weights."""
@@ -119,9 +131,9 @@ def load(
         UnsafeModel: it holds an operation that no export writes.
         IncompatibleModel: its shapes are not those of the manifest.
     """
-    path = folder / manifest.engines[name].file
+    record = manifest.engines[name]
     size = (manifest.image.height, manifest.image.width)
-    return open_file(path, name, size, threads, shared=shared)
+    return open_file(folder / record.file, name, size, threads, shared=shared, pool=record.pool)
 
 
 def open_file(
@@ -131,18 +143,28 @@ def open_file(
     threads: int | None = None,
     *,
     shared: bool = False,
+    pool: int = 1,
 ) -> OpenVINOEngine:
-    """Open an exported .xml with the .bin beside it; see `load`."""
+    """Open an exported .xml with the .bin beside it; see `load`.
+
+    Args:
+        path: of the .xml.
+        name: which engine it is.
+        size: (height, width) of the images.
+        threads: see `open_engine`.
+        shared: see `open_engine`.
+        pool: side of the blocks whose means the network takes; 1: pixels.
+    """
     _check_host(name)
     try:
         weights = _map(path.with_suffix(".bin"))
         values = ov.Tensor(np.frombuffer(weights, np.uint8), shared_memory=True)
         model = _CORE.read_model(path.read_text(), values)
-        _check(model, size)
+        _check(model, size, pool)
         kernel = _kernel_as_input(model) if shared and name == "openvino-int8" else None
         settings = _settings(name, threads or _worthwhile_threads(len(weights)), shared=shared)
         compiled = _CORE.compile_model(model, "CPU", settings)
-        engine = OpenVINOEngine(compiled, weights, kernel)
+        engine = OpenVINOEngine(compiled, weights, kernel, pool)
         if name == "openvino-int8" and not shared:
             engine.predict(np.zeros((1, *size), np.uint8))  # packs the weights
             if hasattr(mmap, "MADV_DONTNEED"):
@@ -204,18 +226,21 @@ def _settings(name: EngineName, threads: int, *, shared: bool) -> dict[str, obje
     }
 
 
-def _check(model: ov.Model, size: tuple[int, int]) -> None:
+def _check(model: ov.Model, size: tuple[int, int], pool: int) -> None:
     found = {operation.get_type_name() for operation in model.get_ops()}
     if strange := sorted(found - _OPERATIONS):
         raise UnsafeModel(f"Expected an exported network. Received: {', '.join(strange)} in it")
     if len(model.inputs) != 1 or len(model.outputs) != 1:
         raise IncompatibleModel("Expected one input and one output. Received: more")
-    if model.input().get_element_type() != ov.Type.u8:
+    if model.input().get_element_type() != (ov.Type.u8 if pool == 1 else ov.Type.f32):
         raise EngineUnavailable(
-            "Expected an engine that takes uint8. Received: one of another version of Halftone"
+            f"Expected an engine that takes {'uint8' if pool == 1 else 'float32'}. "
+            "Received: one of another version of Halftone"
         )
     shape = model.input().get_partial_shape()
-    if _in_groups(shape):
+    if pool > 1:
+        fits = shape == ov.PartialShape([-1, (size[0] // pool) * (size[1] // pool)])
+    elif _in_groups(shape):
         groups, width = _group_shape(shape)
         fits = (groups - 1) * width < size[0] * size[1] <= groups * width
     else:

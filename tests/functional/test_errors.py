@@ -11,9 +11,6 @@ from app.http.problems import TABLE, problem, row_of
 from model_store import errors as store_errors
 from model_store.errors import ProbeMismatch
 
-# These never meet a request.
-NOT_FOR_CLIENTS = {errors.InvalidSetting, store_errors.StoreUnwritable}
-
 
 def leaves(kind: type[Exception]) -> Iterable[type[Exception]]:
     children = kind.__subclasses__()
@@ -30,6 +27,14 @@ def check_problem(response: httpx.Response, status: int, code: str) -> dict:
     assert body["detail"]
     assert body["request_id"] == response.headers["x-request-id"]
     return body
+
+
+# These never meet a request.
+NOT_FOR_CLIENTS = {
+    errors.InvalidSetting,
+    store_errors.StoreUnwritable,
+    *leaves(store_errors.SourceError),
+}
 
 
 @pytest.mark.parametrize(

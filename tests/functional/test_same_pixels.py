@@ -9,9 +9,9 @@ import pytest
 from fake_models import FakeModel, FakeStore, Start
 from numpy.typing import NDArray
 
+from model_store.sources import Source, open_labelled
 from model_store.spec import ImageSpec
 from training.cache import PixelCache
-from training.sources import Source, open_labelled
 
 DATA = Path(os.environ.get("HALFTONE_DATA", Path(__file__).parents[3] / "shared" / "data"))
 needs_castings = pytest.mark.skipif(

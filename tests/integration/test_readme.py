@@ -41,7 +41,7 @@ def environment(folder: Path) -> dict[str, str]:
     }
 
 
-def run(script: str, folder: Path, *, seconds: int = 400) -> str:
+def run(script: str, folder: Path, *, seconds: int = 900) -> str:
     done = subprocess.run(
         ["sh", "-euc", script],
         cwd=folder,
@@ -91,8 +91,8 @@ def wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
     pytest.fail(f"not ready; exit code {process.poll()}")
 
 
-def write_images(folder: Path) -> None:
-    random = np.random.default_rng(0)
+def write_images(folder: Path, seed: int = 0) -> None:
+    random = np.random.default_rng(seed)
     for label, rows in (("bad", slice(10, 40)), ("good", slice(70, 100))):
         (folder / label).mkdir(parents=True)
         for i in range(40):
@@ -124,6 +124,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("tensorflow", reason="training needs TensorFlow")
     folder = tmp_path_factory.mktemp("reader")
     write_images(folder / "images")
+    write_images(folder / "new-images", seed=1)
     for name in ("part.png", "other.png"):
         shutil.copy(folder / "images" / "bad" / "00.png", folder / name)
     (folder / ".venv").symlink_to(sys.prefix)

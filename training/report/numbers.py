@@ -29,17 +29,16 @@ _COLUMNS = {
 
 def headline(record: RunRecord) -> dict[str, Any]:
     """Return the key figures of the first screen."""
-    test, engine = record.test, record.default_engine
+    test, engine, pool = record.test, record.default_engine, record.settings.pool
+    inputs = (record.spec.height // pool) * (record.spec.width // pool)
     wrong = round(test.images * (1 - test.accuracy))
     return {
-        "widths": (
-            record.spec.height * record.spec.width, *record.settings.hidden, len(record.labels),
-        ),
+        "widths": (inputs, *record.settings.hidden, len(record.labels)),
         "images": record.dataset.images.get("train", sum(record.dataset.images.values())),
         "wrong": wrong,
         "interval": accuracy_interval(test.images - wrong, test.images),
         "forward_ms": record.engines[engine].latency_ms.get("1") if engine else None,
-    }  # fmt: skip
+    }
 
 
 def network(record: RunRecord) -> dict[str, Any]:
@@ -124,6 +123,7 @@ def _choices(record: RunRecord) -> dict[str, str]:
     chosen, spec = record.settings, record.spec
     return {
         "hidden layers": " · ".join(map(str, chosen.hidden)) or "none",
+        "block means": f"over {chosen.pool} × {chosen.pool} pixels" if chosen.pool > 1 else "none",
         "dropout": f"{chosen.dropout:g}",
         "augmentation": chosen.augmentation,
         "epochs": f"{chosen.epochs}, weights of epoch {chosen.best_epoch}",

@@ -8,7 +8,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from training.metrics import CALIBRATION_BINS
 from training.record import RunRecord
-from training.report import images, numbers, text
+from training.report import choosing, images, numbers, text
 
 # Title in the navigation, and what computes the chapter's numbers; None leaves the chapter out.
 # A new chapter is a line here and a `chapter` block, at the same place, in report.html.
@@ -17,6 +17,8 @@ _CHAPTERS: dict[str, tuple[str, Callable[[RunRecord], Any]]] = {
     "augmentation": ("Augmentation", images.augmented),
     "network": ("Network", numbers.network),
     "learning": ("Learning", numbers.learning),
+    "choosing": ("Choice", choosing.choice),
+    "comparisons": ("Worth", choosing.comparisons),
     "confusion": ("Confusion", numbers.confusion),
     "classes": ("Classes", numbers.classes),
     "calibration": ("Calibration", numbers.calibration),

@@ -92,6 +92,54 @@ def curve(
         return _svg(figure, alt)
 
 
+def losses_over_inputs(
+    names: Sequence[str],
+    losses: Sequence[float],
+    errors: Sequence[float],
+    *,
+    chosen: int,
+    alt: str,
+) -> Markup:
+    """Draw a loss with its standard error for every resolution, from coarse to fine.
+
+    Args:
+        names: of the resolutions.
+        losses: one for each, in nats.
+        errors: the standard error of each.
+        chosen: index of the one that was published.
+        alt: what the chart shows, for those who do not see it.
+    """
+    with _figure(_SIZE) as figure:
+        axes = figure.add_subplot()
+        places = np.arange(len(names))
+        axes.errorbar(
+            places,
+            losses,
+            yerr=errors,
+            color=_FIRST,
+            marker="o",
+            capsize=4,
+            label="validation loss",
+        )
+        axes.plot(
+            [chosen],
+            [losses[chosen]],
+            linestyle="none",
+            marker="D",
+            markersize=13,
+            markeredgewidth=1.6,
+            markeredgecolor=_INK,
+            markerfacecolor="none",  # it must not hide the error bar
+            label="published",
+        )
+        axes.set_xticks(places, names)
+        axes.set_xlim(-0.4, len(names) - 0.6)
+        axes.set_ylim(bottom=0)
+        axes.set(xlabel="block means, rows × columns", ylabel="loss")
+        figure.legend(loc="outside upper left", ncols=2, fontsize=9)
+        return _svg(figure, alt)
+
+
 def reliability_diagram(bins: Reliability, alt: str) -> Markup:
     """Draw accuracy over confidence per bin, with how many predictions each bin holds."""
     with _figure((4.7, 4.0)) as figure:

@@ -1,13 +1,12 @@
 """Small networks of dense layers, in Keras and in plain NumPy."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.folding import DenseLayer
+from model_store.folding import DenseLayer, FoldedNetwork
 
 SIZE = (9, 7)
 LABELS = 4
@@ -25,23 +24,33 @@ def layer(inputs: int, outputs: int, activation: Any = "relu", seed: int = 0) ->
     )
 
 
-def network(inputs: int, hidden: int = 64, labels: int = LABELS) -> tuple[DenseLayer, ...]:
+def network(inputs: int, hidden: int = 64, labels: int = LABELS, pool: int = 1) -> FoldedNetwork:
     """Return the notebook's chain: two hidden layers and the logits, which leave some doubt."""
     logits = layer(hidden, labels, "linear", seed=3)
-    return (
+    layers = (
         layer(inputs, hidden, seed=1),
         layer(hidden, hidden, seed=2),
         replace(logits, gain=np.full(labels, 0.1)),
     )
+    return FoldedNetwork(pool, layers)
 
 
-def compute(layers: Sequence[DenseLayer], images: NDArray[np.uint8]) -> NDArray[np.float64]:
+def compute(folded: FoldedNetwork, images: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return (N, labels) probabilities in float64."""
-    features = images.reshape(len(images), -1).astype(np.float64)
-    for one in layers:
+    features = block_means(images, folded.pool).reshape(len(images), -1)
+    for one in folded.layers:
         features = _activate(one, (features * one.scale) @ one.kernel * one.gain + one.bias)
     exponentials = np.exp(features - features.max(axis=1, keepdims=True))
     return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
+
+def block_means(images: NDArray[np.uint8], pool: int) -> NDArray[np.float64]:
+    """Return (N, H // pool, W // pool) means; what fills no block is not looked at."""
+    count, height, width = images.shape
+    rows, columns = height // pool, width // pool
+    whole = images[:, : rows * pool, : columns * pool]
+    means = whole.reshape(count, rows, pool, columns, pool).mean(axis=(2, 4), dtype=np.float64)
+    return np.asarray(means)
 
 
 def _activate(one: DenseLayer, sums: NDArray[np.float64]) -> NDArray[np.float64]:

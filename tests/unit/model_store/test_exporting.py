@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_models import tiny_network
 
 from model_store.engines.keras import runtime
 
@@ -57,7 +58,7 @@ def test_every_engine_is_written_and_measured(
     records, default = export_engines(model, tmp_path, images, probabilities)
 
     assert default in records
-    assert {"keras", "openvino-bf16", "openvino-f32"} <= set(records)
+    assert {"keras", "openvino-f32"} <= set(records)
     for name, record in records.items():
         assert {"1", "8", "32"} <= set(record.latency_ms)
         assert str(record.max_batch) in record.latency_ms
@@ -204,3 +205,16 @@ def test_default_is_the_fastest_that_answers_alike(
 )
 def test_batches_grow_only_while_that_pays(latency_ms: dict[str, float], expected: int) -> None:
     assert exporting._batch_worth_forming(latency_ms) == expected
+
+
+def test_a_network_on_block_means_is_exported_without_bytes(
+    images: np.ndarray, tmp_path: Path
+) -> None:
+    pooled: Any = tiny_network(seed=0, pool=5, size=SIZE)
+
+    records, _ = export_engines(pooled, tmp_path, images, pooled.predict(images, verbose=0))
+
+    assert set(records) == {"keras", "openvino-f32"}
+    assert (records["keras"].pool, records["openvino-f32"].pool) == (1, 5)
+    parity = records["openvino-f32"].parity
+    assert parity is not None and parity.max_abs_dp < 1e-5

@@ -118,6 +118,14 @@ FOLDABLE = {
     ),
     "functional": functional,
     "a wrapped network": wrapped,
+    "means over blocks": lambda: sequential(
+        L.Rescaling(1 / 255),
+        L.Reshape((*SIZE, 1)),
+        L.AveragePooling2D(2),
+        L.Flatten(),
+        dense(8, "relu"),
+        dense(LABELS, "softmax", 1),
+    ),
     "no hidden layer": lambda: sequential(L.Flatten(), dense(LABELS, "softmax")),
 }
 
@@ -126,11 +134,11 @@ FOLDABLE = {
 def test_folded_layers_compute_what_the_network_does(build: Any) -> None:
     model, images = build(), noise(12)
 
-    layers = fold(model)
+    network = fold(model)
 
     expected = model.predict(images, verbose=0)
     assert np.ptp(expected, axis=0).max() > 0.01, "the network must depend on its pixels"
-    np.testing.assert_allclose(compute(layers, images), expected, atol=2e-5)
+    np.testing.assert_allclose(compute(network, images), expected, atol=2e-5)
 
 
 def branched() -> Any:
@@ -180,6 +188,19 @@ NOT_FOLDABLE = {
     "a leaky ReLU": lambda: sequential(
         L.Flatten(), dense(8), L.ReLU(negative_slope=0.1), dense(LABELS, "softmax", 1)
     ),
+    "means that overlap": lambda: sequential(
+        L.Reshape((*SIZE, 1)),
+        L.AveragePooling2D(2, strides=1),
+        L.Flatten(),
+        dense(LABELS, "softmax"),
+    ),
+    "means of pixels that are not scaled alike": lambda: sequential(
+        per_pixel_normalization(),
+        L.Reshape((*SIZE, 1)),
+        L.AveragePooling2D(2),
+        L.Flatten(),
+        dense(LABELS, "softmax"),
+    ),
     "layer normalization": lambda: sequential(
         L.Flatten(), L.LayerNormalization(), dense(LABELS, "softmax")
     ),
@@ -195,7 +216,7 @@ def test_other_networks_are_refused_with_a_reason(build: Any) -> None:
 def test_kernels_are_not_copied() -> None:
     model = sequential(L.Flatten(), dense(LABELS, "softmax"))
 
-    (layer,) = fold(model)
+    (layer,) = fold(model).layers
 
     assert not layer.kernel.flags.owndata
 
@@ -204,7 +225,7 @@ def test_rows_are_those_of_the_folded_kernel() -> None:
     model = sequential(per_pixel_normalization(), L.Flatten(), dense(8), batch_normalization(0))
     model.add(dense(LABELS, "softmax", 1))
 
-    first = fold(model)[0]
+    first = fold(model).layers[0]
 
     whole = np.asarray(first.kernel) * first.scale[:, None] * first.gain
     np.testing.assert_allclose(first.rows(5, 20), whole[5:20], rtol=1e-5)

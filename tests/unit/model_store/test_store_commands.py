@@ -223,7 +223,9 @@ def test_an_import_that_does_not_fit_names_both_numbers(store: ModelStore, tmp_p
 def test_every_command_has_an_example() -> None:
     commands = typer.main.get_group(app).commands  # type: ignore[attr-defined]  # a group has
 
-    assert sorted(commands) == ["import", "list", "promote", "rollback", "show", "verify"]
+    assert sorted(commands) == [
+        "diff", "expand", "import", "list", "promote", "rollback", "show", "verify"
+    ]  # fmt: skip
     for name, command in commands.items():
         assert f"Example: `python -m model_store {name}" in (command.epilog or "")
         assert "Usage" in plain(run(name, "--help").stdout)

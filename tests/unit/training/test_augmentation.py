@@ -1,5 +1,6 @@
 """What augmentations change, what they keep, and that they can be repeated."""
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,18 +10,20 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from training.augmentation import NAMES, Handwriting, augmentation
+from training.learn.augmentation import MIRRORS, MOVEMENTS, Handwriting, augmentation
 
-Pixels = NDArray[np.uint8]
+Pixels = NDArray[np.float32]
+NAMES = ["none", *MIRRORS, *MOVEMENTS, "handwriting", "flips+small", "mirror+any-angle"]
 CHANGING = [name for name in NAMES if name != "none"]
 
 
 def textured(count: int = 6, height: int = 40, width: int = 30) -> Pixels:
-    return np.random.default_rng(1).integers(0, 256, (count, height, width), dtype=np.uint8)
+    pixels = np.random.default_rng(1).integers(0, 256, (count, height, width))
+    return pixels.astype(np.float32)
 
 
 def stroke(height: int = 28, width: int = 28) -> Pixels:
-    image = np.zeros((1, height, width), np.uint8)
+    image = np.zeros((1, height, width), np.float32)
     image[0, 5:-5, width // 2 - 1 : width // 2 + 2] = 250
     return image
 
@@ -29,18 +32,18 @@ def stroke(height: int = 28, width: int = 28) -> Pixels:
 def digits() -> tuple[Pixels, Pixels, NDArray[np.int64], NDArray[np.int64]]:
     bunch = load_digits()
     small = np.kron(bunch.images, np.ones((3, 3))) * 255 / 16  # (N, 24, 24)
-    pixels = np.pad(small.astype(np.uint8), ((0, 0), (2, 2), (2, 2)))
+    pixels = np.pad(np.floor(small).astype(np.float32), ((0, 0), (2, 2), (2, 2)))
     return pixels[:1200], pixels[1200:], bunch.target[:1200], bunch.target[1200:]
 
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("shape", [(1, 28, 28), (5, 17, 40), (3, 64, 20), (0, 28, 28), (4, 2, 3)])
 def test_shape_and_type_are_kept(name: str, shape: tuple[int, int, int]) -> None:
-    images = np.full(shape, 77, np.uint8)
+    images = np.full(shape, 77, np.float32)
     changed = augmentation(name)(images, np.random.default_rng(0))
-    assert (changed.shape, changed.dtype) == (shape, np.dtype(np.uint8))
+    assert (changed.shape, changed.dtype) == (shape, np.dtype(np.float32))
     assert changed.flags.c_contiguous
-    assert (changed == 77).all()  # a blank page stays one, up to its very border
+    assert np.allclose(changed, 77)  # a blank page stays one, up to its very border
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -80,7 +83,8 @@ def test_each_call_and_each_image_draws_anew(name: str) -> None:
     same = np.repeat(textured(1), 12, axis=0)
     first, second = (augmentation(name)(same, generator) for _ in range(2))
     assert (first != second).any()
-    assert len({image.tobytes() for image in first}) > 6
+    kinds = {"mirror": 2, "upside-down": 2, "flips": 4}.get(name, 7)
+    assert len({image.tobytes() for image in first}) >= kinds
     assert any((image != same[0]).any() for image in first)
 
 
@@ -89,50 +93,96 @@ def test_none_changes_nothing() -> None:
     assert (augmentation("none")(images, np.random.default_rng(0)) == images).all()
 
 
-def test_unknown_name_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ValueError, match="none, shifts, flips-and-shifts, handwriting.*'mixup'"):
-        augmentation("mixup")
+@pytest.mark.parametrize("name", ["mixup", "flips+mixup", "", "flips+", "none+small"])
+def test_unknown_name_is_refused_with_the_known_ones(name: str) -> None:
+    with pytest.raises(ValueError, match="none, mirror, .*any-angle, handwriting. Received"):
+        augmentation(name)
 
 
-def shifted_by_hand(image: Pixels, down: int, right: int) -> Pixels:
-    rows = np.clip(np.arange(image.shape[0]) - down, 0, image.shape[0] - 1)
-    columns = np.clip(np.arange(image.shape[1]) - right, 0, image.shape[1] - 1)
-    moved: Pixels = image[rows][:, columns]
-    return moved
-
-
-def all_shifts(image: Pixels) -> dict[bytes, tuple[int, int]]:
-    down, right = (round(0.02 * side) for side in image.shape)
-    return {
-        shifted_by_hand(image, dy, dx).tobytes(): (dy, dx)
-        for dy in range(-down, down + 1)
-        for dx in range(-right, right + 1)
-    }
-
-
-def test_shifts_reach_two_percent_of_each_side_and_repeat_the_border() -> None:
-    image = textured(1, 100, 60)
-    possible = all_shifts(image[0])
-    changed = augmentation("shifts")(np.repeat(image, 400, axis=0), np.random.default_rng(0))
-    seen = {possible[moved.tobytes()] for moved in changed}  # a KeyError is any other change
-    assert {dy for dy, _ in seen} == set(range(-2, 3))
-    assert {dx for _, dx in seen} == {-1, 0, 1}
-
-
-def test_flips_come_in_all_four_kinds_equally_often() -> None:
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("mirror", {(1, 1), (1, -1)}),
+        ("upside-down", {(1, 1), (-1, 1)}),
+        ("flips", {(1, 1), (1, -1), (-1, 1), (-1, -1)}),
+    ],
+)
+def test_mirror_images_come_in_all_their_kinds_equally_often(
+    name: str, kinds: set[tuple[int, int]]
+) -> None:
     image = textured(1, 40, 30)[0]
-    kinds = {
-        flip: all_shifts(np.ascontiguousarray(image[:: flip[0], :: flip[1]]))
-        for flip in ((1, 1), (1, -1), (-1, 1), (-1, -1))
+    names = {
+        np.ascontiguousarray(image[::down, ::right]).tobytes(): (down, right)
+        for down in (1, -1)
+        for right in (1, -1)
     }
-    same = np.repeat(image[None], 800, axis=0)
-    changed = augmentation("flips-and-shifts")(same, np.random.default_rng(0))
-    counts = {flip: sum(moved.tobytes() in kinds[flip] for moved in changed) for flip in kinds}
-    assert sum(counts.values()) == 800
-    assert all(150 <= count <= 250 for count in counts.values()), counts
+    changed = augmentation(name)(np.repeat(image[None], 800, axis=0), np.random.default_rng(0))
+    counts = Counter(names[one.tobytes()] for one in changed)  # a KeyError is any other change
+    assert counts.keys() == kinds
+    assert all(abs(count - 800 / len(kinds)) < 75 for count in counts.values()), counts
 
 
-@pytest.mark.parametrize("name", ["shifts", "handwriting"])
+def affine_maps(
+    name: str, size: tuple[int, int] = (61, 81), count: int = 600, **settings: float
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return what was applied to images: (N, 2, 2) matrices, x before y, and (N, 2) shifts.
+
+    An affine map of a ramp is a ramp again, as long as the border stays outside.
+    """
+    height, width = size
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    found = []
+    for ramp in (x - x.mean(), y - y.mean()):
+        same = np.repeat(ramp[None], count, axis=0)
+        moved = augmentation(name, **settings)(same, np.random.default_rng(0))
+        middle = moved[:, height // 2 - 1 : height // 2 + 2, width // 2 - 1 : width // 2 + 2]
+        right = (middle[:, 1, 2] - middle[:, 1, 0]) / 2
+        down = (middle[:, 2, 1] - middle[:, 0, 1]) / 2
+        found.append(np.stack([right, down, middle[:, 1, 1]], axis=-1))
+    rows = np.stack(found, axis=1).astype(np.float64)  # (N, 2, 3)
+    return rows[..., :2], rows[..., 2] / (width, height)
+
+
+@pytest.mark.parametrize(
+    ("name", "degrees", "scale", "shift"),
+    [
+        ("shifts", 0, 0, 0.02),
+        ("small", 8, 0.08, 0.04),
+        ("large", 15, 0.15, 0.08),
+        ("any-angle", 180, 0.08, 0.04),
+    ],
+)
+@pytest.mark.parametrize("aspect", [1.0, 0.5])
+def test_movements_have_the_size_they_say_in_the_world(
+    name: str, degrees: float, scale: float, shift: float, aspect: float
+) -> None:
+    matrices, shifts = affine_maps(name, pixel_aspect=aspect)
+    # Pixels become squares; then what is left is a rotation of scaled axes.
+    world = matrices * [[1, 1 / aspect], [aspect, 1]]
+    angles = np.degrees(np.arctan2(world[:, 1, 0], world[:, 0, 0]))
+    scales = np.linalg.norm(world, axis=1)
+
+    sizes = ((angles, degrees), (np.log(scales), np.log1p(scale)), (shifts, shift))
+    for values, limit in sizes:
+        assert np.abs(values).max() <= limit + 1e-3
+        assert values.max() >= 0.9 * limit - 1e-3 and values.min() <= -0.9 * limit + 1e-3
+        assert abs(values.mean()) <= 0.1 * limit + 1e-3
+    assert np.abs((world[:, :, 0] * world[:, :, 1]).sum(axis=1)).max() < 1e-3  # no shear
+
+
+def test_joined_parts_both_happen() -> None:
+    determinants = np.linalg.det(affine_maps("mirror+small")[0])
+    assert 0.4 < (determinants < 0).mean() < 0.6
+    assert np.abs(np.abs(determinants) - 1).max() > 0.05
+
+
+def test_movements_repeat_the_border() -> None:
+    image = np.repeat(np.arange(10, 70, dtype=np.float32)[None], 50, axis=0)[None]  # columns
+    changed = augmentation("any-angle")(np.repeat(image, 50, axis=0), np.random.default_rng(0))
+    assert changed.min() >= 10 and changed.max() <= 69
+
+
+@pytest.mark.parametrize("name", ["shifts", "small", "handwriting"])
 def test_digits_stay_readable(
     name: str, digits: tuple[Pixels, Pixels, NDArray[np.int64], NDArray[np.int64]]
 ) -> None:
@@ -188,7 +238,7 @@ def test_scale_rotation_shear_and_shift_have_the_size_they_say() -> None:
 
 
 def test_elastic_displacement_has_the_standard_deviation_it_says() -> None:
-    ramp = np.broadcast_to(np.arange(64, dtype=np.uint8) * 4, (400, 64, 64))
+    ramp = np.broadcast_to(np.arange(64, dtype=np.float32) * 4, (400, 64, 64))
     changed = only(elastic=0.03)(ramp, np.random.default_rng(0))
     inner = (changed.astype(float) - ramp)[:, 16:48, 16:48] / 4  # pixels; the border is clipped
     assert inner.std() == pytest.approx(0.03 * 64, rel=0.05)
@@ -202,7 +252,7 @@ def test_handwriting_invents_no_grey_beyond_those_it_was_given(
     seed: int, height: int, width: int
 ) -> None:
     generator = np.random.default_rng(seed)
-    images = generator.integers(60, 190, (3, height, width), dtype=np.uint8)
+    images = generator.integers(60, 190, (3, height, width)).astype(np.float32)
     changed = augmentation("handwriting")(images, generator)
     assert images.min() <= changed.min()
     assert changed.max() <= images.max()

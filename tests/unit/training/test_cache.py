@@ -5,11 +5,11 @@ import pytest
 from class_folders import HEIGHT, WIDTH, write_classes
 
 from model_store.preprocessing import preprocess
+from model_store.sources import FolderSource, Item, open_labelled
 from model_store.spec import ImageSpec
 from training import cache as cache_module
 from training.cache import PixelCache
 from training.errors import CacheError
-from training.sources import FolderSource, Item, open_labelled
 
 
 def test_rows_hold_what_preprocess_returns(tmp_path: Path, cache: PixelCache) -> None:

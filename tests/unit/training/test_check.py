@@ -7,10 +7,10 @@ import pytest
 from class_folders import write_classes
 from PIL import Image
 
+from model_store.sources import open_labelled
 from training.cache import PixelCache
 from training.check import Findings, inspect
 from training.findings_text import describe
-from training.sources import open_labelled
 
 
 def look(root: Path, cache: PixelCache) -> Findings:

@@ -2,13 +2,15 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from class_folders import write_classes
 
+from model_store.errors import NoImages
+from model_store.sources import open_labelled
 from training.cache import PixelCache
-from training.dataset import Dataset, assemble_dataset
-from training.errors import MissingClass, NoImages
-from training.sources import open_labelled
+from training.dataset import TEST_SHARE, VAL_SHARE, Dataset, assemble_dataset
+from training.errors import MissingClass
 
 
 def load(root: Path, cache: PixelCache, seed: int = 0) -> Dataset:
@@ -21,14 +23,44 @@ def names(data: Dataset) -> dict[str, set[str]]:
     return {name: {item.name for item in split.items} for name, split in splits.items()}
 
 
-def test_drawn_splits_are_disjoint_complete_and_stratified(
+def test_drawn_splits_are_disjoint_complete_and_of_the_size_they_should_be(
     tmp_path: Path, cache: PixelCache
 ) -> None:
-    data = load(write_classes(tmp_path / "data", {"a": 90, "b": 10}), cache)
+    data = load(write_classes(tmp_path / "data", {"a": 600, "b": 200}), cache)
     sides = names(data)
-    assert sum(map(len, sides.values())) == len(set.union(*sides.values())) == 100
-    assert Counter(data.test.truth.tolist()) == {0: 14, 1: 2}
-    assert Counter(data.val.truth.tolist()) == {0: 9, 1: 1}
+    assert sum(map(len, sides.values())) == len(set.union(*sides.values())) == 800
+    for split, share in ((data.test, TEST_SHARE), (data.val, VAL_SHARE)):
+        drawn, of_each = np.bincount(split.truth), np.array([600, 200])
+        deviation = np.sqrt(of_each * share * (1 - share))
+        assert (np.abs(drawn - share * of_each) < 3 * deviation).all()
+
+
+@pytest.mark.parametrize("count", [3, 4, 8])
+def test_small_classes_are_on_every_side(tmp_path: Path, cache: PixelCache, count: int) -> None:
+    root = write_classes(tmp_path / "data", {"a": 50, "b": count})
+    for seed in range(8):
+        data = load(root, cache, seed)
+        assert all(1 in split.truth for split in (data.train, data.val, data.test))
+
+
+def test_an_image_keeps_its_side_when_the_folder_grows(tmp_path: Path, cache: PixelCache) -> None:
+    """As far as every class had images on each side by lot."""
+    root = write_classes(tmp_path / "data", {"a": 60, "b": 60})
+    before = names(load(root, cache))
+    more = write_classes(tmp_path / "more", {"a": 90, "b": 30, "c": 25}, seed=5)
+    for path in more.rglob("*.png"):  # some names come before the old ones, some after
+        (root / path.parent.name).mkdir(exist_ok=True)
+        path.rename(root / path.parent.name / f"{'az'[len(path.stem) % 2]}-{path.name}")
+    (root / "a" / "000.png").rename(root / "a" / "renamed.png")
+    (root / "b" / "007.png").unlink()
+    after = names(load(root, cache))
+
+    assert len(set.union(*after.values())) == 264
+    moved = {"a/000.png", "b/007.png"}
+    for split, held in before.items():
+        assert held - moved <= after[split]
+    (side,) = (split for split, held in before.items() if "a/000.png" in held)
+    assert "a/renamed.png" in after[side]
 
 
 def test_the_seed_decides_the_split(tmp_path: Path, cache: PixelCache) -> None:

@@ -2,46 +2,39 @@ import csv
 import json
 import multiprocessing
 import os
+import re
 import shutil
 import signal
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 from class_folders import HEIGHT, WIDTH, write_classes
+from fit_requests import COUNTS, OPTIONS, request
 from quiet_reporter import Quiet
 from typer.testing import CliRunner
 
 import training.fit as fit_module
 from model_store.bundle import open_model
+from model_store.seen import seen_by
+from model_store.sources import open_labelled
 from model_store.store import ModelStore
-from training import trainer
 from training.__main__ import _spread_hidden, app
 from training.cache import PixelCache
+from training.dataset import Dataset
 from training.errors import MissingClass, NotLearning, TrainingInterrupted, TrainingProcessDied
-from training.fit import FitRequest, fit
+from training.fit import fit
+from training.learn import selection as selection_module
 
-COUNTS = {"row": 60, "column": 40, "diagonal": 40}
+ROOT = Path(__file__).resolve().parents[3]
 
 
-def request(path: Path, **changes: object) -> FitRequest:
-    settings: dict[str, object] = {
-        "path": path,
-        "name": "stripes",
-        "height": HEIGHT,
-        "width": WIDTH,
-        "hidden": (32, 16),
-        "dropout": 0.1,
-        "augmentation": "none",
-        "epochs": 30,
-        "seed": 3,
-        "quick": False,
-        "images_in_bundle": True,
-        "publish_interrupted": False,
-        "publish_kept": False,
-    }
-    return FitRequest(**{**settings, **changes})  # type: ignore[arg-type]  # keys are checked by it
+@pytest.fixture(autouse=True)
+def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model_store.exporting._MEASURING_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -49,14 +42,12 @@ def store(tmp_path: Path) -> ModelStore:
     return ModelStore(tmp_path / "models")
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with images, cache and the model "stripes", version 1. Only to be read."""
-    root = tmp_path_factory.mktemp("trained")
-    write_classes(root / "data", COUNTS)
-    (root / "data" / "row" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing")
-    fit(request(root / "data"), ModelStore(root / "models"), root / "cache", Quiet())
-    return root
+@pytest.fixture
+def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder where the commands find store and cache."""
+    monkeypatch.setenv("HALFTONE_MODELS", str(tmp_path / "models"))
+    monkeypatch.setenv("HALFTONE_CACHE", str(tmp_path / "cache"))
+    return tmp_path
 
 
 def test_fit_publishes_a_model_that_learned_and_says_how(trained: Path) -> None:
@@ -65,9 +56,20 @@ def test_fit_publishes_a_model_that_learned_and_says_how(trained: Path) -> None:
     assert manifest.labels == ("column", "diagonal", "row")
     assert manifest.metrics is not None and manifest.metrics.accuracy >= 0.8
     assert manifest.dataset is not None
-    assert manifest.dataset.images == {"train": 105, "val": 14, "test": 21}
+    images = manifest.dataset.images
+    assert sum(images.values()) == 140 and images["train"] > 80
     assert manifest.dataset.unreadable == 1
-    assert manifest.training is not None and manifest.training.augmentation == "none"
+    assert manifest.training is not None
+    assert (manifest.training.augmentation, manifest.training.pool) == ("none", 1)
+    assert manifest.training.ended == "All 30 epochs were run."
+    assert [one.name for one in manifest.baselines] == [
+        "the commonest class",
+        "logistic regression on thumbnails",
+        "a small perceptron on thumbnails",
+    ]
+    assert manifest.comparison is None
+    seen = seen_by(bundle)
+    assert seen is not None and len(seen) == images["train"] + images["val"]
     assert "broken.png" in (bundle.folder / "report.html").read_text()
     assert list((trained / "cache" / "runs").iterdir()) == []
 
@@ -84,13 +86,20 @@ def test_the_published_file_holds_no_optimizer(trained: Path) -> None:
             assert "optimizer" not in weights
 
 
-def test_evaluate_prints_one_json_object(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HALFTONE_MODELS", str(trained / "models"))
-    result = CliRunner().invoke(app, ["evaluate", "stripes", str(trained / "data"), "--json"])
+def test_the_published_network_sees_what_training_saw(trained: Path) -> None:
+    """Its figures come again from the files, through the service's own preprocessing."""
+    env = {"HALFTONE_MODELS": str(trained / "models")}
+    result = CliRunner().invoke(
+        app, ["evaluate", "stripes", str(trained / "data"), "--json"], env=env
+    )
     assert result.exit_code == 0, result.stderr
     record = json.loads(result.stdout)
-    assert record["images"] == 140
-    assert record["accuracy"] >= 0.9
+    metrics = ModelStore(trained / "models").bundle("stripes").manifest.metrics
+    assert metrics is not None
+    assert (record["images"], record["accuracy"]) == (metrics.images, metrics.accuracy)
+    assert record["loss"] == pytest.approx(metrics.loss, abs=1e-3)
+    assert record["images"] + record["seen"]["images"] == 140
+    assert record["seen"]["accuracy"] >= 0.9
     assert list(record["unreadable"]) == ["row/broken.png"]
 
 
@@ -131,82 +140,175 @@ def test_predict_numbers_a_submission_in_natural_order(
     assert [row["Label"] for row in rows] == expected
 
 
-def test_an_unknown_label_is_an_error_that_names_it(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_other_labels_are_published_with_a_warning_and_without_images_where_asked(
+    trained: Path, at_home: Path
 ) -> None:
-    monkeypatch.setenv("HALFTONE_MODELS", str(trained / "models"))
-    write_classes(tmp_path / "data", {"row": 2, "zigzag": 2})
-    result = CliRunner().invoke(app, ["evaluate", "stripes", str(tmp_path / "data")])
-    assert result.exit_code == 1
-    assert "zigzag" in result.stderr and result.stderr.startswith("error: ")
+    shutil.copytree(trained / "models", at_home / "models")
+    data = write_classes(at_home / "data", {"row": 60, "column": 40})
+
+    result = CliRunner().invoke(
+        app, ["fit", str(data), *OPTIONS, "--epochs", "20", "--without-images"]
+    )
+
+    assert result.exit_code == 0, result.stderr
+    assert "It serves: there is no version with the same labels to compare with." in result.stdout
+    assert "HALFTONE_MODEL=stripes python -m app" in result.stdout
+    assert "warning: the version before has other labels (column, diagonal, row)" in result.stderr
+    bundle = ModelStore(at_home / "models").bundle("stripes")
+    assert bundle.manifest.version == 2
+    probes = {(bundle.folder / probe.file).read_bytes() for probe in bundle.manifest.probes}
+    assert probes
+    assert not probes & {path.read_bytes() for path in data.rglob("*.png")}
 
 
-def test_other_labels_than_before_are_published_with_a_warning(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def mislead(data: Path) -> None:
+    """Swap half of the training images of two classes."""
+    for path in (data / "train" / "diagonal").glob("*[02468].png"):
+        other = data / "train" / "row" / path.name
+        path.rename(data / "swap.png")
+        other.rename(path)
+        (data / "swap.png").rename(other)
+
+
+def test_a_worse_version_is_published_but_does_not_serve(at_home: Path) -> None:
+    data, store = at_home / "data", ModelStore(at_home / "models")
+    write_classes(data / "train", dict.fromkeys(COUNTS, 50))
+    write_classes(data / "test", dict.fromkeys(COUNTS, 20), seed=7)
+    command = ["fit", str(data), *OPTIONS, "--epochs", "30"]
+    first = CliRunner().invoke(app, command)
+    mislead(data)
+    second = CliRunner().invoke(app, command)
+
+    assert (first.exit_code, second.exit_code) == (0, 0), first.stderr + second.stderr
+    good, bad = (store.bundle("stripes", version).manifest for version in (1, 2))
+    current = store.current("stripes")
+    assert current is not None and current.version == 1
+    assert "It serves: " in first.stdout and "to serve it all the same" not in first.stdout
+    assert "It does not serve: it is worse (p = " in second.stdout
+    assert "python -m model_store promote stripes 2" in second.stdout
+    assert "warning: the version before" not in second.stderr
+    assert good.comparison is None and bad.comparison is not None
+    assert (bad.comparison.version, bad.comparison.verdict) == (1, "worse")
+    assert good.metrics is not None and bad.metrics is not None
+    assert bad.comparison.images == bad.metrics.images == 60
+    assert bad.comparison.accuracy == pytest.approx(bad.metrics.accuracy)
+    assert bad.comparison.other_accuracy == pytest.approx(good.metrics.accuracy)
+
+
+def test_same_seed_same_figures_and_nothing_serves_that_should_not(
+    trained: Path, tmp_path: Path, store: ModelStore, reporter: Quiet
 ) -> None:
-    shutil.copytree(trained / "models", tmp_path / "models")
-    monkeypatch.setenv("HALFTONE_MODELS", str(tmp_path / "models"))
-    monkeypatch.setenv("HALFTONE_CACHE", str(tmp_path / "cache"))
-    data = write_classes(tmp_path / "data", {"row": 60, "column": 40})
-    arguments = ["fit", str(data), "--name", "stripes", "--augmentation", "none", "--epochs", "10"]
-    sizes = ["--height", str(HEIGHT), "--width", str(WIDTH)]
+    fitted = fit(request(trained / "data", promote="never"), store, tmp_path / "cache", reporter)
 
-    other, same = (CliRunner().invoke(app, [*arguments, *sizes]) for _ in range(2))
-
-    assert (other.exit_code, same.exit_code) == (0, 0), other.stderr + same.stderr
-    assert "HALFTONE_MODEL=stripes python -m app" in other.stdout
-    assert "warning: the version before has other labels (column, diagonal, row)" in other.stderr
-    assert "other labels" not in same.stderr
+    first = ModelStore(trained / "models").bundle("stripes").manifest
+    again = fitted.bundle.manifest
+    assert again.metrics == first.metrics
+    assert (again.dataset, again.baselines) == (first.dataset, first.baselines)
+    assert (fitted.promoted, fitted.reason) == (False, "as asked (--promote never)")
+    assert (store.versions("stripes"), store.current("stripes")) == ([1], None)
 
 
-def test_same_seed_same_weights(tmp_path: Path, store: ModelStore, reporter: Quiet) -> None:
-    data = write_classes(tmp_path / "data", COUNTS)
-    for _ in range(2):
-        fit(request(data, epochs=3), store, tmp_path / "cache", reporter)
-    first, second = (store.bundle("stripes", version).manifest for version in (1, 2))
-    assert first.metrics == second.metrics
-    assert first.dataset == second.dataset
-
-
-def test_labels_without_meaning_are_not_published(
+def test_labels_without_meaning_are_not_published_but_leave_a_report(
     tmp_path: Path, store: ModelStore, reporter: Quiet
 ) -> None:
     for label, seed in (("heads", 1), ("tails", 2)):
         write_classes(tmp_path / "coin", {label: 100}, seed=seed)
-    with pytest.raises(NotLearning, match="not learning and was not published"):
+    with pytest.raises(NotLearning, match="not learning and was not published") as refused:
         fit(request(tmp_path / "coin", epochs=10), store, tmp_path / "cache", reporter)
     assert store.versions("stripes") == []
+    named = re.search(r"Its report: (\S+)", str(refused.value))
+    assert named is not None
+    report = Path(named[1]).read_text()
+    assert "heads" in report and "95 % interval" in report
 
 
-def test_a_loss_that_explodes_ends_the_run(
-    tmp_path: Path, store: ModelStore, reporter: Quiet, monkeypatch: pytest.MonkeyPatch
+def test_what_is_not_given_is_chosen_by_trials(
+    trained: Path,
+    tmp_path: Path,
+    store: ModelStore,
+    reporter: Quiet,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    data = write_classes(tmp_path / "data", COUNTS)
-    monkeypatch.setattr(trainer, "_optimizer", lambda *_: keras.optimizers.SGD(1e30))
-    with pytest.raises(NotLearning, match="not finite after epoch 1"):
-        fit(request(data), store, tmp_path / "cache", reporter)
+    monkeypatch.setattr(selection_module, "_SHORT_STEPS", 4)
+    monkeypatch.setattr(selection_module, "_LONG_STEPS", 4)
+    monkeypatch.setattr(selection_module, "KINDS", ("none", "mirror", "small"))
+    asked = request(trained / "data", augmentation=None, pool=None)
+    training = fit(asked, store, tmp_path / "cache", reporter).bundle.manifest.training
+
+    assert training is not None and training.selection is not None
+    chosen = training.selection
+    assert (training.pool, training.augmentation) == (chosen.pool, chosen.augmentation)
+    stages = Counter(one.stage.partition(",")[0] for one in chosen.candidates)
+    assert stages["first look"] == 3 and stages["second look"] == 3 and stages["longer"] == 3
+    assert all(one.images >= 80 and one.loss > 0 for one in chosen.candidates)
+    assert any(line.startswith("Chosen: 12 x 16 inputs") for line in reporter.lines)
+
+
+def learned(line: str) -> bool:
+    """Whether a line tells of an epoch after which the network is worth keeping."""
+    accuracy = re.search(r"^epoch .* val_accuracy (\S+)", line)
+    return accuracy is not None and float(accuracy[1]) >= 0.8
+
+
+def test_ctrl_c_publishes_the_best_weights_where_asked(
+    trained: Path, tmp_path: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Interrupting(Quiet):
+        def say(self, text: str) -> None:
+            super().say(text)
+            if learned(text) and not any(learned(line) for line in self.lines[:-1]):
+                os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(fit_module, "_EPOCH_LINE_SECONDS", 0.0)
+    asked = request(trained / "data", epochs=3000, publish_interrupted=True)
+    manifest = fit(asked, store, tmp_path / "cache", Interrupting()).bundle.manifest
+
+    assert manifest.training is not None
+    assert manifest.training.epochs < 3000
+    assert manifest.training.ended.startswith("Stopped by hand in epoch")
+
+
+def an_oracle(data: Dataset, _: int) -> dict[str, np.ndarray]:
+    return {"an oracle": np.eye(len(data.labels), dtype=np.float32)[data.test.truth]}
+
+
+def test_sigterm_keeps_the_best_weights_which_are_published_when_asked(
+    trained: Path,
+    at_home: Path,
+    store: ModelStore,
+    reporter: Quiet,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    command = ["-m", "training", "fit", str(trained / "data"), *OPTIONS, "--epochs", "3000"]
+    with subprocess.Popen(
+        [sys.executable, *command],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        lines: list[str] = []
+        for line in process.stderr:
+            lines.append(line)
+            if learned(line):
+                process.send_signal(signal.SIGTERM)
+                break
+        last = process.stderr.read().splitlines()
+        assert (process.wait(), process.stdout.read()) == (130, ""), [*lines, *last]
+    assert last[-1].endswith("run the same command with --publish-kept.")
+    assert not any("Warning" in line for line in [*lines, *last]), lines
     assert store.versions("stripes") == []
 
+    monkeypatch.setattr(fit_module, "_baselines", an_oracle)
+    asked = request(trained / "data", publish_kept=True)
+    manifest = fit(asked, store, at_home / "cache", reporter).bundle.manifest
 
-def test_interrupting_keeps_the_best_weights_until_asked(
-    tmp_path: Path, store: ModelStore, reporter: Quiet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    data = write_classes(tmp_path / "data", COUNTS)
-    told = Quiet.say
-
-    def interrupt(self: Quiet, text: str) -> None:
-        told(self, text)
-        if text.startswith("epoch 12/"):
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Quiet, "say", interrupt)
-    with pytest.raises(TrainingInterrupted, match="--publish-kept"):
-        fit(request(data), store, tmp_path / "cache", reporter)
-    assert store.versions("stripes") == []
-    assert any("Publish the best weights so far" in line for line in reporter.lines)
-    bundle = fit(request(data, publish_kept=True), store, tmp_path / "cache", reporter)
-    assert bundle.manifest.training is not None
-    assert bundle.manifest.training.epochs == 12
+    assert manifest.training is not None
+    assert manifest.training.ended.startswith("Stopped by hand")
+    assert [(one.name, one.accuracy) for one in manifest.baselines] == [("an oracle", 1.0)]
+    assert list((at_home / "cache" / "runs").iterdir()) == []
 
 
 def test_publish_kept_without_a_run_says_what_it_expected(
@@ -215,16 +317,6 @@ def test_publish_kept_without_a_run_says_what_it_expected(
     data = write_classes(tmp_path / "data", COUNTS)
     with pytest.raises(TrainingInterrupted, match="interrupted run"):
         fit(request(data, publish_kept=True), store, tmp_path / "cache", reporter)
-
-
-def test_a_bundle_can_hold_none_of_the_images(
-    tmp_path: Path, store: ModelStore, reporter: Quiet
-) -> None:
-    data = write_classes(tmp_path / "data", COUNTS)
-    bundle = fit(request(data, images_in_bundle=False), store, tmp_path / "cache", reporter)
-    probes = {(bundle.folder / probe.file).read_bytes() for probe in bundle.manifest.probes}
-    assert probes
-    assert not probes & {path.read_bytes() for path in data.rglob("*.png")}
 
 
 def test_fit_refuses_a_class_with_too_few_images(
@@ -255,7 +347,6 @@ def test_hidden_takes_several_numbers_after_one_flag() -> None:
 def test_the_cache_is_shared_between_runs(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = ModelStore(trained / "models").bundle("stripes").manifest
     from training import cache as cache_module
-    from training.sources import open_labelled
 
     monkeypatch.delattr(cache_module, "preprocess_with_source")
     records = PixelCache(trained / "cache", manifest.image).index(
@@ -264,44 +355,21 @@ def test_the_cache_is_shared_between_runs(trained: Path, monkeypatch: pytest.Mon
     assert sum(record.row is not None for record in records) == 140
 
 
-def test_a_large_network_trains_in_a_process_of_its_own(
-    tmp_path: Path, store: ModelStore, reporter: Quiet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fit_module, "_LARGE_KERNEL", 0)
-    data = write_classes(tmp_path / "data", COUNTS)
-    apart = fit(request(data, epochs=5), store, tmp_path / "cache", reporter)
-    assert sum(line.startswith("epoch ") for line in reporter.lines) == 5
-    monkeypatch.undo()
-    here = fit(request(data, epochs=5), store, tmp_path / "cache", reporter)
-    assert apart.manifest.metrics == here.manifest.metrics
-
-
-def test_what_stops_the_other_process_is_said_here(
-    tmp_path: Path, store: ModelStore, reporter: Quiet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fit_module, "_LARGE_KERNEL", 0)
-    data = write_classes(tmp_path / "data", COUNTS)
-
-    def interrupt(_: Quiet, text: str) -> None:
-        if text.startswith("epoch"):
-            os.kill(os.getpid(), signal.SIGINT)
-
-    monkeypatch.setattr(Quiet, "say", interrupt)
-    with pytest.raises(TrainingInterrupted, match="--publish-kept"):
-        fit(request(data, epochs=300), store, tmp_path / "cache", reporter)
-
-
+@pytest.mark.parametrize("large", [False, True])
 def test_a_training_process_that_is_killed_is_reported(
-    tmp_path: Path, store: ModelStore, reporter: Quiet, monkeypatch: pytest.MonkeyPatch
+    trained: Path, tmp_path: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch, large: bool
 ) -> None:
-    monkeypatch.setattr(fit_module, "_LARGE_KERNEL", 0)
-    data = write_classes(tmp_path / "data", COUNTS)
+    """A large network learns in a process of its own, on every core."""
 
-    def kill(_: Quiet, text: str) -> None:
-        if text.startswith("epoch"):
-            for child in multiprocessing.active_children():
-                child.kill()
+    class Killing(Quiet):
+        def say(self, text: str) -> None:
+            super().say(text)
+            if text.startswith("epoch"):
+                for child in multiprocessing.active_children():
+                    child.kill()
 
-    monkeypatch.setattr(Quiet, "say", kill)
-    with pytest.raises(TrainingProcessDied, match="exit code -9"):
-        fit(request(data, epochs=300), store, tmp_path / "cache", reporter)
+    if large:
+        monkeypatch.setattr(fit_module, "_LARGE_KERNEL", 0)
+    with pytest.raises(TrainingProcessDied, match="larger --pool"):
+        fit(request(trained / "data", epochs=3000), store, tmp_path / "cache", Killing())
+    assert store.versions("stripes") == []

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from run_records import run_record
 
+from model_store.comparing import compare
 from training.record import RunRecord, Sample
 from training.report import write_report
 from training.report.text import NBSP, count, duration, percent
@@ -75,7 +76,7 @@ def test_one_file_holds_every_chapter_and_its_figures(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
     anchors = [a["href"].removeprefix("#") for a in page.all("a")]
     assert anchors == [s["id"] for s in page.all("section")]
-    assert len(anchors) == 11
+    assert len(anchors) == 13
     for shown in (
         percent(record.test.accuracy),
         f"{record.test.loss:.4f}",
@@ -87,7 +88,7 @@ def test_one_file_holds_every_chapter_and_its_figures(tmp_path):
         "openvino-int8",
         "dense (Dense)",
         "12 min 34",
-        "flips-and-shifts",
+        "flips+shifts",
     ):
         assert shown.replace(NBSP, " ") in page.text
 
@@ -116,7 +117,7 @@ def test_nothing_is_fetched_and_nothing_runs(page):
 def test_every_image_and_chart_is_described(page):
     assert all(img["alt"] for img in page.all("img"))
     charts = page.all("svg")
-    assert len(charts) == 4
+    assert len(charts) == 5
     assert all(svg["role"] == "img" and svg["aria-label"] for svg in charts)
 
 
@@ -230,6 +231,43 @@ def test_more_labels_than_a_matrix_can_show_keep_those_with_errors(tmp_path):
     assert "30 classes with the fewest errors are left out" in page.text
 
 
+def test_what_was_tried_is_told_and_the_best_of_each_resolution_drawn(page):
+    selection = run_record().settings.selection
+    assert "Chosen: 28 × 28 block means, augmentation flips+shifts" in page.text
+    assert selection.reason in page.text
+    for one in selection.candidates:
+        assert f"{one.loss:.4f} ± 0.0150" in page.text
+    (caption,) = re.findall(r"Each point is the best augmentation.*?<", page.html)
+    assert "14 × 14: 0.2100 ± 0.0150; 28 × 28: 0.1250 ± 0.0150." in caption
+
+
+def test_a_choice_without_trials_is_said(tmp_path):
+    record = run_record()
+    for selection in (
+        None,
+        record.settings.selection.model_copy(update={"candidates": ()}),
+    ):
+        settings = record.settings.model_copy(update={"selection": selection})
+        page = _report(replace(record, settings=settings), tmp_path)
+        assert "no candidate was tried" in page.text
+        assert len(page.all("svg")) == 4
+
+
+def test_simpler_models_and_the_version_before_stand_beside_the_network(tmp_path):
+    right = np.arange(60) < 50
+    page = _report(run_record(comparison=compare(7, right[::-1], right)), tmp_path)
+    assert "logistic regression81.25 %0.40000.003" in page.text
+    assert "The version that served: no significant difference (p = 1)" in page.text
+    assert "version 7 has 83.33%" in page.text
+
+
+def test_block_means_are_said_in_the_headline(tmp_path):
+    record = run_record(size=(960, 480), images=20)
+    pooled = replace(record, settings=record.settings.model_copy(update={"pool": 8}))
+    assert "by means over 8 × 8 of them" in _report(pooled, tmp_path).text
+    assert "by means over" not in _report(record, tmp_path).text
+
+
 def test_an_interrupted_run_of_one_epoch_is_shown(tmp_path):
     record = run_record(epochs=1, images=5, interrupted=True)
     page = _report(record, tmp_path)
@@ -241,8 +279,8 @@ def test_a_loss_that_exploded_and_missing_validation_are_shown(tmp_path):
     history = {"loss": [57.0, float("nan"), float("inf")], "accuracy": [0.5, 0.5, 0.5]}
     page = _report(run_record(history=history, epochs=3), tmp_path)
     assert "no finite number" in page.text
-    assert len(page.all("svg")) == 4
-    assert len(_report(run_record(history={}), tmp_path).all("svg")) == 2
+    assert len(page.all("svg")) == 5
+    assert len(_report(run_record(history={}), tmp_path).all("svg")) == 3
 
 
 def test_a_class_without_test_images_has_no_scores(tmp_path):

@@ -13,11 +13,13 @@ from model_store.bundle import Model
 from model_store.cpu import available_cpus
 from model_store.errors import ImageError
 from model_store.preprocessing import preprocess
-from training.sources import Source
+from model_store.sources import Source
 
 # A large first kernel is read once per batch; beyond this there is little left to share.
 BATCH_SIZE = 64
 _BATCHES_AHEAD = 3
+
+Advance = Callable[[int], None]  # called with the number of images that were done
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Prediction:
 
 
 def predict_all(
-    model: Model, source: Source, chosen: Iterator[int], advance: Callable[[int], None]
+    model: Model, source: Source, chosen: Iterator[int], advance: Advance
 ) -> Iterator[Prediction]:
     """Yield a prediction for each of the `chosen` images of `source`, in that order."""
     shape = (BATCH_SIZE, model.spec.height, model.spec.width)

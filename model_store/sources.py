@@ -1,5 +1,6 @@
 """Where labelled images come from: folders, or one `.npz` in Keras's own layout."""
 
+import hashlib
 import os
 import re
 import string
@@ -11,8 +12,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.errors import InvalidLayout, NoImages
 from model_store.preprocessing import encode_png
-from training.errors import InvalidLayout, NoImages
 
 SPLITS = ("train", "val", "test")
 
@@ -126,6 +127,15 @@ def open_unlabelled(path: Path) -> Source:
     if not items:
         raise NoImages(f"Expected image files in {path}. Received: none")
     return FolderSource(path, items, ())
+
+
+def content_sha256(source: Source, index: int) -> bytes:
+    """Return what identifies the content of image `index`, 32 bytes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return hashlib.sha256(source.content(index)).digest()
 
 
 def natural_key(name: str) -> list[tuple[int, int]]:

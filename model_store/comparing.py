@@ -1,0 +1,156 @@
+"""Two versions of a model on the same images: is one of them better, or is it chance?"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.bundle import Model
+from model_store.errors import IncompatibleModel, InvalidLayout, NoImages
+from model_store.inference import Advance, predict_all
+from model_store.manifest import Comparison
+from model_store.seen import seen_by, short_digest
+from model_store.sources import Source, content_sha256
+
+SIGNIFICANCE = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One image that two versions answer differently."""
+
+    name: str
+    truth: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """Two versions on one folder."""
+
+    comparison: Comparison  # of the new version with the old one, on images neither learned from
+    changes: Sequence[Change]  # on all images
+    images: int
+    seen: int  # images that one of them was trained on; left out of the comparison
+    unreadable: dict[str, str]
+
+
+def diff(old: Model, new: Model, source: Source, split: str, advance: Advance) -> Diff:
+    """Run the images of one split ("all": of every one) through two versions of one model.
+
+    Raises:
+        IncompatibleModel: their labels differ.
+        InvalidLayout: a folder is none of their labels.
+        NoImages: nothing can be read.
+    """
+    if old.labels != new.labels:
+        raise IncompatibleModel(
+            f"Expected two versions with the same labels. Received: {', '.join(old.labels)} and "
+            f"{', '.join(new.labels)}"
+        )
+    chosen = [i for i, item in enumerate(source.items) if split in ("all", item.split)]
+    answers, unreadable = [], {}
+    for model in (old, new):
+        found: dict[int, int] = {}
+        for prediction in predict_all(model, source, iter(chosen), advance):
+            if prediction.probabilities is None:
+                unreadable[source.items[prediction.index].name] = str(prediction.error)
+            else:
+                found[prediction.index] = int(prediction.probabilities.argmax())
+        answers.append(found)
+    both = [i for i in chosen if i in answers[0] and i in answers[1]]
+    if not both:
+        raise NoImages(f"Expected readable images. Received: {len(unreadable)} others")
+    truth = _truth(source, both, new.labels)
+    before, after = (np.array([found[i] for i in both]) for found in answers)
+    fresh = ~(_is_seen(old, source, both) | _is_seen(new, source, both))
+    return Diff(
+        compare(old.version, (before == truth)[fresh], (after == truth)[fresh]),
+        [
+            Change(source.items[i].name, *(new.labels[k] for k in (t, a, b)))
+            for i, t, a, b in zip(both, truth, before, after, strict=True)
+            if a != b
+        ],
+        len(both),
+        int((~fresh).sum()),
+        unreadable,
+    )
+
+
+def compare(version: int, other_right: NDArray[np.bool_], right: NDArray[np.bool_]) -> Comparison:
+    """Compare a model with `version`, by which of the same images each gets right, (N,)."""
+    only, only_other = int((right & ~other_right).sum()), int((other_right & ~right).sum())
+    p_value = mcnemar(only, only_other)
+    significant = p_value < SIGNIFICANCE
+    return Comparison(
+        version=version,
+        images=len(right),
+        accuracy=float(right.mean()) if len(right) else None,
+        other_accuracy=float(other_right.mean()) if len(right) else None,
+        only_right=only,
+        only_other_right=only_other,
+        p_value=p_value,
+        verdict="no significant difference"
+        if not significant
+        else "better"
+        if only > only_other
+        else "worse",
+    )
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Return the p-value of McNemar's exact test, two-sided: could both be equally good?
+
+    Args:
+        only_first: images that only the first classifier gets right.
+        only_second: images that only the second gets right.
+    """
+    count = only_first + only_second
+    tail = [
+        math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1)
+        for k in range(min(only_first, only_second) + 1)
+    ]
+    return min(1.0, 2 * sum(math.exp(log - count * math.log(2)) for log in tail))
+
+
+def sentence(comparison: Comparison) -> str:
+    """Return a comparison in words."""
+    if not comparison.images:
+        return f"no image is new to both this version and version {comparison.version}"
+    return (
+        f"{comparison.verdict} (p = {comparison.p_value:.2g}): accuracy {comparison.accuracy:.2%}, "
+        f"version {comparison.version} has {comparison.other_accuracy:.2%}, on {comparison.images} "
+        f"images; {comparison.only_right} only this one gets right, "
+        f"{comparison.only_other_right} only version {comparison.version}"
+    )
+
+
+def label_index(source: Source, chosen: Sequence[int], labels: Sequence[str]) -> dict[str, int]:
+    """Return label → position, if every one of the `chosen` images has one of `labels`.
+
+    Raises:
+        InvalidLayout: a folder is none of the labels.
+    """
+    occurring = {str(source.items[i].label) for i in chosen}
+    if unknown := sorted(occurring - set(labels)):
+        raise InvalidLayout(
+            f"Expected folders named after the model's labels: {', '.join(labels)}. "
+            f"Received also: {', '.join(unknown)}"
+        )
+    return {label: k for k, label in enumerate(labels)}
+
+
+def _truth(source: Source, chosen: Sequence[int], labels: Sequence[str]) -> NDArray[np.int64]:
+    index = label_index(source, chosen, labels)
+    return np.array([index[str(source.items[i].label)] for i in chosen], np.int64)
+
+
+def _is_seen(model: Model, source: Source, chosen: Sequence[int]) -> NDArray[np.bool_]:
+    seen = seen_by(model.bundle)
+    if seen is None:
+        return np.zeros(len(chosen), bool)
+    digests = [short_digest(content_sha256(source, i)) for i in chosen]
+    return np.isin(np.array(digests, np.uint64), seen)

@@ -1,0 +1,347 @@
+"""How resolution and augmentation are chosen, with trials whose outcome is made up."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from threading import Event
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from training.errors import TrainingInterrupted
+from training.inputs import Inputs
+from training.learn.recipe import Recipe
+from training.learn.selection import (
+    KINDS,
+    Selector,
+    Tried,
+    _fold,
+    _joined,
+    choose_among,
+    question,
+)
+from training.learn.task import Architecture, Floats, Task
+from training.learn.workers import Workers
+
+LABELS = 3
+NOTEBOOK = question(960, 480, None, None, handwriting=False)
+
+Skill = Callable[[int, str], float]  # of a pool and an augmentation
+
+
+def images(count: int, first: int = 0) -> Inputs:
+    """Return images that hold nothing but their own number."""
+    numbers = np.arange(first, first + count, dtype=np.float32)[:, None, None]
+    return Inputs(np.arange(count) % LABELS, numbers.__getitem__)
+
+
+def numbers(inputs: Inputs) -> list[int]:
+    return [int(n) for n in inputs.read(np.arange(len(inputs))).ravel()]
+
+
+@dataclass
+class FakeWorkers:
+    """Trials that tell the held-out images apart with a given skill; noise belongs to the image."""
+
+    skill: Skill
+    tasks: list[Task] = field(default_factory=list)
+
+    def trials(self, tasks: Sequence[Task]) -> list[Floats]:
+        self.tasks += tasks
+        return [self._logits(task) for task in tasks]
+
+    def _logits(self, task: Task) -> Floats:
+        noise = np.random.default_rng(0).normal(size=(3000, LABELS))[numbers(task.val)]
+        skill = self.skill(task.recipe.pool, task.recipe.augmentation)
+        return (noise + skill * np.eye(LABELS)[task.val.truth]).astype(np.float32)
+
+    @property
+    def tried(self) -> set[tuple[int, str]]:
+        return {(task.recipe.pool, task.recipe.augmentation) for task in self.tasks}
+
+
+def selector(
+    skill: Skill, count: int = 400, val: Inputs | None = None, *, seed: int = 7, quick: bool = False
+) -> tuple[Selector, FakeWorkers]:
+    workers = FakeWorkers(skill)
+    recipe = Recipe((32,), 0.1, "none", 1.0, pool=4, epochs=9, batch_size=32, seed=seed)
+    what = Architecture(960, 480, 4, LABELS, (32,), 0.1)
+    val_at_pool = None if val is None else (lambda _: val)
+    made = Selector(lambda _: images(count), val_at_pool, recipe, what, workers, quick)  # type: ignore[arg-type]  # a fake
+    return made, workers
+
+
+def by_name(**skills: float) -> Skill:
+    return lambda _, name: skills.get(name.replace("+", "_").replace("-", "_"), 1.0)
+
+
+def silent(_: str) -> None: ...
+
+
+def test_the_mirror_image_that_helps_is_chosen_and_what_was_tried_is_told() -> None:
+    chooser, workers = selector(by_name(none=2, mirror=4, flips=3))
+    told: list[str] = []
+
+    chosen = chooser.choose(NOTEBOOK, told.append)
+
+    assert (chosen.pool, chosen.augmentation) == (16, "mirror")
+    first = [one for one in chosen.candidates if one.stage == chosen.candidates[0].stage]
+    assert [one.augmentation for one in first] == list(KINDS)
+    assert {one.images for one in first} == {200}  # two of four folds of 400
+    loss = {one.augmentation: one.loss for one in first}
+    assert min(loss, key=lambda name: loss[name]) == "mirror"
+    assert all(one.loss_error > 0 and one.accuracy > 0.4 for one in first)
+    assert {one.stage.partition(",")[0] for one in chosen.candidates} == {
+        "first look",
+        "second look",
+        "longer",
+    }
+    assert any(f"mirror {loss['mirror']:.3f}" in line for line in told)
+    assert not any("+" in name for _, name in workers.tried)  # no movement was worth joining
+
+
+def test_a_mirror_image_and_a_movement_that_both_help_are_joined() -> None:
+    skill = by_name(none=2, flips=2.5, large=3, small=2.8, flips_large=6)
+    chooser, workers = selector(skill)
+
+    assert chooser.choose(NOTEBOOK, silent).augmentation == "flips+large"
+    assert {name for _, name in workers.tried if "+" in name} == {"flips+large", "flips+small"}
+
+
+def test_losers_cost_little() -> None:
+    chooser, workers = selector(by_name(none=2, mirror=4, flips=3))
+    chooser.choose(NOTEBOOK, silent)
+    shares = dict.fromkeys(KINDS, 0)
+    for task in workers.tasks:
+        shares[task.recipe.augmentation] += task.cost
+
+    assert shares["any-angle"] < 0.2 * shares["mirror"]
+
+
+@pytest.mark.parametrize("count", [60, 400, 3000])
+def test_of_equals_the_coarsest_and_mildest_wins(count: int) -> None:
+    chooser, workers = selector(lambda *_: 2.0, count)
+    chosen = chooser.choose(NOTEBOOK, silent)
+
+    assert (chosen.pool, chosen.augmentation) == (16, "none")
+    assert "120 x 60 is no better than 60 x 30" in chosen.reason
+    assert {pool for pool, _ in workers.tried} == {32, 16, 8}  # looked at first at 32
+
+
+def test_resolution_grows_only_as_long_as_that_helps() -> None:
+    skills = {64: 1.0, 32: 2.0, 16: 4.0, 8: 4.0, 4: 99.0}
+    asked = replace(NOTEBOOK, scout=64, pools=(32, 16, 8, 4))
+    chooser, workers = selector(lambda pool, _: skills[pool])
+    chosen = chooser.choose(asked, silent)
+
+    assert chosen.pool == 16
+    assert "120 x 60 is no better than 60 x 30" in chosen.reason
+    assert 4 not in {pool for pool, _ in workers.tried}
+
+
+def test_the_finest_resolution_is_chosen_where_each_step_helps() -> None:
+    chooser, _ = selector(lambda pool, _: 16 / pool)
+    chosen = chooser.choose(NOTEBOOK, silent)
+
+    assert (chosen.pool, chosen.reason) == (4, "The finest resolution that was tried is the best.")
+
+
+@pytest.mark.parametrize("skill", [lambda *_: 2.0, lambda pool, _: 2.0 if pool > 8 else 4.0])
+def test_the_planned_cost_is_within_a_factor_of_two_of_the_real_one(skill: Skill) -> None:
+    chooser, workers = selector(skill)
+    planned = chooser.planned_cost(NOTEBOOK)
+    chooser.choose(NOTEBOOK, silent)
+
+    assert 0.5 < planned / sum(task.cost for task in workers.tasks) < 2
+
+
+def test_a_given_pool_stays_and_the_augmentation_is_chosen_on_coarser_ones() -> None:
+    asked = question(960, 480, 1, None, handwriting=False)
+    chooser, workers = selector(by_name(none=2, mirror=4))
+    chosen = chooser.choose(asked, silent)
+
+    assert (chosen.pool, chosen.augmentation) == (1, "mirror")
+    assert {pool for pool, _ in workers.tried} == {32}
+    assert any(one.stage.startswith("longer") for one in chosen.candidates)
+
+
+def test_a_given_augmentation_stays_and_the_pool_is_chosen() -> None:
+    asked = question(960, 480, None, "flips", handwriting=False)
+    chooser, workers = selector(lambda pool, _: 4.0 if pool < 16 else 2.0)
+    chosen = chooser.choose(asked, silent)
+
+    assert (chosen.pool, chosen.augmentation) == (8, "flips")
+    assert {name for _, name in workers.tried} == {"flips"}
+
+
+def test_what_is_given_altogether_costs_no_trial() -> None:
+    asked = question(960, 480, 8, "small", handwriting=False)
+    chooser, workers = selector(lambda *_: 1.0)
+    chosen = chooser.choose(asked, silent)
+
+    assert (chosen.pool, chosen.augmentation, chosen.candidates) == (8, "small", ())
+    assert (workers.tasks, chooser.planned_cost(asked)) == ([], 0)
+
+
+def test_held_out_images_are_never_trained_on() -> None:
+    chooser, workers = selector(lambda *_: 2.0)
+    chooser.choose(NOTEBOOK, silent)
+
+    for task in workers.tasks:
+        train, held_out = set(numbers(task.train)), set(numbers(task.val))
+        assert not train & held_out
+        assert len(train) + len(held_out) == 400
+
+
+def test_the_users_validation_images_are_the_ones_held_out() -> None:
+    val = images(50, first=1000)
+    chooser, workers = selector(by_name(none=2, mirror=4), val=val)
+
+    assert chooser.choose(NOTEBOOK, silent).augmentation == "mirror"
+    for task in workers.tasks:
+        assert numbers(task.val) == list(range(1000, 1050))
+        assert numbers(task.train) == list(range(400))
+    assert len({task.recipe.seed for task in workers.tasks}) > 4  # each trial starts anew
+
+
+def test_the_seed_decides_every_trial() -> None:
+    def trials(seed: int) -> list[tuple[int, list[int]]]:
+        chooser, workers = selector(lambda *_: 2.0, seed=seed)
+        chooser.choose(NOTEBOOK, silent)
+        return [(task.recipe.seed, numbers(task.val)) for task in workers.tasks]
+
+    assert trials(1) == trials(1)
+    assert trials(1)[0][1] != trials(2)[0][1]
+
+
+def test_quick_trials_are_shorter() -> None:
+    costs = []
+    for quick in (False, True):
+        chooser, workers = selector(lambda *_: 2.0, quick=quick)
+        chooser.choose(NOTEBOOK, silent)
+        costs.append(sum(task.cost for task in workers.tasks))
+    assert costs[1] < 0.6 * costs[0]
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "pool", "scout", "pools"),
+    [
+        (960, 480, None, 32, (16, 8, 4)),
+        (300, 300, None, 8, (8, 4, 2)),
+        (100, 100, None, 4, (2, 1)),
+        (28, 28, None, 1, (1,)),
+        (2000, 8, None, 2, (2, 1)),
+        (8192, 2, None, 1, (1,)),
+        (8192, 8192, None, 256, (256, 128, 64)),
+        (1, 1, None, 1, (1,)),
+        (960, 480, 1, 32, (1,)),
+        (960, 480, 5, 20, (5,)),
+        (960, 480, 100, 100, (100,)),
+    ],
+)
+def test_pools_go_from_few_inputs_to_what_still_fits(
+    height: int, width: int, pool: int | None, scout: int, pools: tuple[int, ...]
+) -> None:
+    asked = question(height, width, pool, None, handwriting=False)
+    assert (asked.scout, asked.pools) == (scout, pools)
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "handwriting", "expected"),
+    [
+        (None, False, KINDS),
+        (None, True, ("handwriting",)),
+        ("flips+small", False, ("flips+small",)),
+        ("none", True, ("none",)),
+    ],
+)
+def test_augmentations_that_are_in_question(
+    augmentation: str | None, handwriting: bool, expected: tuple[str, ...]
+) -> None:
+    assert question(28, 28, None, augmentation, handwriting=handwriting).augmentations == expected
+
+
+def tried(pool: int, augmentation: str, losses: NDArray[np.float64]) -> Tried:
+    return Tried(pool, augmentation, 100, 1, losses, losses < 1)
+
+
+def test_within_one_standard_error_the_coarser_then_the_milder_wins() -> None:
+    random = np.random.default_rng(0)
+    base = random.exponential(size=200)
+    best = tried(4, "large", base)
+    as_good = base + random.normal(0.01, 0.5, 200)
+    as_good += 0.01 - (as_good - base).mean()
+    clearly_worse = base + random.normal(0.3, 0.5, 200)
+
+    assert choose_among([best, tried(8, "none", clearly_worse)]) is best
+    coarser = tried(8, "large", as_good)
+    milder = tried(4, "none", as_good)
+    coarser_and_milder = tried(8, "shifts", as_good)
+    assert choose_among([best, milder]) is milder
+    assert choose_among([best, milder, coarser]) is coarser
+    assert choose_among([best, coarser, milder, coarser_and_milder]) is coarser_and_milder
+
+
+def test_the_comparison_is_paired() -> None:
+    """A small difference that every image shares is none of chance."""
+    base = np.random.default_rng(0).exponential(5, 200)
+    best, coarser = tried(4, "none", base), tried(8, "none", base + 0.05)
+
+    assert choose_among([best, coarser]) is best
+
+
+@pytest.mark.parametrize(
+    ("losses", "expected"),
+    [
+        ({"none": 1, "shifts": 2, "mirror": 0.5, "small": 3}, []),
+        ({"none": 1, "shifts": 0.5, "mirror": 1.5, "small": 0.4}, []),
+        ({"none": 1, "shifts": 0.9, "mirror": 0.9, "flips": 0.8}, ["flips+shifts"]),
+        (
+            {"none": 1, "mirror": 0.9, "shifts": 0.8, "small": 0.6, "large": 0.7},
+            ["mirror+small", "mirror+large"],
+        ),
+    ],
+)
+def test_only_what_helps_on_its_own_is_joined(
+    losses: dict[str, float], expected: list[str]
+) -> None:
+    assert _joined(losses) == expected
+
+
+def test_four_folds_are_a_stratified_partition_and_the_next_four_another() -> None:
+    truth = np.repeat([0, 1, 2], [101, 40, 7])
+    folds = [_fold(truth, k, seed=3) for k in range(8)]
+
+    for train, held_out in folds:
+        assert sorted([*train, *held_out]) == list(range(148))
+        counts = np.bincount(truth[held_out], minlength=3)
+        assert (np.abs(counts - np.array([101, 40, 7]) / 4) <= 1).all()
+    for part in (folds[:4], folds[4:]):
+        assert sorted(np.concatenate([held_out for _, held_out in part])) == list(range(148))
+    assert not {tuple(h) for _, h in folds[:4]} & {tuple(h) for _, h in folds[4:]}
+    assert (folds[0][1] == _fold(truth, 0, seed=3)[1]).all()
+    assert tuple(folds[0][1]) != tuple(_fold(truth, 0, seed=4)[1])
+
+
+def test_large_data_sets_lend_a_sample() -> None:
+    train, held_out = _fold(np.arange(50_000) % 10, 0, seed=0)
+    assert (len(train), len(held_out)) == (15_000, 5_000)
+
+
+def test_ctrl_c_while_choosing_stops_every_trial() -> None:
+    class Executor:
+        ended = False
+
+        def submit(self, *_: object) -> "Executor":
+            return self
+
+        def result(self) -> None:
+            raise KeyboardInterrupt
+
+        def shutdown(self, **_: object) -> None:
+            self.ended = True
+
+    executor, stop = Executor(), Event()
+    with pytest.raises(TrainingInterrupted, match="nothing to keep"):
+        Workers(executor, stop).trials([None])  # type: ignore[arg-type, list-item]  # fakes
+    assert stop.is_set() and executor.ended
