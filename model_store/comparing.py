@@ -11,8 +11,8 @@ from model_store.bundle import Model
 from model_store.errors import IncompatibleModel, InvalidLayout, NoImages
 from model_store.inference import Advance, predict_all
 from model_store.manifest import Comparison
-from model_store.seen import seen_by, short_digest
-from model_store.sources import Source, content_sha256
+from model_store.seen import is_seen
+from model_store.sources import Source
 
 SIGNIFICANCE = 0.05
 
@@ -66,7 +66,7 @@ def diff(old: Model, new: Model, source: Source, split: str, advance: Advance) -
         raise NoImages(f"Expected readable images. Received: {len(unreadable)} others")
     truth = _truth(source, both, new.labels)
     before, after = (np.array([found[i] for i in both]) for found in answers)
-    fresh = ~(_is_seen(old, source, both) | _is_seen(new, source, both))
+    fresh = ~(is_seen(old.bundle, source, both) | is_seen(new.bundle, source, both))
     return Diff(
         compare(old.version, (before == truth)[fresh], (after == truth)[fresh]),
         [
@@ -146,11 +146,3 @@ def label_index(source: Source, chosen: Sequence[int], labels: Sequence[str]) ->
 def _truth(source: Source, chosen: Sequence[int], labels: Sequence[str]) -> NDArray[np.int64]:
     index = label_index(source, chosen, labels)
     return np.array([index[str(source.items[i].label)] for i in chosen], np.int64)
-
-
-def _is_seen(model: Model, source: Source, chosen: Sequence[int]) -> NDArray[np.bool_]:
-    seen = seen_by(model.bundle)
-    if seen is None:
-        return np.zeros(len(chosen), bool)
-    digests = [short_digest(content_sha256(source, i)) for i in chosen]
-    return np.isin(np.array(digests, np.uint64), seen)

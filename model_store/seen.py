@@ -3,13 +3,14 @@
 An image is known again by its bytes; a copy that was saved anew is another image here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_store.bundle import Bundle
+from model_store.sources import Source, content_sha256
 
 SEEN_FILE = "seen.u64"  # sorted, little-endian
 _DIGEST_BYTES = 8
@@ -35,3 +36,16 @@ def seen_by(bundle: Bundle) -> NDArray[np.uint64] | None:
         return None
     bundle.verify_files([SEEN_FILE])
     return np.fromfile(bundle.folder / SEEN_FILE, "<u8").astype(np.uint64)
+
+
+def is_seen(bundle: Bundle, source: Source, chosen: Sequence[int]) -> NDArray[np.bool_]:
+    """Tell which of the `chosen` images of `source` a model was trained on, as far as is known.
+
+    Returns:
+        (len(chosen),); all False where the bundle does not say.
+    """
+    seen = seen_by(bundle)
+    if seen is None:
+        return np.zeros(len(chosen), bool)
+    digests = [short_digest(content_sha256(source, i)) for i in chosen]
+    return np.isin(np.array(digests, np.uint64), seen)

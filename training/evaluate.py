@@ -13,8 +13,8 @@ from model_store.comparing import label_index
 from model_store.errors import NoImages
 from model_store.inference import predict_all
 from model_store.manifest import Metrics
-from model_store.seen import seen_by, short_digest
-from model_store.sources import Source, content_sha256, open_labelled
+from model_store.seen import is_seen, seen_by
+from model_store.sources import Source, open_labelled
 from training.metrics import measure
 from training.progress import Reporter
 
@@ -72,8 +72,7 @@ def evaluate(model: Model, path: Path, reporter: Reporter) -> Evaluation:
         raise NoImages(f"Expected readable images in {path}. Received: {len(unreadable)} others")
     truth = np.array([index[str(source.items[i].label)] for i in answers], np.int64)
     probabilities = np.stack(list(answers.values()))
-    seen = seen_by(model.bundle)
-    known = _known(source, list(answers), seen)
+    known = is_seen(model.bundle, source, list(answers))
 
     def measured(which: NDArray[np.bool_]) -> Metrics | None:
         if not which.any():
@@ -83,7 +82,7 @@ def evaluate(model: Model, path: Path, reporter: Reporter) -> Evaluation:
     return Evaluation(
         measured(~known),
         measured(known),
-        seen is not None,
+        seen_by(model.bundle) is not None,
         _wrong(source, list(answers), model.labels, truth, probabilities),
         unreadable,
     )
@@ -94,15 +93,6 @@ def _chosen(source: Source) -> tuple[str, list[int]]:
     split = "test" if "test" in splits else None
     chosen = [i for i, item in enumerate(source.items) if item.split == split or split is None]
     return split or "all", chosen
-
-
-def _known(
-    source: Source, chosen: Sequence[int], seen: NDArray[np.uint64] | None
-) -> NDArray[np.bool_]:
-    if seen is None:
-        return np.zeros(len(chosen), bool)
-    digests = [short_digest(content_sha256(source, i)) for i in chosen]
-    return np.isin(np.array(digests, np.uint64), seen)
 
 
 def _wrong(

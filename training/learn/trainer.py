@@ -1,6 +1,6 @@
 """The training loop: Keras's `fit`, fed from the cache of block means.
 
-`train` keeps the best epoch's weights on disk; `trial` only says how well held-out images are told
+`train` keeps weights on disk; `trial` only says how well held-out images are told
 apart after a short run.
 """
 
@@ -302,7 +302,7 @@ def _endless_batches(
 
 
 def _logits(network: keras.Sequential, images: Inputs, inputs: Standardization) -> Floats:
-    """Return (N, labels); batches are padded to one shape."""
+    """Return (N, labels)."""
     size, parts = _BATCH_OF_STATISTICS, []
     for start in range(0, len(images), size):
         chosen = np.arange(start, min(start + size, len(images)))
