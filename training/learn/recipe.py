@@ -5,7 +5,7 @@ from typing import Any
 
 _SMALL_BATCH, _LARGE_BATCH = 32, 128
 _LARGE_DATA_SET = 10_000
-_STEPS = 5_000
+_STEPS = 4_000
 # Distorted characters never repeat: the network goes on learning far longer.
 _HANDWRITING_STEPS = 75_000
 _MIN_EPOCHS, _MAX_EPOCHS = 40, 400

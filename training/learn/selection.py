@@ -3,11 +3,11 @@
 1. At the coarsest resolution, every kind of augmentation learns for a while on one fold; the best
    of them again on another (successive halving, Jamieson & Talwalkar 2016), with the best mirror
    image and the best movements joined where each of them helped.
-2. The three that are left learn for longer on two more folds. The best goes on to the next finer
-   resolution, as long as finer is better beyond the noise.
+2. The three that are left learn for longer on two more folds. On one of these, the best goes on to
+   the next finer resolution, as long as finer is better beyond the noise.
 
-Candidates of a stage are compared on the same images, image by image. Within one standard error of
-the best (Breiman et al. 1984, section 3.4.3), the coarser one wins, then the milder one.
+Candidates are compared on the same images, image by image. Within one standard error of the best
+(Breiman et al. 1984, section 3.4.3), the milder augmentation and the coarser resolution win.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -156,10 +156,9 @@ class Selector:
                 reason="Nothing was left to choose.",
                 candidates=(),
             )
-        entries, reason = self._refine(asked, self._finalists(asked, note), note)
-        best = choose_among(entries)
+        best, reason = self._refine(asked, self._finalists(asked, note), note)
         return Selection(
-            pool=best.pool,
+            pool=best.pool if len(asked.pools) > 1 else asked.pools[0],
             augmentation=best.augmentation,
             reason=reason,
             candidates=tuple(records),
@@ -174,8 +173,8 @@ class Selector:
         short = self._task(asked.scout, "none", 0, long=False).cost
         first = short * folds * (kinds + _SURVIVORS) if kinds > 1 else 0
         long = [self._task(pool, "none", 0, long=True).cost for pool in self._looked_at(asked)[:2]]
-        finalists = min(kinds, _FINALISTS)
-        return first + len(self._last_folds) * (finalists * long[0] + sum(long[1:]))
+        finalists = min(kinds, _FINALISTS) * len(self._last_folds)
+        return first + finalists * long[0] + folds * sum(long[1:])
 
     @property
     def _first_folds(self) -> range:
@@ -217,31 +216,29 @@ class Selector:
         asked: Question,
         augmentations: Sequence[str],
         note: Callable[[str, Sequence[Tried]], None],
-    ) -> tuple[list[Tried], str]:
-        """Return what was tried from the coarsest pool on, and why no finer one was."""
-        if len(asked.pools) == 1:
-            # A given resolution may cost too much for trials: they are made at the scout's.
-            entries = self._trials(asked.scout, augmentations, self._last_folds, long=True)
-            note(f"longer, {_size(self.what, asked.scout)}", entries)
-            return [replace(one, pool=asked.pools[0]) for one in entries], "One resolution only."
-        entries = self._trials(asked.pools[0], augmentations, self._last_folds, long=True)
-        note(f"longer, {_size(self.what, asked.pools[0])}", entries)
-        best = min(entries, key=lambda one: one.loss)
-        for pool in asked.pools[1:]:
-            (finer,) = self._trials(pool, [best.augmentation], self._last_folds, long=True)
+    ) -> tuple[Tried, str]:
+        """Return the best candidate from the coarsest pool on, and why no finer one was tried."""
+        coarsest, *finer_pools = self._looked_at(asked)
+        entries = self._trials(coarsest, augmentations, self._last_folds, long=True)
+        note(f"longer, {_size(self.what, coarsest)}", entries)
+        best = mildest_of_the_best(entries)
+        if not finer_pools:
+            return best, "One resolution only."
+        folds = self._last_folds[: len(self._first_folds)]
+        for pool in finer_pools:
+            (finer,) = self._trials(pool, [best.augmentation], folds, long=True)
             note(f"longer, {_size(self.what, pool)}", [finer])
-            entries.append(finer)
-            gain = best.losses - finer.losses
+            gain = best.losses[: len(finer.losses)] - finer.losses
             if gain.mean() <= standard_error(gain):
-                return entries, (
+                return best, (
                     f"{_size(self.what, pool)} is no better than {_size(self.what, best.pool)}: "
                     f"the loss changes by {-gain.mean():+.4f} ± {standard_error(gain):.4f}."
                 )
             best = finer
-        return entries, "The finest resolution that was tried is the best."
+        return best, "The finest resolution that was tried is the best."
 
     def _looked_at(self, asked: Question) -> Sequence[int]:
-        """Return the pools at which the finalists may learn."""
+        """Return the pools at which finalists learn; a given one may cost too much for trials."""
         return asked.pools if len(asked.pools) > 1 else [asked.scout]
 
     def _trials(
@@ -284,10 +281,10 @@ class Selector:
         return self.what.pool
 
 
-def choose_among(entries: Sequence[Tried]) -> Tried:
-    """Return the coarsest, then mildest entry that is within one standard error of the best."""
+def mildest_of_the_best(entries: Sequence[Tried]) -> Tried:
+    """Return the mildest entry that is within one standard error of the best."""
     best = min(entries, key=lambda one: one.loss)
-    for one in sorted(entries, key=lambda one: (-one.pool, _strength(one.augmentation))):
+    for one in sorted(entries, key=lambda one: _strength(one.augmentation)):
         difference = one.losses - best.losses
         if difference.mean() <= standard_error(difference):
             return one

@@ -17,7 +17,7 @@ from training.learn.selection import (
     Tried,
     _fold,
     _joined,
-    choose_among,
+    mildest_of_the_best,
     question,
 )
 from training.learn.task import Architecture, Floats, Task
@@ -261,33 +261,30 @@ def test_augmentations_that_are_in_question(
     assert question(28, 28, None, augmentation, handwriting=handwriting).augmentations == expected
 
 
-def tried(pool: int, augmentation: str, losses: NDArray[np.float64]) -> Tried:
-    return Tried(pool, augmentation, 100, 1, losses, losses < 1)
+def tried(augmentation: str, losses: NDArray[np.float64]) -> Tried:
+    return Tried(4, augmentation, 100, 1, losses, losses < 1)
 
 
-def test_within_one_standard_error_the_coarser_then_the_milder_wins() -> None:
+def test_within_one_standard_error_the_milder_wins() -> None:
     random = np.random.default_rng(0)
     base = random.exponential(size=200)
-    best = tried(4, "large", base)
+    best = tried("large", base)
     as_good = base + random.normal(0.01, 0.5, 200)
     as_good += 0.01 - (as_good - base).mean()
     clearly_worse = base + random.normal(0.3, 0.5, 200)
 
-    assert choose_among([best, tried(8, "none", clearly_worse)]) is best
-    coarser = tried(8, "large", as_good)
-    milder = tried(4, "none", as_good)
-    coarser_and_milder = tried(8, "shifts", as_good)
-    assert choose_among([best, milder]) is milder
-    assert choose_among([best, milder, coarser]) is coarser
-    assert choose_among([best, coarser, milder, coarser_and_milder]) is coarser_and_milder
+    milder, mildest = tried("small", as_good), tried("none", as_good)
+    assert mildest_of_the_best([best, tried("none", clearly_worse)]) is best
+    assert mildest_of_the_best([best, milder]) is milder
+    assert mildest_of_the_best([best, mildest, milder]) is mildest
 
 
 def test_the_comparison_is_paired() -> None:
     """A small difference that every image shares is none of chance."""
     base = np.random.default_rng(0).exponential(5, 200)
-    best, coarser = tried(4, "none", base), tried(8, "none", base + 0.05)
+    best, milder = tried("shifts", base), tried("none", base + 0.05)
 
-    assert choose_among([best, coarser]) is best
+    assert mildest_of_the_best([best, milder]) is best
 
 
 @pytest.mark.parametrize(
