@@ -34,7 +34,7 @@ from app.settings import Settings, load_settings
 from app.watchdog import Watchdog
 from model_store.bundle import Model, open_model
 from model_store.cpu import available_cpus
-from model_store.store import ModelStore
+from model_store.store.store import ModelStore
 
 if TYPE_CHECKING:  # its imports are an extra
     from app.observability.spans import Spans

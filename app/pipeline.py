@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from app.batching.queue import Place
 from app.errors import DeadlineExpired
 from app.loaded_model import LoadedModel
-from model_store.preprocessing import preprocess
+from model_store.pixels.preprocessing import preprocess
 
 T = TypeVar("T")
 

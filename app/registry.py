@@ -11,9 +11,9 @@ from datetime import datetime
 from app.errors import NotReady
 from app.loaded_model import LoadedModel
 from app.observability.metrics import Metrics
-from model_store.current import CurrentVersion
 from model_store.errors import ModelNotFound, ModelStoreError, VersionNotFound
-from model_store.store import ModelStore
+from model_store.store.current import CurrentVersion
+from model_store.store.store import ModelStore
 
 logger = logging.getLogger("halftone.registry")
 

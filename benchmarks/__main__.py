@@ -10,7 +10,7 @@ from rich.console import Console
 from benchmarks import engines, report, service, train
 from benchmarks.samples import stored_or_made_up
 from model_store.bundle import Bundle
-from model_store.store import ModelStore, default_root
+from model_store.store.store import ModelStore, default_root
 
 _RESULTS = Path("benchmarks/results")
 

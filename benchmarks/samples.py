@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 from model_store.bundle import Bundle
 from model_store.manifest import MANIFEST_FILE, BundleContents
 from model_store.spec import ImageSpec
-from model_store.store import ModelStore
+from model_store.store.store import ModelStore
 
 SIZE = (960, 480)
 HIDDEN = (512, 512)
@@ -103,8 +103,8 @@ def two_versions(bundle: Bundle, root: Path) -> ModelStore:
 
 
 def _make_up(store: ModelStore) -> None:
-    from model_store.assembling import assemble
     from model_store.engines.keras import runtime
+    from model_store.making.assembling import assemble
 
     runtime()
     from training.learn.network import published_network

@@ -18,7 +18,7 @@ from benchmarks.samples import characters, jpegs, multipart, photographs, pngs, 
 from benchmarks.servers import Server, baseline, ours
 from model_store.bundle import Bundle, open_model
 from model_store.cpu import available_cpus
-from model_store.preprocessing import preprocess
+from model_store.pixels.preprocessing import preprocess
 
 _CLIENTS = 32
 _SMALL = 64  # a side up to which images are drawings, and sent as PNG

@@ -60,7 +60,7 @@ def _measured(which: str) -> dict[str, float]:
 
 def _ours() -> float:
     """Train on every pixel, from disk, as `fit --pool 1` does, with augmentation and validation."""
-    from training.inputs import Inputs
+    from training.data.inputs import Inputs
     from training.learn.recipe import Recipe
     from training.learn.task import Architecture, Listener, Task
     from training.learn.trainer import train

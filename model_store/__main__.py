@@ -13,9 +13,9 @@ import typer
 from model_store.command_line import ModelName as Name
 from model_store.command_line import command_line, one_sentence_errors, run
 from model_store.descriptions import describe, list_models, listing
-from model_store.importing import ImportRequest, Pixels, import_model
+from model_store.making.importing import ImportRequest, Pixels, import_model
 from model_store.spec import ImageSpec
-from model_store.store import ModelStore, default_root
+from model_store.store.store import ModelStore, default_root
 from model_store.verification import verify as verify_bundle
 
 app = command_line(
@@ -142,7 +142,7 @@ def expand(
 ) -> None:
     """Write the network without block means: every pixel into the first Dense, the same answers."""
     with one_sentence_errors():
-        from model_store.expanding import expand as write_expanded
+        from model_store.making.expanding import expand as write_expanded
 
         model = write_expanded(ModelStore(default_root()).bundle(name, version), output)
         typer.echo(f"Wrote {output}: {model.count_params():,} parameters.")

@@ -27,7 +27,7 @@ from model_store.manifest import (
     Manifest,
     read_manifest,
 )
-from model_store.preprocessing import preprocess
+from model_store.pixels.preprocessing import preprocess
 from model_store.spec import ImageSpec
 
 LADDER: tuple[EngineName, ...] = ("openvino-int8", "openvino-bf16", "openvino-f32", "keras")

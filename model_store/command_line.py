@@ -9,7 +9,7 @@ from typer.completion import get_completion_inspect_parameters
 
 from model_store import completion
 from model_store.errors import ModelStoreError
-from model_store.store import ModelStore, default_root
+from model_store.store.store import ModelStore, default_root
 
 INTERRUPTED = 130  # as shells say it of what Ctrl-C ended
 

@@ -11,8 +11,8 @@ from model_store.bundle import Model
 from model_store.errors import IncompatibleModel, InvalidLayout, NoImages
 from model_store.inference import Advance, predict_all
 from model_store.manifest import Comparison
-from model_store.seen import is_seen
 from model_store.sources import Source
+from model_store.store.seen import is_seen
 
 SIGNIFICANCE = 0.05
 

@@ -6,7 +6,7 @@ from typing import Any
 from model_store.bundle import Bundle
 from model_store.comparing import Diff, sentence
 from model_store.errors import ModelStoreError
-from model_store.store import ModelStore
+from model_store.store.store import ModelStore
 
 
 def list_models(store: ModelStore) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from model_store.bundle import Model
 from model_store.cpu import available_cpus
 from model_store.errors import ImageError
-from model_store.preprocessing import preprocess
+from model_store.pixels.preprocessing import preprocess
 from model_store.sources import Source
 
 # A large first kernel is read once per batch; beyond this there is little left to share.

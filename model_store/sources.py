@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.errors import InvalidLayout, NoImages
-from model_store.preprocessing import encode_png
+from model_store.pixels.preprocessing import encode_png
 
 SPLITS = ("train", "val", "test")
 

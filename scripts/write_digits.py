@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from model_store.preprocessing import encode_png
+from model_store.pixels.preprocessing import encode_png
 
 
 def write_digits(folder: Path) -> int:

@@ -11,7 +11,7 @@ import pytest
 from tiny_models import publish_tiny
 from two_versions import TwoVersions, make_two_versions
 
-from model_store.store import ModelStore
+from model_store.store.store import ModelStore
 
 # Keras 3.15 with NumPy 2; nothing of ours can avoid it.
 KERAS_WARNING = "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning"
@@ -27,7 +27,7 @@ def shared_tiny_store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
     _need_tensorflow()
     store = ModelStore(tmp_path_factory.mktemp("shared") / "models")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("model_store.exporting._MEASURING_SECONDS", 0.0)
+        patch.setattr("model_store.making.exporting._MEASURING_SECONDS", 0.0)
         publish_tiny(store, "tiny", seed=0)
     return store
 
@@ -37,7 +37,7 @@ def two_versions(tmp_path_factory: pytest.TempPathFactory) -> TwoVersions:
     """Two versions of the model "tiny", and images. Only promoting is allowed."""
     _need_tensorflow()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("model_store.exporting._MEASURING_SECONDS", 0.0)
+        patch.setattr("model_store.making.exporting._MEASURING_SECONDS", 0.0)
         return make_two_versions(tmp_path_factory.mktemp("two"))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from model_store.spec import ImageSpec
-from model_store.store import ModelStore
+from model_store.store.store import ModelStore
 
 TINY_LABELS = ("circle", "cross", "square")
 TINY_SPEC = ImageSpec.for_size(height=12, width=10)
@@ -23,8 +23,8 @@ def publish_tiny(
         pool: side of the blocks whose means it sees.
         seen: short digests of the images that it is said to be trained on; None: it is not said.
     """
-    from model_store.assembling import assemble
-    from model_store.seen import write_seen
+    from model_store.making.assembling import assemble
+    from model_store.store.seen import write_seen
 
     images = np.random.default_rng(seed).integers(0, 256, (40, 12, 10), np.uint8)
     with store.draft(name) as draft:

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image
 from tiny_models import TINY_LABELS, publish_tiny, tiny_network
 
-from model_store.seen import short_digest
 from model_store.sources import FolderSource, content_sha256, open_labelled
-from model_store.store import ModelStore
+from model_store.store.seen import short_digest
+from model_store.store.store import ModelStore
 
 IMAGES, SEEN = 60, 20
 

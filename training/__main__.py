@@ -25,7 +25,7 @@ from training.progress import Reporter
 
 if TYPE_CHECKING:
     from model_store.bundle import Model
-    from model_store.store import ModelStore
+    from model_store.store.store import ModelStore
     from training.fit import Fitted
 
 app = command_line(
@@ -72,10 +72,10 @@ def check(
     """Say what is in a folder of labelled images, and what is wrong with it."""
     from model_store.sources import open_labelled
     from model_store.spec import ImageSpec
-    from training.cache import PixelCache, default_cache_root
-    from training.check import inspect
-    from training.dataset import assemble_dataset
-    from training.findings_text import describe
+    from training.data.cache import PixelCache, default_cache_root
+    from training.data.check import inspect
+    from training.data.dataset import assemble_dataset
+    from training.data.findings_text import describe
     from training.learn.selection import finest_pool
 
     reporter = Reporter()
@@ -146,8 +146,8 @@ def fit(
 ) -> None:
     """Train a model and publish it as the next version of NAME."""
     with _one_sentence_errors():
-        from model_store.store import ModelStore, default_root
-        from training.cache import default_cache_root
+        from model_store.store.store import ModelStore, default_root
+        from training.data.cache import default_cache_root
         from training.fit import FitRequest
         from training.fit import fit as run_fit
 
@@ -186,8 +186,8 @@ def evaluate(
 ) -> None:
     """Measure a published model on a labelled folder, on images it was not trained on."""
     with _one_sentence_errors(), _opened(name) as model:
-        from training.evaluate import evaluate as run_evaluate
-        from training.metrics_text import describe_evaluation
+        from training.judge.evaluate import evaluate as run_evaluate
+        from training.judge.metrics_text import describe_evaluation
 
         reporter = Reporter()
         evaluation = run_evaluate(model, directory, reporter)
@@ -216,7 +216,7 @@ def predict(
 ) -> None:
     """Write one row of class probabilities per image."""
     with _one_sentence_errors(), _opened(name) as model:
-        from training.predict import predict as run_predict
+        from training.judge.predict import predict as run_predict
 
         reporter = Reporter()
         unreadable = run_predict(model, directory, output, layout, reporter)
@@ -264,7 +264,7 @@ def _labels(store: "ModelStore", name: str) -> tuple[str, ...] | None:
 @contextmanager
 def _opened(name: str) -> Iterator["Model"]:
     from model_store.bundle import open_model
-    from model_store.store import ModelStore, default_root
+    from model_store.store.store import ModelStore, default_root
 
     model = open_model(ModelStore(default_root()).bundle(name))
     try:

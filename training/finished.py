@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from model_store.bundle import Model
 from model_store.sources import Source
 from model_store.spec import ImageSpec
-from training.dataset import Dataset
+from training.data.dataset import Dataset
 from training.learn.checkpoint import TrainedRun
 from training.learn.task import Architecture, Floats
 

@@ -17,15 +17,15 @@ from model_store.comparing import SIGNIFICANCE, sentence
 from model_store.cpu import available_cpus
 from model_store.engines.keras import runtime
 from model_store.errors import ImageError, ModelStoreError
-from model_store.ink import is_ink_form
 from model_store.manifest import BundleContents
-from model_store.preprocessing import preprocess
+from model_store.pixels.ink import is_ink_form
+from model_store.pixels.preprocessing import preprocess
 from model_store.sources import Source, open_labelled
 from model_store.spec import ImageSpec, InkNormalization
-from model_store.store import ModelStore
-from training.cache import PixelCache, Record
-from training.check import Findings, inspect
-from training.dataset import Dataset, assemble_dataset
+from model_store.store.store import ModelStore
+from training.data.cache import PixelCache, Record
+from training.data.check import Findings, inspect
+from training.data.dataset import Dataset, assemble_dataset
 from training.errors import NotLearning, TrainingInterrupted
 from training.finished import FinishedRun
 from training.learn.checkpoint import TrainedRun, keep_run, load_run

@@ -12,11 +12,11 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from model_store.assembling import Assembled, assemble
 from model_store.comparing import compare, mcnemar
 from model_store.cpu import available_cpus
 from model_store.inference import predict_all
 from model_store.libraries import library_versions
+from model_store.making.assembling import Assembled, assemble
 from model_store.manifest import (
     Baseline,
     BundleContents,
@@ -26,16 +26,16 @@ from model_store.manifest import (
     Reference,
     TrainingSettings,
 )
-from model_store.preprocessing import preprocess
-from model_store.seen import seen_by, write_seen
-from training.dataset import Dataset, Split
+from model_store.pixels.preprocessing import preprocess
+from model_store.store.seen import seen_by, write_seen
+from training.data.dataset import Dataset, Split
 from training.finished import FinishedRun
+from training.judge.metrics import expected_calibration_error, fit_temperature, measure
+from training.judge.verdict import compare_with_chance, refuse_chance
 from training.learn.augmentation import augmentation
 from training.learn.network import Standardization, publish
-from training.metrics import expected_calibration_error, fit_temperature, measure
 from training.record import RunRecord, Sample
 from training.report import write_report
-from training.verdict import compare_with_chance, refuse_chance
 
 _EXPORT_IMAGES = 256
 _PROBES = 8

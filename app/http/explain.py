@@ -8,14 +8,14 @@ from starlette.responses import Response
 
 from app.errors import InvalidParameter
 from app.http import documentation as docs
-from app.http.addresses import addresses
 from app.http.disconnects import while_connected
+from app.http.models import addresses
 from app.http.uploads import read_image
 from app.loaded_model import LoadedModel
 from app.occlusion import Explainer
 from app.pipeline import Pipeline
 from app.registry import Registry
-from model_store.preprocessing import encode_png
+from model_store.pixels.preprocessing import encode_png
 
 PICTURE = {"content": {"image/png": {"schema": docs.BINARY}}, "description": "The picture."}
 

@@ -1,14 +1,54 @@
-"""GET /models and /models/{name}: what is served, and what could not be."""
+"""The addresses that a model has; GET /models and /models/{name}: what is served, and what not."""
 
-from fastapi import APIRouter
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path
 
 from app.errors import NotReady
 from app.http import documentation as docs
-from app.http.addresses import Name
 from app.http.schemas import EngineInfo, LoadFailure, ModelDetail, ModelInfo, ModelList
 from app.loaded_model import LoadedModel
 from app.registry import Registry
 from model_store.errors import ModelNotFound
+
+Name = Annotated[str, Path(description="A model's name.", examples=["casting"])]
+Version = Annotated[int, Path(description="A version in the store.", ge=1, examples=[3])]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One way to say which model is meant.
+
+    Attributes:
+        prefix: of the route's path.
+        suffix: of the operation's id, which generated clients use as a function's name.
+        find: FastAPI's dependency that returns the model, or raises that there is none.
+    """
+
+    prefix: str
+    suffix: str
+    find: Callable[..., Coroutine[Any, Any, LoadedModel]]
+
+
+def addresses(registry: Registry) -> tuple[Address, Address, Address]:
+    """Return the default model's address, a name's, and a version's."""
+
+    async def default() -> LoadedModel:
+        return registry.default()
+
+    async def by_name(name: Name) -> LoadedModel:
+        return registry.by_name(name)
+
+    async def by_version(name: Name, version: Version) -> LoadedModel:
+        return await registry.version(name, version)
+
+    return (
+        Address("", "", default),
+        Address("/models/{name}", "_with_model", by_name),
+        Address("/models/{name}/versions/{version}", "_with_version", by_version),
+    )
 
 
 def models_router(registry: Registry) -> APIRouter:

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.cpu import available_cpus
+from model_store.engines.keras_archive import KerasArchive, read_archive
 from model_store.errors import EngineUnavailable, IncompatibleModel
-from model_store.keras_archive import KerasArchive, read_archive
 from model_store.manifest import EngineName, Manifest
 from model_store.spec import ImageSpec
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from model_store.cpu import available_cpus, usable_cores
 from model_store.errors import EngineUnavailable, IncompatibleModel, UnsafeModel
 from model_store.manifest import EngineName, Manifest
-from model_store.pooling import block_means
+from model_store.pixels.pooling import block_means
 
 try:
     import openvino as ov

@@ -8,7 +8,7 @@ import pytest
 from fake_models import FakeModel, Start, png
 from PIL import Image
 
-from model_store.preprocessing import preprocess
+from model_store.pixels.preprocessing import preprocess
 
 
 async def test_preview_is_exactly_what_the_model_sees(

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from fake_models import PATIENCE_S, FakeModel, Start, png
 
-from model_store.preprocessing import preprocess
+from model_store.pixels.preprocessing import preprocess
 
 Receive = Callable[[], Awaitable[dict]]
 

@@ -9,7 +9,7 @@ import pytest
 from fake_models import LABELS, FakeModel, FakeStore, Start, png, softmax_of_corners
 from PIL import Image
 
-from model_store.preprocessing import preprocess
+from model_store.pixels.preprocessing import preprocess
 
 
 def expected(model: FakeModel, image: bytes) -> dict[str, float]:

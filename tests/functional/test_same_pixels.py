@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from model_store.sources import Source, open_labelled
 from model_store.spec import ImageSpec
-from training.cache import PixelCache
+from training.data.cache import PixelCache
 
 DATA = Path(os.environ.get("HALFTONE_DATA", Path(__file__).parents[3] / "shared" / "data"))
 needs_castings = pytest.mark.skipif(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fake_models import HEIGHT, LABELS, WIDTH, FakeModel, Start, png, softmax_of_corners
 
-from model_store.preprocessing import preprocess
+from model_store.pixels.preprocessing import preprocess
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (3, HEIGHT, WIDTH), np.uint8)
 INFER = "/v2/models/toy/infer"

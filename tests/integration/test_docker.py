@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 import pytest
 
-from model_store.preprocessing import encode_png
+from model_store.pixels.preprocessing import encode_png
 
 ROOT = Path(__file__).resolve().parents[2]
 CHECKOUT = (

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from test_service import PATIENCE_S, Service, images, running
 
-from model_store.store import ModelStore
+from model_store.store.store import ModelStore
 
 pytest.importorskip("openapi_python_client")
 

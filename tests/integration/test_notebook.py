@@ -11,7 +11,7 @@ pytest.importorskip("tensorflow")
 from nbclient import NotebookClient  # noqa: E402  # skipped above where it is not installed
 
 from model_store.sources import natural_key  # noqa: E402
-from model_store.store import ModelStore  # noqa: E402
+from model_store.store.store import ModelStore  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "examples" / "notebook.ipynb"

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from test_service import PATIENCE_S, ROOT, running
 
-from model_store.store import ModelStore
+from model_store.store.store import ModelStore
 
 
 def test_a_port_that_is_taken_ends_with_3(shared_tiny_store: ModelStore) -> None:

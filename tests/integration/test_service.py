@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from model_store.bundle import open_model
-from model_store.preprocessing import encode_png, preprocess
-from model_store.store import ModelStore
+from model_store.pixels.preprocessing import encode_png, preprocess
+from model_store.store.store import ModelStore
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 300.0  # on a busy machine, importing alone can take a minute

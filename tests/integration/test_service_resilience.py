@@ -16,7 +16,7 @@ import httpx
 import pytest
 from test_service import PATIENCE_S, Service, images, running
 
-from model_store.store import ModelStore
+from model_store.store.store import ModelStore
 
 ROOT = Path(__file__).parents[2]
 RESTARTS = 20

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from test_service import PATIENCE_S, ROOT, Service, images, running
 
-from model_store.preprocessing import preprocess
-from model_store.store import ModelStore
+from model_store.pixels.preprocessing import preprocess
+from model_store.store.store import ModelStore
 
 pytest.importorskip("tritonclient.http", reason="needs tritonclient[http]")
 

@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -90,9 +91,14 @@ def test_no_package_imports_past_the_model_store(
         ("app.batching", ("app.pipeline", "app.http", "app.main", "app.__main__")),
         ("app.pipeline", ("app.http", "app.main", "app.__main__")),
         ("app.http", ("app.main", "app.__main__")),
+        ("model_store.pixels", ("model_store.bundle", "model_store.store", "model_store.engines")),
+        ("model_store.engines", ("model_store.bundle", "model_store.store", "model_store.making")),
+        ("model_store.store", ("model_store.making",)),
+        ("training.data", ("training.learn", "training.judge", "training.report")),
+        ("training.judge", ("training.learn", "training.report")),
     ],
 )
-def test_inner_modules_of_the_service_never_reach_outer_ones(
+def test_inner_modules_never_reach_outer_ones(
     graph: dict[str, set[str]], module: str, forbidden: tuple[str, ...]
 ) -> None:
     modules = inside(set(graph), module)
@@ -111,6 +117,12 @@ def test_pipeline_and_batching_know_nothing_of_http(
     web = inside(reachable(graph, module), "fastapi", "starlette", "uvicorn", "app.http")
 
     assert web == set()
+
+
+def test_no_room_has_more_than_fifteen_modules(graph: dict[str, set[str]]) -> None:
+    rooms = Counter(n.rpartition(".")[0] for n in graph if not inside(set(graph) - {n}, n))
+
+    assert {room: count for room, count in rooms.items() if count > 15} == {}
 
 
 def test_batching_knows_nothing_of_images(graph: dict[str, set[str]]) -> None:

@@ -14,7 +14,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from model_store import __main__ as store_commands
-from model_store.store import ModelStore
+from model_store.store.store import ModelStore
 from training import __main__ as training_commands
 
 ROOT = Path(__file__).parents[2]

@@ -38,7 +38,7 @@ def test_every_row_of_the_promises_names_a_test() -> None:
 
 def test_the_bounds_on_the_page_are_those_of_the_code() -> None:
     from app.settings import Settings
-    from model_store import guards
+    from model_store.pixels import guards
 
     text = PAGE.read_text(encoding="utf-8").replace(",", "")
     limits = [

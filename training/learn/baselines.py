@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from training.inputs import Inputs
+from training.data.inputs import Inputs
 from training.learn.task import Floats
 
 COMMONEST, LOGISTIC, PERCEPTRON = (

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.folding import fold
+from model_store.making.folding import fold
 from training.learn.task import Architecture
 
 _REFERENCE_INPUTS = 784

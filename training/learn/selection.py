@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.manifest import Candidate, Selection
-from training.inputs import Inputs
+from training.data.inputs import Inputs
 from training.learn.augmentation import MIRRORS, MOVEMENTS
 from training.learn.recipe import Recipe
 from training.learn.task import Architecture, Floats, Task
@@ -297,7 +297,7 @@ def standard_error(values: NDArray[np.float64]) -> float:
 
 
 def _judged(task: Task, logits: Floats) -> Tried:
-    from training.metrics import cross_entropy, fit_temperature
+    from training.judge.metrics import cross_entropy, fit_temperature
 
     # Calibrated, as the published network is: smoothed labels leave every network unsure.
     calibrated = logits / np.float32(fit_temperature(logits, task.val.truth))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.inputs import Inputs
+from training.data.inputs import Inputs
 from training.learn.recipe import Recipe
 
 Floats = NDArray[np.float32]

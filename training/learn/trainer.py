@@ -18,8 +18,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from training.data.inputs import Inputs
 from training.errors import NotLearning, TrainingInterrupted
-from training.inputs import Inputs
+from training.judge.metrics import cross_entropy
 from training.learn.augmentation import augmentation
 from training.learn.checkpoint import save_weights
 from training.learn.network import (
@@ -31,7 +32,6 @@ from training.learn.network import (
 )
 from training.learn.recipe import Recipe, steps_per_call
 from training.learn.task import Architecture, EpochEnd, Floats, Learned, Listener, Task
-from training.metrics import cross_entropy
 
 _STATISTICS_IMAGES = 4096
 _BATCH_OF_STATISTICS = 256

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.manifest import Layer
-from training.metrics import Reliability, accuracy_interval, reliability
+from training.judge.metrics import Reliability, accuracy_interval, reliability
 from training.record import RunRecord
 from training.report.plots import curve, reliability_diagram
 from training.report.text import count, percent

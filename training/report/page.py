@@ -6,7 +6,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from training.metrics import CALIBRATION_BINS
+from training.judge.metrics import CALIBRATION_BINS
 from training.record import RunRecord
 from training.report import choosing, images, numbers, text
 

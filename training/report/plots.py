@@ -21,7 +21,7 @@ from matplotlib.ticker import (
 )
 from numpy.typing import NDArray
 
-from training.metrics import Reliability, accuracy_interval
+from training.judge.metrics import Reliability, accuracy_interval
 
 # Stand-ins that no chart uses otherwise; the SVG gets the page's CSS variables in their place.
 _INK, _MUTED, _GRID = "#010101", "#020202", "#030303"

@@ -12,8 +12,8 @@ from starlette.responses import Response
 import app
 from app.errors import InvalidParameter, TooManyImages
 from app.http import documentation as docs
-from app.http.addresses import addresses
 from app.http.disconnects import while_connected
+from app.http.models import addresses
 from app.http.predict import count
 from app.http.problems import TABLE
 from app.http.v2.messages import LABEL, PROBABILITIES, parse_request, write_response

@@ -20,7 +20,7 @@ from page_actions import choose, stroke
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from model_store.store import ModelStore
+from model_store.store.store import ModelStore
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "models"

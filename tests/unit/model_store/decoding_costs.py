@@ -29,9 +29,9 @@ from odd_bombs import progressive
 from odd_files import odd_files
 from PIL import Image
 
-from model_store.decoding import format_of, open_image
 from model_store.errors import ImageError
-from model_store.preprocessing import DEFAULT_MAX_PIXELS, preprocess
+from model_store.pixels.decoding import format_of, open_image
+from model_store.pixels.preprocessing import DEFAULT_MAX_PIXELS, preprocess
 from model_store.spec import ImageSpec
 
 SPEC = ImageSpec.for_size(960, 480)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.folding import DenseLayer, FoldedNetwork
+from model_store.making.folding import DenseLayer, FoldedNetwork
 
 SIZE = (9, 7)
 LABELS = 4

@@ -5,7 +5,7 @@ from pathlib import Path
 from model_store.bundle import Bundle
 from model_store.manifest import BundleContents, EngineRecord, Probe
 from model_store.spec import ImageSpec
-from model_store.store import ModelStore
+from model_store.store.store import ModelStore
 
 
 def contents() -> BundleContents:

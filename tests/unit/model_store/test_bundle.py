@@ -31,10 +31,10 @@ from model_store.errors import (
     StoreDamaged,
     UnsafeModel,
 )
+from model_store.making.probes import write_probes
 from model_store.manifest import Manifest, encode_manifest
-from model_store.probes import write_probes
-from model_store.seen import seen_by
-from model_store.store import ModelStore
+from model_store.store.seen import seen_by
+from model_store.store.store import ModelStore
 from model_store.verification import verify
 
 SHIPPED = Path(__file__).resolve().parents[3] / "models" / "digits" / "1"
@@ -53,7 +53,7 @@ def other_weights(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 
     store = ModelStore(tmp_path_factory.mktemp("other"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("model_store.exporting._MEASURING_SECONDS", 0.0)
+        patch.setattr("model_store.making.exporting._MEASURING_SECONDS", 0.0)
         publish_tiny(store, "tiny", seed=1)
     return store.bundle("tiny")
 
@@ -434,9 +434,9 @@ def test_another_number_of_labels_is_refused(
 
 
 def test_weights_that_are_not_numbers_are_refused(bundle: Bundle, tmp_path: Path) -> None:
-    from model_store.assembling import save_model
     from model_store.engines.keras import load_model
-    from model_store.keras_archive import read_archive
+    from model_store.engines.keras_archive import read_archive
+    from model_store.making.assembling import save_model
 
     model = load_model(read_archive(bundle.folder / "model.keras"))
     kernel = np.asarray(model.weights[0].value).copy()

@@ -12,8 +12,8 @@ from model_store.__main__ import app
 from model_store.bundle import open_model
 from model_store.engines.keras import runtime
 from model_store.errors import IncompatibleModel
-from model_store.expanding import expanded
-from model_store.store import ModelStore
+from model_store.making.expanding import expanded
+from model_store.store.store import ModelStore
 
 keras = runtime()[0]
 
@@ -67,7 +67,7 @@ def test_means_before_another_layer_are_refused() -> None:
 def test_the_command_writes_the_notebooks_form(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model_store.exporting._MEASURING_SECONDS", 0.0)
+    monkeypatch.setattr("model_store.making.exporting._MEASURING_SECONDS", 0.0)
     monkeypatch.setenv("HALFTONE_MODELS", str(tmp_path / "models"))
     store = ModelStore(tmp_path / "models")
     publish_tiny(store, "tiny", seed=3, pool=4)

@@ -9,7 +9,7 @@ keras = runtime()[0]
 
 from dense_networks import LABELS, SIZE, compute, noise  # noqa: E402 -- after a quiet import
 
-from model_store.folding import NotFoldable, fold  # noqa: E402
+from model_store.making.folding import NotFoldable, fold  # noqa: E402
 
 L = keras.layers
 PIXELS = SIZE[0] * SIZE[1]

@@ -10,10 +10,10 @@ from keras_files import layer, network, write
 
 from model_store.bundle import open_model
 from model_store.errors import IncompatibleModel, UnsafeModel
-from model_store.importing import ImportRequest, Pixels, import_model, wrap_network
-from model_store.preprocessing import encode_png
+from model_store.making.importing import ImportRequest, Pixels, import_model, wrap_network
+from model_store.pixels.preprocessing import encode_png
 from model_store.spec import ImageSpec
-from model_store.store import ModelStore
+from model_store.store.store import ModelStore
 
 HEIGHT, WIDTH = 12, 10
 LABELS = ("a", "b", "c")
@@ -21,7 +21,7 @@ LABELS = ("a", "b", "c")
 
 @pytest.fixture(autouse=True)
 def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model_store.exporting._MEASURING_SECONDS", 0.0)
+    monkeypatch.setattr("model_store.making.exporting._MEASURING_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from model_store.ink import is_ink_form, normalize_ink
-from model_store.preprocessing import encode_png, preprocess
+from model_store.pixels.ink import is_ink_form, normalize_ink
+from model_store.pixels.preprocessing import encode_png, preprocess
 from model_store.spec import ImageSpec, InkNormalization
 
 SPEC = ImageSpec.for_size(28, 28, InkNormalization(box=20))

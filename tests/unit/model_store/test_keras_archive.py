@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from keras_files import MEMBERS, layer, network, weights, write, write_zip
 
+from model_store.engines.keras_archive import read_archive
 from model_store.errors import BundleError, CorruptBundle, IncompatibleModel, UnsafeModel
-from model_store.keras_archive import read_archive
 
 
 def test_a_plain_file_gives_its_layers_and_counts_its_weights(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 from keras_files import layer, network
 
+from model_store.engines.keras_config import check_config
 from model_store.errors import UnsafeModel
-from model_store.keras_config import check_config
 
 
 def test_the_notebooks_layers_are_allowed() -> None:

@@ -13,8 +13,8 @@ import pytest
 from keras_files import HEIGHT, LABELS, WIDTH, layer, network, weights, write
 
 from model_store.engines.keras import KerasEngine, load, load_model
+from model_store.engines.keras_archive import read_archive
 from model_store.errors import IncompatibleModel
-from model_store.keras_archive import read_archive
 from model_store.manifest import Manifest
 from model_store.spec import ImageSpec
 

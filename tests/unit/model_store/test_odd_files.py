@@ -11,9 +11,9 @@ from decoding_costs import WORST
 from handmade_images import bmp
 from odd_files import OddFile, measured, odd_files
 
-from model_store.decoding import open_image
 from model_store.errors import ImageError
-from model_store.preprocessing import preprocess
+from model_store.pixels.decoding import open_image
+from model_store.pixels.preprocessing import preprocess
 from model_store.spec import ImageSpec
 
 COSTS = Path(__file__).with_name("decoding_costs.py")

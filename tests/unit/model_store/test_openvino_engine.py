@@ -12,8 +12,8 @@ from dense_networks import SIZE, compute, layer, network, noise
 from model_store.engines import openvino as engine_module
 from model_store.engines.openvino import open_file
 from model_store.errors import EngineUnavailable, IncompatibleModel, UnsafeModel
-from model_store.folding import FoldedNetwork
-from model_store.graphs import Weights, write_graph
+from model_store.making.folding import FoldedNetwork
+from model_store.making.graphs import Weights, write_graph
 from model_store.manifest import EngineName
 
 ov = pytest.importorskip("openvino")

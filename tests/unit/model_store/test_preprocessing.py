@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from model_store.errors import UndecodableImage, UnsupportedFormat
-from model_store.preprocessing import encode_png, preprocess, preprocess_with_source
+from model_store.pixels.preprocessing import encode_png, preprocess, preprocess_with_source
 from model_store.spec import ImageSpec
 
 SPEC = ImageSpec.for_size(12, 7)

@@ -20,8 +20,8 @@ from handmade_images import (
 )
 from PIL import Image
 
-from model_store.grayscale import MODES, UnsupportedMode, scale_16_to_8, to_grayscale
-from model_store.preprocessing import preprocess
+from model_store.pixels.grayscale import MODES, UnsupportedMode, scale_16_to_8, to_grayscale
+from model_store.pixels.preprocessing import preprocess
 from model_store.spec import ImageSpec
 
 H, W = 11, 13

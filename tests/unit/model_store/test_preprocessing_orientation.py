@@ -5,8 +5,8 @@ import pytest
 from handmade_images import chunk, encoded, exif_block, png, webp_chunks, with_jpeg_exif
 from PIL import Image
 
-from model_store.orientation import exif_orientation
-from model_store.preprocessing import preprocess
+from model_store.pixels.orientation import exif_orientation
+from model_store.pixels.preprocessing import preprocess
 from model_store.spec import ImageSpec
 
 UPRIGHT = np.arange(16 * 24, dtype=np.uint16).reshape(16, 24).astype(np.uint8) // 2

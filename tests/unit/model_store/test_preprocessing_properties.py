@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from model_store.errors import ImageError
-from model_store.preprocessing import encode_png, preprocess, preprocessing_version
+from model_store.pixels.preprocessing import encode_png, preprocess, preprocessing_version
 from model_store.spec import ImageSpec, InkNormalization
 
 # Wall-clock limits of single examples say more about the machine than about the code.

@@ -6,7 +6,7 @@ from dense_networks import layer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_store.quantizing import Int8Kernel, as_float32, group_shape, quantize
+from model_store.making.quantizing import Int8Kernel, as_float32, group_shape, quantize
 
 
 def restored(kernel: Int8Kernel, inputs: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from class_folders import write_classes
 from PIL import Image
 
 from model_store.errors import InvalidLayout, NoImages
-from model_store.preprocessing import preprocess
+from model_store.pixels.preprocessing import preprocess
 from model_store.sources import natural_key, open_labelled, open_unlabelled
 from model_store.spec import ImageSpec
 

@@ -20,7 +20,7 @@ from model_store.errors import (
     VersionNotFound,
 )
 from model_store.manifest import read_manifest
-from model_store.store import ModelStore, default_root
+from model_store.store.store import ModelStore, default_root
 
 
 @pytest.fixture

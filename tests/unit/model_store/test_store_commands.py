@@ -14,7 +14,7 @@ from keras_files import write
 from typer.testing import CliRunner
 
 from model_store.__main__ import app
-from model_store.store import ModelStore
+from model_store.store.store import ModelStore
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[3]
 @pytest.fixture
 def store(tiny_store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
     monkeypatch.setenv("HALFTONE_MODELS", str(tiny_store.root))
-    monkeypatch.setattr("model_store.exporting._MEASURING_SECONDS", 0.0)
+    monkeypatch.setattr("model_store.making.exporting._MEASURING_SECONDS", 0.0)
     return tiny_store
 
 

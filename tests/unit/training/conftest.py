@@ -8,8 +8,8 @@ from fit_requests import COUNTS, request
 from quiet_reporter import Quiet
 
 from model_store.spec import ImageSpec
-from model_store.store import ModelStore
-from training.cache import PixelCache
+from model_store.store.store import ModelStore
+from training.data.cache import PixelCache
 
 
 @pytest.fixture
@@ -31,6 +31,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_classes(root / "data", COUNTS)
     (root / "data" / "row" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("model_store.exporting._MEASURING_SECONDS", 0.0)
+        patch.setattr("model_store.making.exporting._MEASURING_SECONDS", 0.0)
         fit(request(root / "data"), ModelStore(root / "models"), root / "cache", Quiet())
     return root

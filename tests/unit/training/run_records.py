@@ -18,7 +18,7 @@ from model_store.manifest import (
     TrainingSettings,
 )
 from model_store.spec import ImageSpec
-from training.metrics import expected_calibration_error, measure
+from training.judge.metrics import expected_calibration_error, measure
 from training.record import RunRecord, Sample
 
 

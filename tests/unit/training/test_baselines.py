@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from class_folders import striped
 
-from training.inputs import Inputs
+from training.data.inputs import Inputs
 from training.learn import baselines as module
 from training.learn.baselines import COMMONEST, LOGISTIC, PERCEPTRON, baselines
 

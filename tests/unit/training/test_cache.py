@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from class_folders import HEIGHT, WIDTH, write_classes
 
-from model_store.preprocessing import preprocess
+from model_store.pixels.preprocessing import preprocess
 from model_store.sources import FolderSource, Item, open_labelled
 from model_store.spec import ImageSpec
-from training import cache as cache_module
-from training.cache import PixelCache
+from training.data import cache as cache_module
+from training.data.cache import PixelCache
 from training.errors import CacheError
 
 

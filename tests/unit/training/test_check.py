@@ -8,9 +8,9 @@ from class_folders import write_classes
 from PIL import Image
 
 from model_store.sources import open_labelled
-from training.cache import PixelCache
-from training.check import Findings, inspect
-from training.findings_text import describe
+from training.data.cache import PixelCache
+from training.data.check import Findings, inspect
+from training.data.findings_text import describe
 
 
 def look(root: Path, cache: PixelCache) -> Findings:

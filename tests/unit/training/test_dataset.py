@@ -8,8 +8,8 @@ from class_folders import write_classes
 
 from model_store.errors import NoImages
 from model_store.sources import open_labelled
-from training.cache import PixelCache
-from training.dataset import TEST_SHARE, VAL_SHARE, Dataset, assemble_dataset
+from training.data.cache import PixelCache
+from training.data.dataset import TEST_SHARE, VAL_SHARE, Dataset, assemble_dataset
 from training.errors import MissingClass
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model_store.bundle import Model, open_model, read_bundle
-from model_store.preprocessing import encode_png, preprocess
+from model_store.pixels.preprocessing import encode_png, preprocess
 
 ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "models" / "digits" / "1"

@@ -19,12 +19,12 @@ from typer.testing import CliRunner
 
 import training.fit as fit_module
 from model_store.bundle import open_model
-from model_store.seen import seen_by
 from model_store.sources import open_labelled
-from model_store.store import ModelStore
+from model_store.store.seen import seen_by
+from model_store.store.store import ModelStore
 from training.__main__ import _spread_hidden, app
-from training.cache import PixelCache
-from training.dataset import Dataset
+from training.data.cache import PixelCache
+from training.data.dataset import Dataset
 from training.errors import MissingClass, NotLearning, TrainingInterrupted, TrainingProcessDied
 from training.fit import fit
 from training.learn import selection as selection_module
@@ -34,7 +34,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @pytest.fixture(autouse=True)
 def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model_store.exporting._MEASURING_SECONDS", 0.0)
+    monkeypatch.setattr("model_store.making.exporting._MEASURING_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -346,7 +346,7 @@ def test_hidden_takes_several_numbers_after_one_flag() -> None:
 
 def test_the_cache_is_shared_between_runs(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     manifest = ModelStore(trained / "models").bundle("stripes").manifest
-    from training import cache as cache_module
+    from training.data import cache as cache_module
 
     monkeypatch.delattr(cache_module, "preprocess_with_source")
     records = PixelCache(trained / "cache", manifest.image).index(

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from class_folders import HEIGHT, WIDTH, write_classes
 
-from model_store.pooling import block_means
-from model_store.preprocessing import preprocess
+from model_store.pixels.pooling import block_means
+from model_store.pixels.preprocessing import preprocess
 from model_store.sources import open_labelled
 from model_store.spec import ImageSpec
-from training import inputs
-from training.cache import PixelCache
-from training.inputs import Inputs, cached_inputs
+from training.data import inputs
+from training.data.cache import PixelCache
+from training.data.inputs import Inputs, cached_inputs
 
 SPEC = ImageSpec.for_size(HEIGHT, WIDTH)
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.metrics import (
+from training.judge.metrics import (
     TEMPERATURE_RANGE,
     accuracy_interval,
     expected_calibration_error,

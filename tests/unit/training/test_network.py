@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from model_store.pooling import block_means
+from model_store.pixels.pooling import block_means
 from training.learn.network import (
     Standardization,
     dense_weights,

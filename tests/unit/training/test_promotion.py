@@ -7,7 +7,7 @@ import pytest
 
 from model_store.comparing import compare
 from model_store.manifest import Baseline, BundleContents, Comparison
-from model_store.store import ModelStore
+from model_store.store.store import ModelStore
 from training.fit import _decide
 from training.publishing import worse_than_baselines
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from training.data.inputs import Inputs
 from training.errors import TrainingInterrupted
-from training.inputs import Inputs
 from training.learn.recipe import Recipe
 from training.learn.selection import (
     KINDS,

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from class_folders import HEIGHT, WIDTH, striped
 
+from training.data.inputs import Inputs
 from training.errors import NotLearning, TrainingInterrupted
-from training.inputs import Inputs
 from training.learn import recipe as recipe_module
 from training.learn import trainer
 from training.learn.checkpoint import save_weights
@@ -136,7 +136,7 @@ def test_a_trial_learns_as_the_real_one_does_also_from_images_on_disk(
 ) -> None:
     one = task(epochs=1, images=STEPS * 32, augmentation="flips+small")
     learned = trainer.train(one, tmp_path / "run", SILENT)
-    monkeypatch.setattr("training.inputs._IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr("training.data.inputs._IN_MEMORY_BYTES", 0)
     np.testing.assert_allclose(trainer.trial(one, SILENT), learned.val_logits, atol=1e-4)
 
 

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from model_store.bundle import pixels_sha256
 from model_store.manifest import Probe
-from model_store.preprocessing import preprocess
+from model_store.pixels.preprocessing import preprocess
 from model_store.spec import ImageFormat, ImageSpec
 
 FOLDER = "probe"

@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.pooling import block_means
-from training.cache import PixelCache
+from model_store.pixels.pooling import block_means
+from training.data.cache import PixelCache
 
 # Up to so many bytes are held in memory; what is larger is read from the cache batch by batch.
 _IN_MEMORY_BYTES = 400_000_000

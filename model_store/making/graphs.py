@@ -18,8 +18,8 @@ import openvino as ov
 from numpy.typing import NDArray
 from openvino import opset15 as opset
 
-from model_store.folding import DenseLayer, FoldedNetwork
-from model_store.quantizing import as_float32, quantize
+from model_store.making.folding import DenseLayer, FoldedNetwork
+from model_store.making.quantizing import as_float32, quantize
 
 Weights = Literal["int8", "f32"]
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from model_store.engines.openvino import open_file
 from model_store.errors import EngineUnavailable
-from model_store.folding import FoldedNetwork, NotFoldable, fold
-from model_store.graphs import Weights, write_graph
+from model_store.making.folding import FoldedNetwork, NotFoldable, fold
+from model_store.making.graphs import Weights, write_graph
 from model_store.manifest import MODEL_FILE, EngineName, EngineRecord, Parity
 
 logger = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from model_store.decoding import Source, decode
-from model_store.ink import WORKING_SIDE, normalize_ink
+from model_store.pixels.decoding import Source, decode
+from model_store.pixels.ink import WORKING_SIDE, normalize_ink
 from model_store.spec import ImageSpec
 
 __all__ = [

@@ -12,16 +12,16 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.assembling import Assembled, assemble
 from model_store.bundle import Bundle
 from model_store.engines.keras import load_model, runtime
+from model_store.engines.keras_archive import read_archive
 from model_store.errors import IncompatibleModel
-from model_store.keras_archive import read_archive
+from model_store.making.assembling import Assembled, assemble
+from model_store.making.probes import MAX_GIVEN, draw_images
 from model_store.manifest import BundleContents, EngineName
-from model_store.preprocessing import preprocess
-from model_store.probes import MAX_GIVEN, draw_images
+from model_store.pixels.preprocessing import preprocess
 from model_store.spec import ImageSpec
-from model_store.store import ModelStore
+from model_store.store.store import ModelStore
 
 Pixels = Literal["auto", "0-1", "0-255"]
 _DRAWN_IMAGES = 48

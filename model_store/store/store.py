@@ -17,22 +17,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from model_store.bundle import Bundle, read_bundle, record_files
-from model_store.current import (
-    CurrentVersion,
-    make_current,
-    read_current,
-    read_current_if_sound,
-)
-from model_store.drafts import LOCK_FILE, make_draft
-from model_store.durable import (
-    exclusive,
-    explaining_errors,
-    explaining_lack_of_space,
-    make_folder,
-    sync_folder,
-    sync_tree,
-    write_atomically,
-)
 from model_store.errors import (
     CorruptBundle,
     InvalidName,
@@ -40,7 +24,6 @@ from model_store.errors import (
     StoreDamaged,
     VersionNotFound,
 )
-from model_store.layout import complete_versions, give_version, subfolders
 from model_store.libraries import library_versions
 from model_store.manifest import (
     MANIFEST_FILE,
@@ -50,6 +33,23 @@ from model_store.manifest import (
     check_name,
     encode_manifest,
 )
+from model_store.store.current import (
+    CurrentVersion,
+    make_current,
+    read_current,
+    read_current_if_sound,
+)
+from model_store.store.drafts import LOCK_FILE, make_draft
+from model_store.store.durable import (
+    exclusive,
+    explaining_errors,
+    explaining_lack_of_space,
+    make_folder,
+    sync_folder,
+    sync_tree,
+    write_atomically,
+)
+from model_store.store.layout import complete_versions, give_version, subfolders
 from model_store.verification import verify
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.folding import DenseLayer
+from model_store.making.folding import DenseLayer
 
 _ROWS = 8192  # of a kernel at a time, so that no second copy of it is ever whole
 _INT8_MAX = 127

@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from model_store.sources import Item, Source
-from training.cache import Record
+from training.data.cache import Record
 
 FEW_IMAGES = 20
 IMBALANCE = 4

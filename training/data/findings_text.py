@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 
-from training.check import Findings
+from training.data.check import Findings
 
 _SIZES_SHOWN = 5
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
-from model_store.durable import write_atomically
 from model_store.errors import StoreDamaged
+from model_store.store.durable import write_atomically
 
 CURRENT_FILE = "current.json"
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from model_store.assembling import save_model
 from model_store.bundle import Bundle
 from model_store.engines.keras import load_model, runtime
+from model_store.engines.keras_archive import read_archive
 from model_store.errors import IncompatibleModel
-from model_store.keras_archive import read_archive
+from model_store.making.assembling import save_model
 from model_store.manifest import MODEL_FILE
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from model_store.paper import clean_ink, photographed_ink
-from model_store.regions import own_ink
+from model_store.pixels.paper import clean_ink, photographed_ink
+from model_store.pixels.regions import own_ink
 from model_store.spec import ImageSpec, InkNormalization
 
 # Longest side, in pixels, of the image in which the ink is looked for and cut out.

@@ -22,7 +22,7 @@ from PIL import Image
 
 from model_store.cpu import available_cpus
 from model_store.errors import ImageError
-from model_store.preprocessing import preprocess_with_source, preprocessing_version
+from model_store.pixels.preprocessing import preprocess_with_source, preprocessing_version
 from model_store.sources import Source, content_sha256
 from model_store.spec import ImageSpec
 from training.errors import CacheError

@@ -14,9 +14,9 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from model_store.errors import ImageError, UndecodableImage, UnsupportedFormat
-from model_store.grayscale import to_grayscale
-from model_store.guards import before_loading, before_opening
-from model_store.orientation import exif_orientation
+from model_store.pixels.grayscale import to_grayscale
+from model_store.pixels.guards import before_loading, before_opening
+from model_store.pixels.orientation import exif_orientation
 from model_store.spec import ImageFormat, ImageSpec
 
 # What the first bytes of a file are, and Pillow's class for it. Not Image.open: that one warns of

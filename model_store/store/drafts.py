@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from model_store.durable import TEMPORARY_PREFIX, exclusive, hold_folder
+from model_store.store.durable import TEMPORARY_PREFIX, exclusive, hold_folder
 
 LOCK_FILE = ".lock"
 _DRAFT_PREFIX = ".draft-"

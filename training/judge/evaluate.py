@@ -13,9 +13,9 @@ from model_store.comparing import label_index
 from model_store.errors import NoImages
 from model_store.inference import predict_all
 from model_store.manifest import Metrics
-from model_store.seen import is_seen, seen_by
 from model_store.sources import Source, open_labelled
-from training.metrics import measure
+from model_store.store.seen import is_seen, seen_by
+from training.judge.metrics import measure
 from training.progress import Reporter
 
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from model_store.errors import NoImages
 from model_store.manifest import DatasetRecord
-from model_store.seen import short_digest
 from model_store.sources import SPLITS, Item, Source
-from training.cache import PixelCache, Record
+from model_store.store.seen import short_digest
+from training.data.cache import PixelCache, Record
+from training.data.inputs import Inputs, cached_inputs
 from training.errors import MissingClass
-from training.inputs import Inputs, cached_inputs
 
 VAL_SHARE = 0.10
 TEST_SHARE = 0.15
@@ -29,7 +29,7 @@ class Split:
     indices: NDArray[np.int64]  # (N,) positions in the source
     rows: NDArray[np.int64]  # (N,)
     truth: NDArray[np.int64]  # (N,) indices into the labels
-    digests: NDArray[np.uint64]  # (N,) of the contents, see `model_store.seen`
+    digests: NDArray[np.uint64]  # (N,) of the contents, see `model_store.store.seen`
     distinct: NDArray[np.int64]  # one index below N for every set of equal pixels
 
     def __len__(self) -> int:

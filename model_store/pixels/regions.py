@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.components import Component, connected_components
+from model_store.pixels.components import Component, connected_components
 
 _REGION_EDGE = 0.4  # of full ink: where a region of ink begins
 _SOLID = 0.7  # of full ink: what a region reaches somewhere, if it is not a soft shadow
@@ -15,7 +15,7 @@ def own_ink(strength: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return a copy with only the character's own regions: no specks, rules, edges of the sheet.
 
     Args:
-        strength: (h, w), as from `model_store.paper`.
+        strength: (h, w), as from `model_store.pixels.paper`.
     """
     small, factor = _pooled(strength > _REGION_EDGE * 255, _REGION_SIDE)
     labels, regions = connected_components(small)

@@ -18,8 +18,8 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from model_store.engines.keras_config import check_config
 from model_store.errors import CorruptBundle, IncompatibleModel, UnsafeModel
-from model_store.keras_config import check_config
 
 CONFIG_MEMBER = "config.json"
 METADATA_MEMBER = "metadata.json"

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.engines.keras import check_signature, check_weights, runtime, wrap
+from model_store.engines.keras_archive import CONFIG_MEMBER, METADATA_MEMBER, WEIGHTS_MEMBER
 from model_store.errors import EngineUnavailable, IncompatibleModel
-from model_store.keras_archive import CONFIG_MEMBER, METADATA_MEMBER, WEIGHTS_MEMBER
+from model_store.making.probes import describe_probes, write_probes
 from model_store.manifest import (
     MODEL_FILE,
     BundleContents,
@@ -23,7 +24,6 @@ from model_store.manifest import (
     Layer,
     Probe,
 )
-from model_store.probes import describe_probes, write_probes
 from model_store.spec import ImageSpec
 
 _BATCH = 32
@@ -170,7 +170,7 @@ def _export(
     model: Any, folder: Path, images: NDArray[np.uint8], probabilities: NDArray[np.float32]
 ) -> tuple[dict[EngineName, EngineRecord], EngineName]:
     try:
-        from model_store.exporting import export_engines
+        from model_store.making.exporting import export_engines
     except (ImportError, EngineUnavailable):  # OpenVINO is not installed
         return {"keras": _unmeasured()}, "keras"
     return export_engines(model, folder, images, probabilities)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from model_store.manifest import Metrics
-from training.evaluate import Evaluation
+from training.judge.evaluate import Evaluation
 
 
 def describe_evaluation(evaluation: Evaluation, wrong: int) -> Iterator[str]:

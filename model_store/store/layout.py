@@ -3,10 +3,10 @@
 import os
 from pathlib import Path
 
-from model_store.current import read_current_if_sound
-from model_store.durable import write_atomically
 from model_store.errors import StoreDamaged
 from model_store.manifest import MANIFEST_FILE
+from model_store.store.current import read_current_if_sound
+from model_store.store.durable import write_atomically
 
 _LAST_VERSION_FILE = ".last-version"
 

@@ -1,0 +1,1 @@
+"""Encoded images to the pixels that every model sees."""

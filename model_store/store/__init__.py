@@ -1,0 +1,1 @@
+"""Versions of models in a folder: published whole, found, promoted, removed."""

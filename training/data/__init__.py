@@ -1,0 +1,1 @@
+"""Labelled images: read, checked, split, cached."""
