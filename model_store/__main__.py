@@ -120,12 +120,11 @@ def diff(
     with one_sentence_errors():
         store = ModelStore(default_root())
         source = open_labelled(directory)
-        split = "test" if any(item.split == "test" for item in source.items) else "all"
         with ExitStack() as opened:
             models = [open_model(store.bundle(name, version)) for version in (old, new)]
             for model in models:
                 opened.callback(model.close)
-            found = compare_versions(models[0], models[1], source, split, lambda _: None)
+            found = compare_versions(models[0], models[1], source)
         if as_json:
             _print_json({**asdict(found), "comparison": found.comparison.model_dump(mode="json")})
         else:

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from model_store.bundle import Model
 from model_store.errors import IncompatibleModel, InvalidLayout, NoImages
-from model_store.inference import Advance, predict_all
+from model_store.inference import predict_all
 from model_store.manifest import Comparison
-from model_store.sources import Source
+from model_store.sources import Source, judged_images
 from model_store.store.seen import is_seen
 
 SIGNIFICANCE = 0.05
@@ -38,8 +38,8 @@ class Diff:
     unreadable: dict[str, str]
 
 
-def diff(old: Model, new: Model, source: Source, split: str, advance: Advance) -> Diff:
-    """Run the images of one split ("all": of every one) through two versions of one model.
+def diff(old: Model, new: Model, source: Source) -> Diff:
+    """Run the test images of `source`, or all if it has no splits, through two versions of a model.
 
     Raises:
         IncompatibleModel: their labels differ.
@@ -51,11 +51,11 @@ def diff(old: Model, new: Model, source: Source, split: str, advance: Advance) -
             f"Expected two versions with the same labels. Received: {', '.join(old.labels)} and "
             f"{', '.join(new.labels)}"
         )
-    chosen = [i for i, item in enumerate(source.items) if split in ("all", item.split)]
+    _, chosen = judged_images(source)
     answers, unreadable = [], {}
     for model in (old, new):
         found: dict[int, int] = {}
-        for prediction in predict_all(model, source, iter(chosen), advance):
+        for prediction in predict_all(model, source, iter(chosen), lambda _: None):
             if prediction.probabilities is None:
                 unreadable[source.items[prediction.index].name] = str(prediction.error)
             else:

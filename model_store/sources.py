@@ -129,6 +129,12 @@ def open_unlabelled(path: Path) -> Source:
     return FolderSource(path, items, ())
 
 
+def judged_images(source: Source) -> tuple[str, list[int]]:
+    """Return the split that a model is judged on and its images: test, or all if there is none."""
+    test = [index for index, item in enumerate(source.items) if item.split == "test"]
+    return ("test", test) if test else ("all", list(range(len(source.items))))
+
+
 def content_sha256(source: Source, index: int) -> bytes:
     """Return what identifies the content of image `index`, 32 bytes.
 

@@ -13,7 +13,7 @@ from model_store.comparing import label_index
 from model_store.errors import NoImages
 from model_store.inference import predict_all
 from model_store.manifest import Metrics
-from model_store.sources import Source, open_labelled
+from model_store.sources import Source, judged_images, open_labelled
 from model_store.store.seen import is_seen, seen_by
 from training.judge.metrics import measure
 from training.progress import Reporter
@@ -58,7 +58,7 @@ def evaluate(model: Model, path: Path, reporter: Reporter) -> Evaluation:
             holds no readable image.
     """
     source = open_labelled(path)
-    split, chosen = _chosen(source)
+    split, chosen = judged_images(source)
     index = label_index(source, chosen, model.labels)
     answers: dict[int, NDArray[np.float32]] = {}
     unreadable = {}
@@ -86,13 +86,6 @@ def evaluate(model: Model, path: Path, reporter: Reporter) -> Evaluation:
         _wrong(source, list(answers), model.labels, truth, probabilities),
         unreadable,
     )
-
-
-def _chosen(source: Source) -> tuple[str, list[int]]:
-    splits = {item.split for item in source.items}
-    split = "test" if "test" in splits else None
-    chosen = [i for i, item in enumerate(source.items) if item.split == split or split is None]
-    return split or "all", chosen
 
 
 def _wrong(
