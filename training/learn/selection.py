@@ -1,10 +1,10 @@
 """Choose resolution and augmentation by real, short runs on held-out training images.
 
-1. At the coarsest resolution, every kind of augmentation learns for a while on one fold; the best
-   of them again on another (successive halving, Jamieson & Talwalkar 2016), with the best mirror
-   image and the best movements joined where each of them helped.
-2. The three that are left learn for longer on two more folds. On one of these, the best goes on to
-   the next finer resolution, as long as finer is better beyond the noise.
+1. At the coarsest resolution, every kind of augmentation learns for a while on one fold, and then
+   the best mirror image and the best movements joined, where each of them helped.
+2. The three best learn for longer on two more folds (successive halving, Jamieson & Talwalkar
+   2016). On one of these, the best goes on to the next finer resolution, as long as finer is better
+   beyond the noise.
 
 Candidates are compared on the same images, image by image. Within one standard error of the best
 (Breiman et al. 1984, section 3.4.3), the milder augmentation and the coarser resolution win.
@@ -25,11 +25,11 @@ from training.learn.task import Architecture, Floats, Task
 from training.learn.workers import Workers
 
 _FOLDS = 4
-_MOST_FOLDS = 2  # of one stage; three stages of two folds hold out every image once and more
+_MOST_FOLDS = 2  # of a comparison of augmentations at first
 _ENOUGH_HELD_OUT = 300  # images per comparison; smaller data sets hold out more folds
 _MOST_IMAGES = 20_000  # of one trial, held-out ones included
 _SHORT_STEPS, _LONG_STEPS, _QUICK_SHARE = 600, 800, 0.5
-_SURVIVORS, _FINALISTS, _JOINED_MOVEMENTS = 3, 3, 2
+_FINALISTS, _JOINED_MOVEMENTS = 3, 2
 # Augmentations are told apart with few inputs; to be published, a network has more of them.
 _SCOUT_INPUTS, _FEWEST_INPUTS, _MOST_INPUTS, _SHORTEST_SIDE = 400, 1_000, 30_000, 4
 
@@ -81,9 +81,13 @@ class Tried:
     pool: int
     augmentation: str
     steps: int
-    trials: int
-    losses: NDArray[np.float64]  # (images,), trial by trial
-    right: NDArray[np.bool_]  # (images,)
+    losses_by_trial: tuple[NDArray[np.float64], ...]  # (images,) each
+    right: NDArray[np.bool_]  # (images,), over all trials
+
+    @property
+    def losses(self) -> NDArray[np.float64]:
+        """Of every image, (images,), trial by trial."""
+        return np.concatenate(self.losses_by_trial)
 
     @property
     def loss(self) -> float:
@@ -94,10 +98,14 @@ class Tried:
         """Return the same candidate with further trials."""
         return replace(
             self,
-            trials=self.trials + more.trials,
-            losses=np.concatenate([self.losses, more.losses]),
+            losses_by_trial=self.losses_by_trial + more.losses_by_trial,
             right=np.concatenate([self.right, more.right]),
         )
+
+    def first(self, trials: int) -> "Tried":
+        """Return the same candidate with its first `trials` trials only."""
+        losses = self.losses_by_trial[:trials]
+        return replace(self, losses_by_trial=losses, right=self.right[: sum(map(len, losses))])
 
     def record(self, stage: str) -> Candidate:
         """Return what the manifest says of it."""
@@ -106,7 +114,7 @@ class Tried:
             pool=self.pool,
             augmentation=self.augmentation,
             steps=self.steps,
-            trials=self.trials,
+            trials=len(self.losses_by_trial),
             images=len(self.losses),
             loss=self.loss,
             loss_error=standard_error(self.losses),
@@ -171,7 +179,7 @@ class Selector:
         folds = len(self._first_folds)
         kinds = len(asked.augmentations)
         short = self._task(asked.scout, "none", 0, long=False).cost
-        first = short * folds * (kinds + _SURVIVORS) if kinds > 1 else 0
+        first = short * folds * (kinds + _JOINED_MOVEMENTS) if kinds > 1 else 0
         long = [self._task(pool, "none", 0, long=True).cost for pool in self._looked_at(asked)[:2]]
         finalists = min(kinds, _FINALISTS) * len(self._last_folds)
         return first + finalists * long[0] + folds * sum(long[1:])
@@ -186,14 +194,9 @@ class Selector:
         return range(min(_MOST_FOLDS, max(1, round(_ENOUGH_HELD_OUT / max(held_out, 1)))))
 
     @property
-    def _more_folds(self) -> range:
-        count = len(self._first_folds)
-        return range(count, 2 * count)
-
-    @property
     def _last_folds(self) -> range:
         count = len(self._first_folds)
-        return range(2 * count, 2 * count + max(2, count))
+        return range(count, count + 2)
 
     def _finalists(
         self, asked: Question, note: Callable[[str, Sequence[Tried]], None]
@@ -205,11 +208,10 @@ class Selector:
         note(f"first look, {_size(self.what, pool)}", first)
         joined = _joined({one.augmentation: one.loss for one in first})
         both = self._trials(pool, joined, self._first_folds, long=False) if joined else []
-        kept = sorted(first + both, key=lambda one: one.loss)[:_SURVIVORS]
-        again = self._trials(pool, [k.augmentation for k in kept], self._more_folds, long=False)
-        kept = [one.and_then(more) for one, more in zip(kept, again, strict=True)]
-        note(f"second look, {_size(self.what, pool)}", kept)
-        return [one.augmentation for one in sorted(kept, key=lambda one: one.loss)][:_FINALISTS]
+        if both:
+            note(f"joined, {_size(self.what, pool)}", both)
+        kept = sorted(first + both, key=lambda one: one.loss)[:_FINALISTS]
+        return [one.augmentation for one in kept]
 
     def _refine(
         self,
@@ -225,10 +227,12 @@ class Selector:
         if not finer_pools:
             return best, "One resolution only."
         folds = self._last_folds[: len(self._first_folds)]
+        best = best.first(len(folds))
+        note(f"resolution, {_size(self.what, coarsest)}", [best])
         for pool in finer_pools:
             (finer,) = self._trials(pool, [best.augmentation], folds, long=True)
-            note(f"longer, {_size(self.what, pool)}", [finer])
-            gain = best.losses[: len(finer.losses)] - finer.losses
+            note(f"resolution, {_size(self.what, pool)}", [finer])
+            gain = best.losses - finer.losses
             if gain.mean() <= standard_error(gain):
                 return best, (
                     f"{_size(self.what, pool)} is no better than {_size(self.what, best.pool)}: "
@@ -305,8 +309,7 @@ def _judged(task: Task, logits: Floats) -> Tried:
         task.recipe.pool,
         task.recipe.augmentation,
         task.steps,
-        1,
-        cross_entropy(calibrated, task.val.truth),
+        (cross_entropy(calibrated, task.val.truth),),
         logits.argmax(axis=1) == task.val.truth,
     )
 

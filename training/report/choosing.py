@@ -7,7 +7,7 @@ from model_store.manifest import Candidate, Selection
 from training.record import RunRecord
 from training.report.plots import losses_over_inputs
 
-_REFINED = "longer"  # how the stages that compare resolutions begin
+_REFINED = "resolution"  # how the stages that compare resolutions begin
 
 
 def choice(record: RunRecord) -> dict[str, Any]:
@@ -34,10 +34,9 @@ def comparisons(record: RunRecord) -> dict[str, Any]:
 
 def _curve(record: RunRecord, selection: Selection) -> dict[str, Any] | None:
     refined = [one for one in selection.candidates if one.stage.startswith(_REFINED)]
-    best = {one.pool: min((o for o in refined if o.pool == one.pool), key=_loss) for one in refined}
-    if len(best) < 2:
+    if len(refined) < 2:
         return None
-    points = sorted(best.values(), key=lambda one: -one.pool)
+    points = sorted(refined, key=lambda one: -one.pool)
     sizes = [_size(record, one.pool) for one in points]
     drawn = losses_over_inputs(
         sizes,
@@ -56,7 +55,3 @@ def _spread(one: Candidate) -> str:
 
 def _size(record: RunRecord, pool: int) -> str:
     return f"{record.spec.height // pool} × {record.spec.width // pool}"
-
-
-def _loss(one: Candidate) -> float:
-    return one.loss

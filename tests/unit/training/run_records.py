@@ -109,7 +109,8 @@ def _selection() -> Selection:
         ("first look, 7 x 7", 4, "flips+shifts", 0.4),
         ("longer, 14 x 14", 2, "flips+shifts", 0.21),
         ("longer, 14 x 14", 2, "none", 0.33),
-        ("longer, 28 x 28", 1, "flips+shifts", 0.125),
+        ("resolution, 14 x 14", 2, "flips+shifts", 0.215),
+        ("resolution, 28 x 28", 1, "flips+shifts", 0.125),
     ]
     return Selection(
         pool=1,

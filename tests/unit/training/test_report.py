@@ -231,14 +231,14 @@ def test_more_labels_than_a_matrix_can_show_keep_those_with_errors(tmp_path):
     assert "30 classes with the fewest errors are left out" in page.text
 
 
-def test_what_was_tried_is_told_and_the_best_of_each_resolution_drawn(page):
+def test_what_was_tried_is_told_and_the_resolutions_drawn(page):
     selection = run_record().settings.selection
     assert "Chosen: 28 × 28 block means, augmentation flips+shifts" in page.text
     assert selection.reason in page.text
     for one in selection.candidates:
         assert f"{one.loss:.4f} ± 0.0150" in page.text
-    (caption,) = re.findall(r"Each point is the best augmentation.*?<", page.html)
-    assert "14 × 14: 0.2100 ± 0.0150; 28 × 28: 0.1250 ± 0.0150." in caption
+    (caption,) = re.findall(r"The chosen augmentation at each resolution.*?<", page.html)
+    assert "14 × 14: 0.2150 ± 0.0150; 28 × 28: 0.1250 ± 0.0150." in caption
 
 
 def test_a_choice_without_trials_is_said(tmp_path):

@@ -93,8 +93,8 @@ def test_the_mirror_image_that_helps_is_chosen_and_what_was_tried_is_told() -> N
     assert all(one.loss_error > 0 and one.accuracy > 0.4 for one in first)
     assert {one.stage.partition(",")[0] for one in chosen.candidates} == {
         "first look",
-        "second look",
         "longer",
+        "resolution",
     }
     assert any(f"mirror {loss['mirror']:.3f}" in line for line in told)
     assert not any("+" in name for _, name in workers.tried)  # no movement was worth joining
@@ -115,7 +115,7 @@ def test_losers_cost_little() -> None:
     for task in workers.tasks:
         shares[task.recipe.augmentation] += task.cost
 
-    assert shares["any-angle"] < 0.2 * shares["mirror"]
+    assert shares["any-angle"] < 0.25 * shares["mirror"]
 
 
 @pytest.mark.parametrize("count", [60, 400, 3000])
@@ -201,7 +201,7 @@ def test_the_users_validation_images_are_the_ones_held_out() -> None:
     for task in workers.tasks:
         assert numbers(task.val) == list(range(1000, 1050))
         assert numbers(task.train) == list(range(400))
-    assert len({task.recipe.seed for task in workers.tasks}) > 4  # each trial starts anew
+    assert len({task.recipe.seed for task in workers.tasks}) == 4  # each trial starts anew
 
 
 def test_the_seed_decides_every_trial() -> None:
@@ -262,7 +262,7 @@ def test_augmentations_that_are_in_question(
 
 
 def tried(augmentation: str, losses: NDArray[np.float64]) -> Tried:
-    return Tried(4, augmentation, 100, 1, losses, losses < 1)
+    return Tried(4, augmentation, 100, (losses,), losses < 1)
 
 
 def test_within_one_standard_error_the_milder_wins() -> None:
