@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
@@ -23,6 +23,9 @@ T = TypeVar("T")
 # find room in every batch.
 BATCH_SHARE = 0.5
 
+# What an image passes through, in order.
+STAGES = ("decode", "queue", "inference")
+
 # Gives the (H, W) pixels of one image. Called once, on a decode thread, so that pixels exist only
 # while they are on their way.
 MakePixels = Callable[[], NDArray[np.uint8]]
@@ -39,20 +42,10 @@ class Timings:
     finished_at: float
 
     @property
-    def decode_ms(self) -> float:
-        """Milliseconds from bytes to pixels."""
-        return 1000 * (self.queued_at - self.decode_at)
-
-    @property
-    def queue_ms(self) -> float:
-        """Milliseconds of waiting, for a decode thread and for the engine."""
-        decode_wait_s = self.decode_at - self.accepted_at
-        return 1000 * (decode_wait_s + self.started_at - self.queued_at)
-
-    @property
-    def inference_ms(self) -> float:
-        """Milliseconds in the engine, with the whole batch."""
-        return 1000 * (self.finished_at - self.started_at)
+    def stages_s(self) -> tuple[float, float, float]:
+        """Seconds in each of `STAGES`; waiting for a thread counts as queue."""
+        waited_s = (self.decode_at - self.accepted_at) + (self.started_at - self.queued_at)
+        return self.queued_at - self.decode_at, waited_s, self.finished_at - self.started_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +87,7 @@ class Pipeline:
         """
         model.queue.check(time.monotonic() + self._deadline_s)
 
-    async def predict(self, model: LoadedModel, data: bytes) -> Answer:
+    def predict(self, model: LoadedModel, data: bytes) -> Awaitable[Answer]:
         """Return the probabilities of one encoded image.
 
         Raises:
@@ -102,7 +95,7 @@ class Pipeline:
             Overloaded, DeadlineExpired: there was no time for it.
             ComputeError: the engine failed.
         """
-        return await self._run(model, self.decoding(model, data), nullcontext())
+        return self._run(model, self.decoding(model, data), nullcontext())
 
     async def predict_many(
         self, model: LoadedModel, images: Sequence[MakePixels]
@@ -140,9 +133,9 @@ class Pipeline:
         """Return the (H, W) pixels of an encoded image. Slow; not for the event loop's thread."""
         return preprocess(data, model.spec, max_pixels=self._max_pixels)
 
-    async def in_thread(self, work: Callable[[], T]) -> T:
+    def in_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Return what `work` does on a decode thread, or raise what it raises."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     async def _run(
         self,

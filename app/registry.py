@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from operator import attrgetter
 
 from app.errors import NotReady
 from app.loaded_model import LoadedModel
@@ -105,7 +106,7 @@ class Registry:
         # Before the first look at the store is complete, the last promoted may still be missing.
         if self._chosen is not None or not self._current or not self.is_complete:
             raise NotReady(self.why_not_ready())
-        return max(self._current.values(), key=lambda current: current.promoted_at).served
+        return max(self._current.values(), key=attrgetter("promoted_at")).served
 
     def by_name(self, name: str) -> LoadedModel:
         """Return the current version of `name`.

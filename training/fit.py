@@ -4,6 +4,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -254,8 +255,8 @@ def _train(
             stages.reporter.say(
                 f"Chosen: {rows} x {columns} inputs, augmentation {selection.augmentation}"
             )
-            with stages.timed("training"):
-                simple = side_by_side.executor.submit(_baselines, data, request.seed)
+            with stages.timed("training"), ThreadPoolExecutor(1) as beside:
+                simple = beside.submit(_baselines, data, request.seed)
                 if task.what.weights < _LARGE_KERNEL:
                     learned = side_by_side.train(task, folder)
                 else:

@@ -1,8 +1,8 @@
 """Noticing that a client went away while its answer is being computed."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Awaitable
+from typing import TypeVar
 
 from starlette.types import Receive
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 WATCH_AFTER_S = 0.02
 
 
-async def while_connected(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+async def while_connected(receive: Receive, work: Awaitable[T]) -> T:
     """Await `work`, but cancel it when the client disconnects.
 
     Args:

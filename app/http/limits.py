@@ -67,23 +67,25 @@ class UploadLimits:
                     f"Expected the whole body in time. Received: {received} bytes"
                 ) from error
             size = len(message.get("body", b""))
-            self._check(received + size)
+            if received + size > self._max_bytes:
+                raise self._too_large(received + size)
             self._budget.hold(size)
             received += size
             is_complete = not message.get("more_body", False)
             return message
 
-        self._check(_content_length(scope["headers"]))
+        announced = _content_length(scope["headers"])
+        if announced > self._max_bytes:
+            raise self._too_large(announced)
         try:
             await self._app(scope, receive_within_limits, send)
         finally:
             self._budget.release(received)
 
-    def _check(self, length: int) -> None:
-        if length > self._max_bytes:
-            raise UploadTooLarge(
-                f"Expected at most {self._max_bytes} bytes. Received: {length} or more"
-            )
+    def _too_large(self, length: int) -> UploadTooLarge:
+        return UploadTooLarge(
+            f"Expected at most {self._max_bytes} bytes. Received: {length} or more"
+        )
 
 
 def _content_length(headers: Iterable[tuple[bytes, bytes]]) -> int:

@@ -113,7 +113,8 @@ class Exchange:
     def finish(self, metrics: Metrics, tracing: "Spans | None") -> None:
         """Tell metrics, log and traces; only what the service itself names becomes a label."""
         scope, state, status = self._scope, self._scope["state"], self.status
-        method, route = self._method(), self._route()
+        method = scope["method"] if scope["method"] in METHODS else "other"
+        route: str = getattr(scope.get("route"), "path", "unmatched")
         seconds = time.monotonic() - self.started_at
         line = (scope["method"], scope["path"], status, 1000 * seconds, self.request_id)
         model = {key: state[key] for key in ("model", "version") if key in state}
@@ -125,14 +126,6 @@ class Exchange:
         log_request(*line, **model)
         if tracing is not None:
             tracing.request(method, route, status, scope)
-
-    def _method(self) -> str:
-        method: str = self._scope["method"]
-        return method if method in METHODS else "other"
-
-    def _route(self) -> str:
-        route: str = getattr(self._scope.get("route"), "path", "unmatched")
-        return route
 
 
 def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:

@@ -18,7 +18,7 @@ from app.http.schemas import BatchAnswer, PredictAnswer
 from app.http.uploads import read_image, read_images
 from app.loaded_model import LoadedModel
 from app.observability.metrics import Metrics
-from app.pipeline import Answer, Pipeline, Timings
+from app.pipeline import STAGES, Answer, Pipeline, Timings
 from app.registry import Registry
 
 TopK = Annotated[
@@ -156,11 +156,7 @@ def server_timing(timings: list[Timings], started_at: float) -> str:
         timings: one per image that was computed.
         started_at: `time.monotonic()` when the request arrived.
     """
-    stages = [(0.0, 0.0, 0.0)]
-    stages += [(timing.decode_ms, timing.queue_ms, timing.inference_ms) for timing in timings]
-    decode_ms, queue_ms, inference_ms = map(max, zip(*stages, strict=True))
-    total_ms = 1000 * (time.monotonic() - started_at)
-    return (
-        f"decode;dur={decode_ms:.3f}, queue;dur={queue_ms:.3f}, "
-        f"inference;dur={inference_ms:.3f}, total;dur={total_ms:.3f}"
-    )
+    longest = map(max, zip((0.0, 0.0, 0.0), *[one.stages_s for one in timings], strict=True))
+    seconds = (*longest, time.monotonic() - started_at)
+    named = zip((*STAGES, "total"), seconds, strict=True)
+    return ", ".join([f"{stage};dur={1000 * spent:.3f}" for stage, spent in named])

@@ -9,7 +9,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from app.loaded_model import LoadedModel
-from app.pipeline import Answer
+from app.pipeline import STAGES, Answer
 
 # Seconds; a forward pass takes 0.1 to 60 ms, a large photo 25 to 80 ms to decode.
 SECONDS = (
@@ -116,9 +116,8 @@ class Metrics:
     def answered(self, answer: Answer, total_s: float) -> None:
         """Count one image that was predicted."""
         model, timings = answer.served.name, answer.timings
-        self._stage_seconds.labels(model, "decode").observe(timings.decode_ms / 1000)
-        self._stage_seconds.labels(model, "queue").observe(timings.queue_ms / 1000)
-        self._stage_seconds.labels(model, "inference").observe(timings.inference_ms / 1000)
+        for stage, seconds in zip(STAGES, timings.stages_s, strict=True):
+            self._stage_seconds.labels(model, stage).observe(seconds)
         self._stage_seconds.labels(model, "total").observe(total_s)
         self._batch_size.labels(model).observe(answer.batch_size)
         best = int(answer.probabilities.argmax())

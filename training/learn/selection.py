@@ -3,11 +3,11 @@
 1. At the coarsest resolution, every kind of augmentation learns for a while on one fold, and then
    the best mirror image and the best movements joined, where each of them helped.
 2. The three best learn for longer on two more folds (successive halving, Jamieson & Talwalkar
-   2016). On one of these, the best goes on to the next finer resolution, as long as finer is better
-   beyond the noise.
+   2016). On one of these, the best goes on to the next finer resolution, which costs four times as
+   much, as long as finer is better by more than two standard errors.
 
-Candidates are compared on the same images, image by image. Within one standard error of the best
-(Breiman et al. 1984, section 3.4.3), the milder augmentation and the coarser resolution win.
+Candidates are compared on the same images, image by image. Within one standard error of the best,
+the milder augmentation wins (Breiman et al. 1984, section 3.4.3).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,6 +30,7 @@ _ENOUGH_HELD_OUT = 300  # images per comparison; smaller data sets hold out more
 _MOST_IMAGES = 20_000  # of one trial, held-out ones included
 _SHORT_STEPS, _LONG_STEPS, _QUICK_SHARE = 600, 800, 0.5
 _FINALISTS, _JOINED_MOVEMENTS = 3, 2
+_SURE = 2  # standard errors by which a finer resolution must be better
 # Augmentations are told apart with few inputs; to be published, a network has more of them.
 _SCOUT_INPUTS, _FEWEST_INPUTS, _MOST_INPUTS, _SHORTEST_SIDE = 400, 1_000, 30_000, 4
 
@@ -233,7 +234,7 @@ class Selector:
             (finer,) = self._trials(pool, [best.augmentation], folds, long=True)
             note(f"resolution, {_size(self.what, pool)}", [finer])
             gain = best.losses - finer.losses
-            if gain.mean() <= standard_error(gain):
+            if gain.mean() <= _SURE * standard_error(gain):
                 return best, (
                     f"{_size(self.what, pool)} is no better than {_size(self.what, best.pool)}: "
                     f"the loss changes by {-gain.mean():+.4f} ± {standard_error(gain):.4f}."

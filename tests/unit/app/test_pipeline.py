@@ -66,7 +66,7 @@ async def test_many_slow_images_delay_a_single_one_by_one_of_them(
     ]
     while model.queue.depth < 40:
         await asyncio.sleep(0)
-    single = asyncio.create_task(pipeline.in_thread(noting(order, "single")))
+    single = pipeline.in_thread(noting(order, "single"))
     await asyncio.sleep(0)
     go.set()
     await single
@@ -94,7 +94,7 @@ async def test_a_decoder_that_takes_longer_than_the_deadline_is_not_waited_for(m
 
 async def test_what_was_submitted_is_finished_at_the_end(pipeline: Pipeline) -> None:
     order: list[str] = []
-    jobs = [asyncio.ensure_future(pipeline.in_thread(noting(order, "done"))) for _ in range(50)]
+    jobs = [pipeline.in_thread(noting(order, "done")) for _ in range(50)]
     await asyncio.sleep(0)
     await asyncio.to_thread(pipeline.close)
     await asyncio.gather(*jobs)
