@@ -24,7 +24,7 @@ from app.http.problems import handle_framework_errors
 from app.http.v2.endpoints import v2_router
 from app.lifecycle import Lifecycle
 from app.loaded_model import LoadedModel
-from app.observability.metrics import Metrics
+from app.observability.metrics import Instruments
 from app.observability.tracing import tracing_from_environment
 from app.occlusion import Explainer
 from app.pipeline import Pipeline
@@ -52,7 +52,7 @@ class Parts:
     """Everything that routes and middleware are made of."""
 
     settings: Settings
-    metrics: Metrics
+    metrics: Instruments
     registry: Registry
     pipeline: Pipeline
     watchdog: Watchdog
@@ -117,7 +117,7 @@ def _build_parts(
             patience_s=settings.watchdog_seconds,
         )
 
-    metrics = Metrics()
+    metrics = Instruments()
     registry = Registry(
         store, serve, metrics, chosen=settings.model, pinned_limit=settings.pinned_versions
     )

@@ -11,7 +11,7 @@ from operator import attrgetter
 
 from app.errors import NotReady
 from app.loaded_model import LoadedModel
-from app.observability.metrics import Metrics
+from app.observability.metrics import Instruments
 from model_store.errors import ModelNotFound, ModelStoreError, VersionNotFound
 from model_store.store.current import CurrentVersion
 from model_store.store.store import ModelStore
@@ -54,7 +54,7 @@ class Registry:
         self,
         store: ModelStore,
         open_version: Open,
-        metrics: Metrics,
+        metrics: Instruments,
         *,
         chosen: str | None,
         pinned_limit: int,

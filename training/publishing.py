@@ -30,8 +30,8 @@ from model_store.pixels.preprocessing import preprocess
 from model_store.store.seen import seen_by, write_seen
 from training.data.dataset import Dataset, Split
 from training.finished import FinishedRun
+from training.judge.chance import compare_with_chance, refuse_chance
 from training.judge.metrics import expected_calibration_error, fit_temperature, measure
-from training.judge.verdict import compare_with_chance, refuse_chance
 from training.learn.augmentation import augmentation
 from training.learn.network import Standardization, publish
 from training.record import RunRecord, Sample

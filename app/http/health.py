@@ -14,7 +14,7 @@ import app
 from app.http import documentation as docs
 from app.http.models import default_name
 from app.http.schemas import Health, HealthOfModel, Status
-from app.observability.metrics import Metrics
+from app.observability.metrics import Instruments
 from app.readiness import Readiness
 from app.registry import Registry
 from app.watchdog import Watchdog
@@ -57,7 +57,7 @@ def health_router(registry: Registry, readiness: Readiness, watchdog: Watchdog) 
     return router
 
 
-def metrics_router(metrics: Metrics, sample: Callable[[], None]) -> APIRouter:
+def metrics_router(metrics: Instruments, sample: Callable[[], None]) -> APIRouter:
     """Return the route that Prometheus scrapes.
 
     Args:

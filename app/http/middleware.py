@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.errors import ClientGone
 from app.http.problems import problem_response, row_of
 from app.observability.logs import log_request
-from app.observability.metrics import Metrics
+from app.observability.metrics import Instruments
 from app.readiness import Readiness
 
 if TYPE_CHECKING:  # its imports are an extra
@@ -54,7 +54,7 @@ class Envelope:
         self,
         app: ASGIApp,
         *,
-        metrics: Metrics,
+        metrics: Instruments,
         readiness: Readiness,
         tracing: "Spans | None",
     ) -> None:
@@ -110,7 +110,7 @@ class Exchange:
             message["headers"] = headers
         await self._send(message)
 
-    def finish(self, metrics: Metrics, tracing: "Spans | None") -> None:
+    def finish(self, metrics: Instruments, tracing: "Spans | None") -> None:
         """Tell metrics, log and traces; only what the service itself names becomes a label."""
         scope, state, status = self._scope, self._scope["state"], self.status
         method = scope["method"] if scope["method"] in METHODS else "other"

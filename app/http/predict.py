@@ -17,7 +17,7 @@ from app.http.problems import problem, row_of
 from app.http.schemas import BatchAnswer, PredictAnswer
 from app.http.uploads import read_image, read_images
 from app.loaded_model import LoadedModel
-from app.observability.metrics import Metrics
+from app.observability.metrics import Instruments
 from app.pipeline import STAGES, Answer, Pipeline, Timings
 from app.registry import Registry
 
@@ -28,7 +28,7 @@ TopK = Annotated[
 
 
 def predict_router(
-    registry: Registry, pipeline: Pipeline, metrics: Metrics, *, max_images: int
+    registry: Registry, pipeline: Pipeline, metrics: Instruments, *, max_images: int
 ) -> APIRouter:
     """Return the routes that predict."""
     router = APIRouter(tags=["predict"])
@@ -83,7 +83,10 @@ def predict_router(
 
 
 def count(
-    request: Request, metrics: Metrics, model: LoadedModel, answers: Sequence[Answer | Exception]
+    request: Request,
+    metrics: Instruments,
+    model: LoadedModel,
+    answers: Sequence[Answer | Exception],
 ) -> None:
     """Tell the metrics of answers that are about to be sent, and leave them to the envelope."""
     request.state.model, request.state.version = model.name, model.version

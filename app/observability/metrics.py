@@ -21,7 +21,7 @@ PROBABILITIES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999,
 MULTIPROCESS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
 
-class Metrics:
+class Instruments:
     """All metrics of one process. With several workers their files are summed at each scrape."""
 
     def __init__(self) -> None:

@@ -38,7 +38,7 @@ DraftFloor = Callable[[tuple[int, int], int], tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class ImageHeader:
     """What the header of an encoded image says, before orientation is applied."""
 
     format: str
@@ -53,7 +53,7 @@ class Decoded:
 
     luma: Image.Image
     orientation: int
-    source: Source
+    source: ImageHeader
 
 
 def decode(data: bytes, spec: ImageSpec, max_pixels: int, floor: DraftFloor) -> Decoded:
@@ -111,7 +111,7 @@ def _loaded(image: ImageFile, exif: bytes | None, spec: ImageSpec, floor: DraftF
 
     A second `load` after a failed one can succeed, with pixels that are not there.
     """
-    source = Source(str(image.format), image.mode, image.width, image.height)
+    source = ImageHeader(str(image.format), image.mode, image.width, image.height)
     turn = exif_orientation(exif) if spec.orientation == "exif" else 1
     tile = image.tile[0] if image.tile else None
     image.draft("L", floor(image.size, turn) if spec.jpeg_draft else None)

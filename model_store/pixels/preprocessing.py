@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from model_store.pixels.decoding import Source, decode
+from model_store.pixels.decoding import ImageHeader, decode
 from model_store.pixels.ink import WORKING_SIDE, normalize_ink
 from model_store.spec import ImageSpec
 
 __all__ = [
     "DEFAULT_MAX_PIXELS",
-    "Source",
+    "ImageHeader",
     "encode_png",
     "preprocess",
     "preprocess_with_source",
@@ -84,7 +84,7 @@ def preprocess_with_source(
     *,
     max_pixels: int = DEFAULT_MAX_PIXELS,
     out: NDArray[np.uint8] | None = None,
-) -> tuple[NDArray[np.uint8], Source]:
+) -> tuple[NDArray[np.uint8], ImageHeader]:
     """Do what `preprocess` does, and tell what the header of the file said."""
     _check_out(out, spec)
     decoded = decode(data, spec, max_pixels, lambda size, turn: _draft_floor(size, turn, spec))

@@ -39,7 +39,6 @@ from model_store.store.current import (
     read_current,
     read_current_if_sound,
 )
-from model_store.store.drafts import LOCK_FILE, make_draft
 from model_store.store.durable import (
     exclusive,
     explaining_errors,
@@ -50,6 +49,7 @@ from model_store.store.durable import (
     write_atomically,
 )
 from model_store.store.layout import complete_versions, give_version, subfolders
+from model_store.store.staging import LOCK_FILE, make_staging_folder
 from model_store.verification import verify
 
 
@@ -150,7 +150,7 @@ class ModelStore:
             raise StoreDamaged(f"{folder} is a link; links are not followed")
         with explaining_errors(f"write to {folder}"):
             make_folder(folder)
-            made = make_draft(folder)
+            made = make_staging_folder(folder)
         try:
             with explaining_lack_of_space(f"write to {folder}"):
                 yield Draft(self, name, made.folder)

@@ -30,7 +30,7 @@ from app.http.v2.schemas import (
 )
 from app.http.v2.tensors import read_images, read_pixels
 from app.loaded_model import LoadedModel
-from app.observability.metrics import Metrics
+from app.observability.metrics import Instruments
 from app.pipeline import Answer, MakePixels, Pipeline
 from app.readiness import Readiness
 from app.registry import Registry
@@ -52,7 +52,7 @@ HeaderLength = Annotated[
 def v2_router(
     registry: Registry,
     pipeline: Pipeline,
-    metrics: Metrics,
+    metrics: Instruments,
     readiness: Readiness,
     watchdog: Watchdog,
     *,

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from training.errors import NotLearning
-from training.judge.verdict import compare_with_chance, refuse_chance
+from training.judge.chance import compare_with_chance, refuse_chance
 
 
 def judged(truth: list[int], probabilities: np.ndarray, frequencies: list[float]) -> None:

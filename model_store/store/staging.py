@@ -13,7 +13,7 @@ _DRAFT_PREFIX = ".draft-"
 
 
 @dataclass(frozen=True, slots=True)
-class DraftFolder:
+class StagingFolder:
     """A folder that nobody sweeps until it is discarded or its process ends."""
 
     folder: Path
@@ -26,13 +26,13 @@ class DraftFolder:
             os.close(self._lock)
 
 
-def make_draft(model: Path) -> DraftFolder:
+def make_staging_folder(model: Path) -> StagingFolder:
     """Create a folder beside a model's versions; sweep those of the dead."""
     with exclusive(model / LOCK_FILE):
         _sweep(model)
         folder = model / f"{_DRAFT_PREFIX}{secrets.token_hex(8)}"
         folder.mkdir()
-        return DraftFolder(folder, hold_folder(folder))
+        return StagingFolder(folder, hold_folder(folder))
 
 
 def _sweep(model: Path) -> None:

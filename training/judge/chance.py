@@ -12,7 +12,7 @@ _SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class AgainstChance:
     """Held-out predictions against the class frequencies of the training images."""
 
     accuracy: float
@@ -24,7 +24,7 @@ class Comparison:
 
 def compare_with_chance(
     truth: NDArray[np.int64], probabilities: NDArray[np.float32], frequencies: NDArray[np.float64]
-) -> Comparison:
+) -> AgainstChance:
     """Compare predictions with always answering the training frequencies.
 
     Args:
@@ -37,7 +37,7 @@ def compare_with_chance(
     majority_share = float((truth == majority).mean())
     rows = np.arange(len(truth))
     gains = np.log(np.maximum(probabilities[rows, truth], 1e-12)) - np.log(frequencies[truth])
-    return Comparison(
+    return AgainstChance(
         float(right.mean()),
         majority_share,
         majority,
@@ -46,7 +46,7 @@ def compare_with_chance(
     )
 
 
-def refuse_chance(comparison: Comparison, majority_label: str) -> None:
+def refuse_chance(comparison: AgainstChance, majority_label: str) -> None:
     """Refuse a model that is no better than always answering the majority class.
 
     Either test suffices: with few images of a rare class accuracy has no power, but the
