@@ -13,16 +13,16 @@ COMMONEST, LOGISTIC, PERCEPTRON = (
     "logistic regression on thumbnails",
     "a small perceptron on thumbnails",
 )
-_MOST_IMAGES = 8_000
+_MOST_IMAGES = 4_000
 _HIDDEN = 128
-_ITERATIONS = 60
+_ITERATIONS = 40
 
 
 def baselines(train: Inputs, test: Inputs, labels: int, seed: int) -> dict[str, Floats]:
     """Return the probabilities of simpler models for `test`, (N, labels) by name.
 
     Args:
-        train: thumbnails to learn from; 8,000 of them at most are used.
+        train: thumbnails to learn from; 4,000 of them at most are used.
         test: thumbnails of the same size.
         labels: number of classes.
         seed: of the sample and of the perceptron.
