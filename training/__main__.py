@@ -48,10 +48,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def _augmentations(incomplete: str) -> list[str]:
-    from training.learn.augmentation import MIRRORS, MOVEMENTS
+    from training.learn.augmentation import PARTS
 
-    names = ("none", *MOVEMENTS, *MIRRORS, "handwriting")
-    return [name for name in names if name.startswith(incomplete)]
+    return [name for name in PARTS if name.startswith(incomplete)]
 
 
 def _known_augmentation(name: str | None) -> str | None:

@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from model_store.comparing import compare, mcnemar
 from model_store.cpu import available_cpus
@@ -77,7 +77,7 @@ def write_bundle(finished: FinishedRun, folder: Path) -> BundleContents:
     assembled = _assemble(finished, model, folder)
     record = _record(finished, assembled, outcome, summary)
     write_report(folder / "report.html", record)
-    _refuse_chance(data, _softmax(run.val_logits / temperature), outcome.probabilities)
+    _refuse_chance(data, softmax(run.val_logits / temperature, axis=1), outcome.probabilities)
     write_seen(folder, (data.train.digests, data.val.digests))
     return BundleContents(
         labels=tuple(data.labels),
@@ -316,17 +316,12 @@ def _spread(count: int, most: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
-def _softmax(logits: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares: NDArray[np.float32] = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
-    return shares
-
-
 def _with_temperature(
     probabilities: NDArray[np.float32], temperature: float
 ) -> NDArray[np.float32]:
     """Return what dividing the logits behind `probabilities` by `temperature` would give."""
-    return _softmax(np.log(np.maximum(probabilities, np.float32(1e-30))) / np.float32(temperature))
+    logits = np.log(np.maximum(probabilities, np.float32(1e-30)))
+    return np.asarray(softmax(logits / np.float32(temperature), axis=1), np.float32)
 
 
 def _summary(model: keras.Model) -> str:

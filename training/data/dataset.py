@@ -118,7 +118,7 @@ def _assign(
         return _draw(source, records, readable, {"test": TEST_SHARE, "val": VAL_SHARE}, seed), []
     held_out = {records[i].pixels for i in readable if sides[i] == "test"}
     leaked = [i for i in readable if sides[i] != "test" and records[i].pixels in held_out]
-    rest = [i for i in readable if sides[i] == "train" and i not in set(leaked)]
+    rest = [i for i in readable if sides[i] == "train" and records[i].pixels not in held_out]
     drawn = {
         name: share
         for name, share in (("test", TEST_SHARE), ("val", VAL_SHARE))

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
+from model_store.comparing import SIGNIFICANCE
 from training.errors import NotLearning
-
-_SIGNIFICANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ def refuse_chance(comparison: AgainstChance, majority_label: str) -> None:
     Raises:
         NotLearning: neither accuracy nor cross-entropy is significantly better (p < 0.05).
     """
-    if min(comparison.accuracy_p_value, comparison.loss_p_value) >= _SIGNIFICANCE:
+    if min(comparison.accuracy_p_value, comparison.loss_p_value) >= SIGNIFICANCE:
         raise NotLearning(
             "The model is not learning and was not published: on images it never saw its accuracy "
             f"is {comparison.accuracy:.1%}, and always answering {majority_label!r} gives "

@@ -155,10 +155,8 @@ def fit_temperature(logits: NDArray[Any], truth: NDArray[Any]) -> float:
 
 def cross_entropy(logits: NDArray[Any], truth: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the loss of each image in nats, (N,), from (N, labels) logits."""
-    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
-    log_sum = np.log(np.exp(shifted).sum(axis=1))
-    losses: NDArray[np.float64] = log_sum - shifted[np.arange(len(truth)), truth]
-    return losses
+    chosen = log_softmax(logits.astype(np.float64), axis=1)[np.arange(len(truth)), truth]
+    return np.asarray(-chosen, np.float64)
 
 
 def accuracy_interval(correct: int, images: int) -> tuple[float, float]:

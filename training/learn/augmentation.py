@@ -46,6 +46,7 @@ MOVEMENTS = {
     "large": Movement(15, 0.15, 0.08),
     "any-angle": Movement(180, 0.08, 0.04),
 }
+PARTS = ("none", *MIRRORS, *MOVEMENTS, "handwriting")
 
 
 def augmentation(name: str, pixel_aspect: float = 1.0) -> Augment:
@@ -75,7 +76,7 @@ def augmentation(name: str, pixel_aspect: float = 1.0) -> Augment:
         else:
             unknown.append(part)
     if unknown:
-        known = ", ".join(["none", *MIRRORS, *MOVEMENTS, "handwriting"])
+        known = ", ".join(PARTS)
         raise ValueError(f"Expected an augmentation out of {known}. Received: {name!r}")
     return Affine(movement, mirrors, pixel_aspect)
 
