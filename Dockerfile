@@ -37,7 +37,7 @@ ENV HALFTONE_HOST=0.0.0.0 \
 USER 1000:1000
 EXPOSE 8000
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
-    CMD ["python", "-I", "-c", "import os, urllib.request; urllib.request.urlopen('http://127.0.0.1:' + os.environ['HALFTONE_PORT'] + '/readyz', timeout=4)"]
+    CMD ["python", "-m", "app.health_check"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["python", "-m", "app"]
 

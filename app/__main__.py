@@ -62,6 +62,7 @@ def server_config(settings: Settings) -> ServerConfig:
         server_header=False,
         timeout_keep_alive=settings.keep_alive_seconds,
         timeout_graceful_shutdown=settings.grace_seconds,
+        forwarded_allow_ips=settings.trusted_proxies,
     )
 
 
@@ -71,7 +72,8 @@ def _serve(settings: Settings) -> int:
         Supervisor(config, [config.bind_socket()]).run()
         return 0
     server = uvicorn.Server(config)
-    server.run()
+    # By itself asyncio would listen at :: for IPv6 alone.
+    server.run([config.bind_socket()] if ":" in settings.host else None)
     return 0 if server.started else 3
 
 

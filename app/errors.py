@@ -4,6 +4,7 @@ AppError
 ├── InvalidSetting              the environment; stops the start
 ├── RequestError                the caller's request
 │   ├── InvalidParameter        a query parameter or protocol field that is not understood
+│   ├── CompressedUpload        a Content-Encoding
 │   ├── MalformedUpload         neither an image as the body nor the multipart form we ask for
 │   ├── EmptyUpload             no bytes, or no images
 │   ├── TooManyImages           more than HALFTONE_MAX_IMAGES in one request
@@ -41,6 +42,10 @@ class InvalidParameter(RequestError):
 
 class MalformedUpload(RequestError):
     """The body is neither an image nor the multipart form that was asked for."""
+
+
+class CompressedUpload(RequestError):
+    """The body has a Content-Encoding."""
 
 
 class EmptyUpload(RequestError):

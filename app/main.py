@@ -16,7 +16,7 @@ from app.http.documentation import complete_openapi
 from app.http.explain import explain_router
 from app.http.health import health_router, metrics_router
 from app.http.limits import ByteBudget, UploadLimits
-from app.http.middleware import Envelope
+from app.http.middleware import Envelope, Problems
 from app.http.models import models_router
 from app.http.page import add_page, add_reference
 from app.http.predict import predict_router
@@ -92,12 +92,17 @@ def create_app(
         version=app.__version__,
         summary="Encoded images in, class probabilities out.",
         lifespan=_lifespan(parts),
+        redirect_slashes=False,  # the envelope takes both spellings
         docs_url=None,  # its page would ask a content delivery network; add_reference has ours
         redoc_url=None,
     )
     service.state.watchdog = parts.watchdog
     asks_for_keys = settings.api_keys_file is not None
-    service.openapi = partial(complete_openapi, service, asks_for_keys=asks_for_keys)  # type: ignore[method-assign]  # FastAPI's documented way
+    # Relative to the document itself, where nobody says what path a proxy serves it under.
+    server = settings.root_path or "."
+    service.openapi = partial(  # type: ignore[method-assign]  # FastAPI's documented way
+        complete_openapi, service, server=server, asks_for_keys=asks_for_keys
+    )
     handle_framework_errors(service)
     _add_middleware(service, parts)
     _add_routes(service, parts)
@@ -170,13 +175,8 @@ def _add_middleware(service: FastAPI, parts: Parts) -> None:
     )
     if settings.api_keys_file is not None:
         service.add_middleware(ApiKeys, keys=KeyFile(settings.api_keys_file))
-    service.add_middleware(
-        Envelope,
-        metrics=parts.metrics,
-        readiness=parts.readiness,
-        tracing=parts.tracing,
-    )
-    if settings.cors_origins:
+    service.add_middleware(Problems)
+    if settings.cors_origins:  # around the errors too, or browsers would hide them from pages
         service.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
@@ -184,6 +184,13 @@ def _add_middleware(service: FastAPI, parts: Parts) -> None:
             allow_headers=["*"],
             expose_headers=["X-Request-Id", "Server-Timing", "Retry-After"],
         )
+    service.add_middleware(
+        Envelope,
+        metrics=parts.metrics,
+        readiness=parts.readiness,
+        tracing=parts.tracing,
+        root_path=settings.root_path or "",
+    )
 
 
 def _add_routes(service: FastAPI, parts: Parts) -> None:

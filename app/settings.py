@@ -2,7 +2,9 @@
 
 import difflib
 import os
+import re
 from collections.abc import Iterable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,6 +20,12 @@ PREFIX = "HALFTONE_"
 # Read by the other rooms and by the tests; named here so that they are not taken for mistakes.
 ELSEWHERE = frozenset({"HALFTONE_DATA", "HALFTONE_CACHE"})
 
+# What Kubernetes sets for services whose names begin with "halftone".
+_SERVICE_LINK = re.compile(
+    r"HALFTONE_(\w+_)?(SERVICE_(HOST|PORT)(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
+    r"|HALFTONE_\w+_PORT"
+)
+
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 
 
@@ -30,6 +38,15 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    root_path: str | None = Field(
+        None,
+        description="Prefix that a proxy serves this under, as /vision; it may strip it or not.",
+    )
+    trusted_proxies: str = Field(
+        "127.0.0.1,::1",
+        description="Proxies whose X-Forwarded-For and -Proto are believed: addresses or networks, "
+        "separated by commas; * for any.",
+    )
     workers: int = Field(
         1, ge=1, le=64, description="Processes; each has its own queue, weights are shared."
     )
@@ -105,6 +122,28 @@ class Settings(BaseSettings):
     )
     access_log: bool = Field(True, description="Whether every request is logged, as info.")
 
+    @field_validator("port", mode="before")
+    @classmethod
+    def _is_no_link(cls, value: object) -> object:
+        """Take what Kubernetes says of a service named halftone for no port of ours."""
+        is_link = isinstance(value, str) and re.match(r"(tcp|udp|sctp)://", value)
+        return cls.model_fields["port"].default if is_link else value
+
+    @field_validator("root_path")
+    @classmethod
+    def _is_a_prefix(cls, value: str | None) -> str | None:
+        if value and not re.fullmatch(r"(/[\w.~-]+)+", value, re.ASCII):
+            raise ValueError("expected a path like /vision")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_addresses(cls, value: str) -> str:
+        for proxy in value.split(","):
+            if proxy.strip() != "*":
+                ip_network(proxy.strip(), strict=False)
+        return value
+
     @field_validator("cors_origins", mode="before")
     @classmethod
     def _split_origins(cls, value: object) -> object:
@@ -143,6 +182,8 @@ def refuse_unknown(environ: Iterable[str]) -> None:
     """Raise InvalidSetting if a HALFTONE_* variable names no setting."""
     known = {variable(field) for field in Settings.model_fields}
     for name in sorted(environ):
+        if _SERVICE_LINK.fullmatch(name):
+            continue
         if name.upper().startswith(PREFIX) and name.upper() not in known | ELSEWHERE:
             near = difflib.get_close_matches(name.upper(), known, n=1)
             hint = f" Did you mean {near[0]}?" if near else " `python -m app --help` lists them."

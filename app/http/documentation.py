@@ -76,11 +76,15 @@ def many_images() -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": form}, "parameters": [REQUEST_ID]}
 
 
-def complete_openapi(app: FastAPI, *, asks_for_keys: bool) -> dict[str, Any]:
+def complete_openapi(app: FastAPI, *, server: str, asks_for_keys: bool) -> dict[str, Any]:
     """Return the OpenAPI document: what FastAPI knows, what routes only refer to, and the keys."""
     if app.openapi_schema is None:
         document = get_openapi(
-            title=app.title, version=app.version, summary=app.summary, routes=app.routes
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            routes=app.routes,
+            servers=[{"url": server}],
         )
         components = document.setdefault("components", {})
         schemas = components.setdefault("schemas", {})

@@ -10,6 +10,7 @@ from app.errors import InvalidParameter
 from app.http import documentation as docs
 from app.http.disconnects import while_connected
 from app.http.models import addresses
+from app.http.parameters import only
 from app.http.uploads import read_image
 from app.loaded_model import LoadedModel
 from app.occlusion import Explainer
@@ -45,6 +46,7 @@ def explain_router(registry: Registry, pipeline: Pipeline, explainer: Explainer)
             description="The preprocessed pixels as a grayscale PNG.",
             operation_id=f"preview{at.suffix}",
             openapi_extra=docs.one_image(),
+            dependencies=[Depends(only())],
         )
         async def preview(
             request: Request, model: Annotated[LoadedModel, Depends(at.find)]
@@ -63,6 +65,7 @@ def explain_router(registry: Registry, pipeline: Pipeline, explainer: Explainer)
             "patches do together, and costs as much as some 200 predictions.",
             operation_id=f"explain{at.suffix}",
             openapi_extra=docs.one_image(),
+            dependencies=[Depends(only("label"))],
         )
         async def explain(
             request: Request,

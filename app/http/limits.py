@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.errors import MalformedUpload, UploadsFull, UploadTooLarge, UploadTooSlow
+from app.errors import CompressedUpload, MalformedUpload, UploadsFull, UploadTooLarge, UploadTooSlow
 
 
 class ByteBudget:
@@ -74,6 +74,7 @@ class UploadLimits:
             is_complete = not message.get("more_body", False)
             return message
 
+        _refuse_encodings(scope["headers"])
         announced = _content_length(scope["headers"])
         if announced > self._max_bytes:
             raise self._too_large(announced)
@@ -86,6 +87,15 @@ class UploadLimits:
         return UploadTooLarge(
             f"Expected at most {self._max_bytes} bytes. Received: {length} or more"
         )
+
+
+def _refuse_encodings(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    for name, value in headers:
+        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise CompressedUpload(
+                "Expected a body without Content-Encoding; images are compressed already. "
+                f"Received: Content-Encoding: {value[:40].decode('latin-1')}"
+            )
 
 
 def _content_length(headers: Iterable[tuple[bytes, bytes]]) -> int:

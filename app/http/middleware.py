@@ -1,4 +1,4 @@
-"""What every answer gets: a request id, security headers, a problem document, a log line."""
+"""What every answer gets: a request id, security headers, a log line; and errors a document."""
 
 import itertools
 import logging
@@ -41,13 +41,14 @@ SECURITY_HEADERS = (
 
 
 class Envelope:
-    """Outermost middleware; nothing that happens inside reaches the server as an exception.
+    """Outermost middleware: what arrives is put into the form that routes know, and told of.
 
     Args:
         app: everything else.
         metrics: told of every request.
         readiness: while it drains, connections end with their answer.
         tracing: told of every request; None: nothing is traced.
+        root_path: prefix that paths may have, because a proxy that serves others too leaves it.
     """
 
     def __init__(
@@ -57,53 +58,84 @@ class Envelope:
         metrics: Instruments,
         readiness: Readiness,
         tracing: "Spans | None",
+        root_path: str = "",
     ) -> None:
         self._app = app
         self._metrics = metrics
         self._readiness = readiness
         self._tracing = tracing
+        self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; anything but HTTP passes through."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        exchange = Exchange(scope, send, is_last=self._readiness.draining)
+        # A copy: the server looks into its own to see whether it was asked for HEAD.
+        inner = {**scope, "path": self._route_path(scope["path"])}
+        if scope["method"] == "HEAD":
+            inner["method"] = "GET"
+        exchange = Exchange(inner, send, scope["method"], is_last=self._readiness.draining)
         try:
-            await self._app(scope, receive, exchange.send)
-        except (ClientGone, ClientDisconnect):
-            exchange.status = 499
-        except Exception as error:  # typed or not: its row in the table says what to answer
-            if row_of(error).status == 500:
-                logger.exception("Request %s failed", exchange.request_id)
-            if not exchange.status:
-                scope["state"]["code"] = row_of(error).code
-                answer = problem_response(error, scope)
-                await answer(scope, receive, exchange.send)
+            await self._app(inner, receive, exchange.send)
         finally:
             exchange.finish(self._metrics, self._tracing)
 
+    def _route_path(self, path: str) -> str:
+        """Return a path without the prefix, and without a slash at its end."""
+        if path.startswith(f"{self._root_path}/"):
+            path = path[len(self._root_path) :]
+        return path.rstrip("/") or "/"
+
+
+class Problems:
+    """Answers errors; nothing that happens inside reaches the server as an exception."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request; anything but HTTP passes through."""
+        try:
+            await self._app(scope, receive, send)
+        except (ClientGone, ClientDisconnect):
+            return  # nobody is left to answer
+        except Exception as error:  # typed or not: its row in the table says what to answer
+            if scope["type"] != "http":
+                raise
+            state, row = scope["state"], row_of(error)
+            if row.status == 500:
+                logger.exception("Request %s failed", state["request_id"])
+            if "status" not in state:
+                state["code"] = row.code
+                await problem_response(error, scope)(scope, receive, send)
+
 
 class Exchange:
-    """One request and its answer."""
+    """One request and its answer.
 
-    def __init__(self, scope: Scope, send: Send, *, is_last: bool) -> None:
-        self.request_id = request_id_of(scope["headers"])
-        self.started_at = time.monotonic()
-        self.status = 0
+    Args:
+        scope: of the request, as routes see it.
+        send: towards the client.
+        method: as the client sent it.
+        is_last: whether its connection is to end.
+    """
+
+    def __init__(self, scope: Scope, send: Send, method: str, *, is_last: bool) -> None:
         self._scope = scope
         self._send = send
+        self._method = method
         self._is_last = is_last
-        state = scope.setdefault("state", {})
-        state["request_id"] = self.request_id
-        state["started_at"] = self.started_at
+        self._state = scope.setdefault("state", {})
+        self._state["request_id"] = request_id_of(scope["headers"])
+        self._state["started_at"] = time.monotonic()
 
     async def send(self, message: Message) -> None:
         """Pass a message on, with our headers on its start."""
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self._state["status"] = message["status"]
             headers = list(message.get("headers", ()))
-            headers.append((b"x-request-id", self.request_id.encode()))
+            headers.append((b"x-request-id", self._state["request_id"].encode()))
             headers.extend(SECURITY_HEADERS)
             if self._is_last:
                 headers.append((b"connection", b"close"))
@@ -112,17 +144,19 @@ class Exchange:
 
     def finish(self, metrics: Instruments, tracing: "Spans | None") -> None:
         """Tell metrics, log and traces; only what the service itself names becomes a label."""
-        scope, state, status = self._scope, self._scope["state"], self.status
-        method = scope["method"] if scope["method"] in METHODS else "other"
+        scope, state = self._scope, self._state
+        status = state.get("status", 499)
+        method = self._method if self._method in METHODS else "other"
         route: str = getattr(scope.get("route"), "path", "unmatched")
-        seconds = time.monotonic() - self.started_at
-        line = (scope["method"], scope["path"], status, 1000 * seconds, self.request_id)
+        seconds = time.monotonic() - state["started_at"]
         model = {key: state[key] for key in ("model", "version") if key in state}
         metrics.request(method, route, status, model.get("model", ""), seconds)
         if "code" in state:
             metrics.refused(state["code"])
         if scope["path"] in QUIET_PATHS and status == 200:
             return  # a probe that went well, which nobody wants to read of
+        client = scope["client"][0] if scope.get("client") else "-"
+        line = (client, self._method, scope["path"], status, 1000 * seconds, state["request_id"])
         log_request(*line, **model)
         if tracing is not None:
             tracing.request(method, route, status, scope)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -41,7 +41,9 @@ def add_page(app: Starlette, folder: Path = FOLDER) -> None:
 def add_reference(app: Starlette, folder: Path = FOLDER, swagger_ui: Path = SWAGGER_UI) -> None:
     """Serve `folder`'s docs.html at /docs, and the files of `swagger_ui` below it."""
 
-    async def show(_: Request) -> Response:
+    async def show(request: Request) -> Response:
+        if request.scope["raw_path"].endswith(b"/"):  # from where its own addresses would miss
+            return RedirectResponse("../docs")
         return FileResponse(folder / "docs.html")
 
     page = Route("/docs", show, include_in_schema=False)

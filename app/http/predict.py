@@ -13,6 +13,7 @@ from starlette.responses import Response
 from app.http import documentation as docs
 from app.http.disconnects import while_connected
 from app.http.models import addresses
+from app.http.parameters import only
 from app.http.problems import problem, row_of
 from app.http.schemas import BatchAnswer, PredictAnswer
 from app.http.uploads import read_image, read_images
@@ -25,6 +26,9 @@ TopK = Annotated[
     int | None,
     Query(ge=1, le=2**31, description="Only the most probable classes. Unset: all."),
 ]
+
+
+KNOWN = Depends(only("top_k"))
 
 
 def predict_router(
@@ -43,6 +47,7 @@ def predict_router(
             response_model=PredictAnswer,
             responses={200: docs.TIMED, **docs.problems(*docs.IMAGE)},
             openapi_extra=docs.one_image(),
+            dependencies=[KNOWN],
         )
         async def predict(
             request: Request,
@@ -65,6 +70,7 @@ def predict_router(
             response_model=BatchAnswer,
             responses={200: docs.TIMED, **docs.problems(*docs.BODY)},
             openapi_extra=docs.many_images(),
+            dependencies=[KNOWN],
         )
         async def predict_batch(
             request: Request,

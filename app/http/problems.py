@@ -1,5 +1,6 @@
 """The one table from exception to status, and RFC 9457 documents made from it."""
 
+import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -54,6 +55,7 @@ _INTERNAL = Row(
 TABLE: Mapping[type[Exception], Row] = {
     errors.InvalidParameter: Row(400, "invalid_parameter", "A parameter is not understood"),
     errors.MalformedUpload: Row(400, "malformed_upload", "The upload is not understood"),
+    errors.CompressedUpload: Row(415, "compressed_upload", "The upload is compressed"),
     errors.EmptyUpload: Row(400, "empty_upload", "The upload holds no image"),
     errors.Unauthorized: Row(401, "unauthorized", "A valid API key is needed"),
     store_errors.InvalidName: Row(404, "model_not_found", "No such model"),
@@ -143,11 +145,27 @@ def handle_framework_errors(app: FastAPI) -> None:
     """Make the framework's own refusals problems too; all other errors reach the envelope."""
 
     async def answer(request: Request, error: Exception) -> Response:
+        if isinstance(error, HTTPException):
+            error.detail = _explained(error, request)
         request.state.code = row_of(error).code
         return problem_response(error, request.scope)
 
     app.add_exception_handler(HTTPException, answer)
     app.add_exception_handler(RequestValidationError, answer)
+
+
+def _explained(error: HTTPException, request: Request) -> str:
+    """Return what there is, where a path or a method of a request is not."""
+    method, path = request.method, request.url.path
+    if error.status_code == 405:
+        allowed = (error.headers or {}).get("Allow", "another method")
+        return f"Expected {allowed} for {path[:100]}. Received: {method}"
+    if error.status_code == 404:
+        paths = [str(getattr(route, "path", "")) for route in request.app.routes]
+        near = difflib.get_close_matches(path, paths, n=1)
+        hint = f"Did you mean {near[0]}?" if near else "Images go to /predict; /docs lists all."
+        return f"There is no {path[:100]!r}. {hint}"
+    return str(error.detail)
 
 
 def row_of(error: Exception) -> Row:
@@ -184,6 +202,8 @@ def _headers(error: Exception) -> dict[str, str]:
         return {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
     if row_of(error).status == 503:
         return {"Retry-After": "30"}
+    if isinstance(error, errors.CompressedUpload):
+        return {"Accept-Encoding": "identity"}
     if isinstance(error, errors.Unauthorized):
         return {"WWW-Authenticate": 'Basic realm="halftone", Bearer realm="halftone"'}
     return {}

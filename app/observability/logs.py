@@ -16,13 +16,20 @@ _access = logging.getLogger("halftone.access")
 
 
 def log_request(
-    method: str, path: str, status: int, duration_ms: float, request_id: str, **model: object
+    client: str,
+    method: str,
+    path: str,
+    status: int,
+    duration_ms: float,
+    request_id: str,
+    **model: object,
 ) -> None:
     """Write the line of one request that was answered, as info.
 
     Args:
+        client: its address, as trusted proxies report it; "-" where there is none.
         method: as the client sent it.
-        path: as the client sent it, without the query, which may hold anything.
+        path: without the query, which may hold anything.
         status: HTTP status; 499 where the client has gone.
         duration_ms: from the request's headers to the end of its answer.
         request_id: the one that the answer carries.
@@ -30,10 +37,11 @@ def log_request(
     """
     who = f" {model['model']}/{model['version']}" if model else ""
     _access.info(
-        "%s %s %d%s %.1f ms [%s]",
-        *(method, path, status, who, duration_ms, request_id),
+        "%s %s %s %d%s %.1f ms [%s]",
+        *(client, method, path, status, who, duration_ms, request_id),
         extra={
             "request_id": request_id,
+            "client": client,
             "method": method,
             "path": path,
             "status": status,

@@ -136,6 +136,18 @@ async def test_configured_origins_are_allowed_on_errors_too(start: Start) -> Non
     assert "access-control-allow-origin" not in other.headers
 
 
+async def test_answered_preflights_are_logged(
+    start: Start, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked = ORIGIN | {"access-control-request-method": "POST"}
+    with caplog.at_level("INFO", "halftone.access"):
+        async with start(cors_origins="https://a.example") as client:
+            answer = await client.options("/predict", headers=asked)
+
+    assert answer.status_code == 200
+    assert "127.0.0.1 OPTIONS /predict 200 " in caplog.text
+
+
 async def test_document_says_how_keys_are_sent_where_they_are_asked_for(
     start: Start, key_file: Path
 ) -> None:

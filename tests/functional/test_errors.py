@@ -1,5 +1,6 @@
 """Every refusal: its status, its code, and that it is a problem document."""
 
+import gzip
 from collections.abc import Iterable
 
 import httpx
@@ -107,6 +108,75 @@ async def test_wrong_addresses(
     client: httpx.AsyncClient, url: str, method: str, status: int, code: str
 ) -> None:
     check_problem(await client.request(method, url, content=png()), status, code)
+
+
+@pytest.mark.parametrize(
+    ("method", "url", "detail"),
+    [
+        ("POST", "/predicts", "There is no '/predicts'. Did you mean /predict?"),
+        ("GET", "/wp-admin", "There is no '/wp-admin'. Images go to /predict; /docs lists all."),
+        ("GET", "/predict", "Expected POST for /predict. Received: GET"),
+        ("PUT", "/health", "Expected GET for /health. Received: PUT"),
+    ],
+)
+async def test_wrong_addresses_are_told_what_there_is(
+    client: httpx.AsyncClient, method: str, url: str, detail: str
+) -> None:
+    assert (await client.request(method, url)).json()["detail"] == detail
+
+
+@pytest.mark.parametrize(
+    ("url", "detail"),
+    [
+        (
+            "/predict?topk=1",
+            "Expected the query parameter 'top_k'. Received: 'topk'. Did you mean top_k?",
+        ),
+        ("/predict/batch?k=1", "Expected the query parameter 'top_k'. Received: 'k'."),
+        ("/models/toy/predict?label=1", "Expected the query parameter 'top_k'. Received: 'label'."),
+        ("/explain?top_k=1", "Expected the query parameter 'label'. Received: 'top_k'."),
+        ("/preview?top_k=1", "Expected no query parameters. Received: 'top_k'."),
+        ("/v2/models/toy/infer?top_k=1", "Expected no query parameters. Received: 'top_k'."),
+    ],
+)
+async def test_unknown_query_parameters_are_refused(
+    client: httpx.AsyncClient, url: str, detail: str
+) -> None:
+    answer = await client.post(url, content=png())
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_parameter")
+    assert answer.json()["detail"] == detail
+
+
+@pytest.mark.parametrize("url", ["/predict", "/predict/batch", "/v2/models/toy/infer"])
+async def test_compressed_bodies_are_refused_by_the_headers_name(
+    client: httpx.AsyncClient, url: str
+) -> None:
+    packed = gzip.compress(png())
+    refused = await client.post(url, content=packed, headers={"content-encoding": "gzip"})
+    plain = await client.post("/predict", content=png(), headers={"content-encoding": "identity"})
+
+    assert (refused.status_code, refused.json()["code"]) == (415, "compressed_upload")
+    assert "Content-Encoding: gzip" in refused.json()["detail"]
+    assert refused.headers["accept-encoding"] == "identity"
+    assert plain.status_code == 200
+
+
+@pytest.mark.usefixtures("toy")
+@pytest.mark.parametrize("prefix", ["", "/vision/parts"], ids=["stripped", "left"])
+async def test_routes_are_found_under_a_prefix_with_and_without_a_slash(
+    start: Start, prefix: str
+) -> None:
+    async with start(root_path="/vision/parts") as client:
+        for path in ("/predict", "/predict/", "/v2/models/toy/infer/"):
+            answer = await client.post(f"{prefix}{path}", content=b"")
+            assert answer.status_code == 400, path
+            assert ("error" in answer.json()) == ("v2" in path)
+        document = (await client.get(f"{prefix}/openapi.json")).json()
+        page = await client.get(f"{prefix}/docs/")
+
+    assert document["servers"] == [{"url": "/vision/parts"}]
+    assert (page.status_code, page.headers["location"]) == (307, "../docs")
 
 
 @pytest.mark.usefixtures("toy")

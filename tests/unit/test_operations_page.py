@@ -62,6 +62,19 @@ def test_variables_of_docker_compose_are_its_own(name: str) -> None:
     assert f"${{{name}:-" in (ROOT / "docker-compose.yml").read_text()
 
 
+def test_every_setting_reaches_the_container() -> None:
+    """One that is forgotten, like the file of keys, would let everybody in."""
+    service = COMPOSE["services"]["app"]
+    passed = {entry.partition("=")[0] for entry in service["environment"]}
+    fixed = {"HALFTONE_HOST", "HALFTONE_PORT", "HALFTONE_MODELS"}  # by the image and its mounts
+
+    assert (
+        passed - {"OTEL_EXPORTER_OTLP_ENDPOINT"}
+        == {variable(field) for field in Settings.model_fields} - fixed
+    )
+    assert any("HALFTONE_API_KEYS_FILE" in volume for volume in service["volumes"])
+
+
 def test_grace_period_covers_draining_and_finishing() -> None:
     settings = Settings()
     needed = settings.drain_seconds + settings.grace_seconds

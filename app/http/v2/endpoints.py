@@ -14,6 +14,7 @@ from app.errors import InvalidParameter, TooManyImages
 from app.http import documentation as docs
 from app.http.disconnects import while_connected
 from app.http.models import addresses
+from app.http.parameters import only
 from app.http.predict import count
 from app.http.problems import TABLE
 from app.http.v2.messages import LABEL, PROBABILITIES, parse_request, write_response
@@ -75,6 +76,7 @@ def v2_router(
             response_model=InferAnswer,
             responses={200: _BINARY_ANSWER, **_refusals(*docs.IMAGE)},
             openapi_extra=_INFER_REQUEST,
+            dependencies=[Depends(only())],
         )
         async def infer(
             request: Request,
@@ -84,7 +86,7 @@ def v2_router(
             with model.lease():
                 pipeline.check(model)
                 wanted, binary = parse_request(
-                    await request.body(), request.headers, inference_header_content_length
+                    await request.body(), inference_header_content_length
                 )
                 images = _images(pipeline, model, wanted, binary, max_images)
                 work = pipeline.predict_many(model, images)

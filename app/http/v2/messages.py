@@ -7,7 +7,6 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from starlette.datastructures import Headers
 from starlette.responses import Response
 
 from app.errors import InvalidParameter
@@ -20,14 +19,11 @@ PROBABILITIES, LABEL = "probabilities", "label"
 HEADER_LENGTH = "inference-header-content-length"
 
 
-def parse_request(
-    body: bytes, headers: Headers, length: str | None
-) -> tuple[InferRequest, bytes | None]:
+def parse_request(body: bytes, length: str | None) -> tuple[InferRequest, bytes | None]:
     """Return the JSON part of a body, and the binary tensor that follows it, if one does.
 
     Args:
         body: all of it.
-        headers: of the request.
         length: of the JSON part, as the request's header says it; None: it is the whole body.
 
     Raises:
@@ -36,8 +32,6 @@ def parse_request(
     length = str(len(body)) if length is None else length
     if not (length.isascii() and length.isdigit()) or int(length) > len(body):
         raise InvalidParameter("Expected Inference-Header-Content-Length within the body.")
-    if headers.get("content-encoding", "identity") != "identity":
-        raise InvalidParameter("Expected a body that is not compressed.")
     try:
         wanted = InferRequest.model_validate(orjson.loads(body[: int(length)]))
     except orjson.JSONDecodeError as error:

@@ -73,7 +73,7 @@ def access(stream: io.StringIO) -> Iterator[logging.Handler]:
     access.removeHandler(handler)
 
 
-REQUEST = ("POST", HOSTILE, 200, 12.3456, "abc")
+REQUEST = ("10.0.0.7", "POST", HOSTILE, 200, 12.3456, "abc")
 
 
 def test_a_request_is_one_line_that_says_what_answered(
@@ -81,12 +81,12 @@ def test_a_request_is_one_line_that_says_what_answered(
 ) -> None:
     access.setFormatter(Console())
     log_request(*REQUEST, model="digits", version=3)
-    log_request("GET", "/docs", 200, 1.0, "def")
+    log_request("-", "GET", "/docs", 200, 1.0, "def")
 
     lines = stream.getvalue().split("\n")
     assert len(lines) == 3
     assert lines[0].endswith(" 200 digits/3 12.3 ms [abc]")
-    assert lines[1].endswith("INFO    GET /docs 200 1.0 ms [def]")
+    assert lines[1].endswith("INFO    - GET /docs 200 1.0 ms [def]")
 
 
 def test_a_request_as_json_holds_what_a_search_needs(
@@ -97,8 +97,9 @@ def test_a_request_as_json_holds_what_a_search_needs(
     record = json.loads(stream.getvalue())
 
     assert record["logger"] == "halftone.access"
-    assert {key: record[key] for key in ("request_id", "method", "path", "status")} == {
+    assert {key: record[key] for key in ("request_id", "client", "method", "path", "status")} == {
         "request_id": "abc",
+        "client": "10.0.0.7",
         "method": "POST",
         "path": HOSTILE,
         "status": 200,

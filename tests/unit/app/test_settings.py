@@ -48,6 +48,9 @@ def test_settings_cannot_be_changed() -> None:
         ("HALFTONE_MODEL", "../up"),
         ("HALFTONE_WORKERS", "0"),
         ("HALFTONE_LOG_FORMAT", "xml"),
+        ("HALFTONE_ROOT_PATH", "vision"),
+        ("HALFTONE_ROOT_PATH", "/vision/"),
+        ("HALFTONE_TRUSTED_PROXIES", "127.0.0.1,proxy"),
     ],
 )
 def test_bad_value_is_one_sentence_that_names_the_variable(
@@ -77,6 +80,21 @@ def test_unknown_variable_is_refused_with_the_nearest_name(monkeypatch: pytest.M
 
     with pytest.raises(InvalidSetting, match="Did you mean HALFTONE_MAX_UPLOAD_BYTES"):
         load_settings()
+
+
+def test_what_kubernetes_says_of_services_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Service named halftone, and others named halftone-…, put these into every container."""
+    for service in ("HALFTONE", "HALFTONE_MAX_PIXELS", "HALFTONE_2"):
+        monkeypatch.setenv(f"{service}_SERVICE_HOST", "10.0.0.11")
+        monkeypatch.setenv(f"{service}_SERVICE_PORT", "8000")
+        monkeypatch.setenv(f"{service}_SERVICE_PORT_HTTP", "8000")
+        monkeypatch.setenv(f"{service}_PORT", "tcp://10.0.0.11:8000")
+        monkeypatch.setenv(f"{service}_PORT_8000_TCP", "tcp://10.0.0.11:8000")
+        monkeypatch.setenv(f"{service}_PORT_8000_TCP_PROTO", "tcp")
+        monkeypatch.setenv(f"{service}_PORT_8000_TCP_PORT", "8000")
+        monkeypatch.setenv(f"{service}_PORT_8000_TCP_ADDR", "10.0.0.11")
+
+    assert load_settings() == Settings.model_construct()
 
 
 def test_other_rooms_variables_are_no_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
