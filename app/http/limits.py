@@ -74,8 +74,7 @@ class UploadLimits:
             is_complete = not message.get("more_body", False)
             return message
 
-        _refuse_encodings(scope["headers"])
-        announced = _content_length(scope["headers"])
+        announced = _announced_length(scope["headers"])
         if announced > self._max_bytes:
             raise self._too_large(announced)
         try:
@@ -89,19 +88,17 @@ class UploadLimits:
         )
 
 
-def _refuse_encodings(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    for name, value in headers:
-        if name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
-            raise CompressedUpload(
-                "Expected a body without Content-Encoding; images are compressed already. "
-                f"Received: Content-Encoding: {value[:40].decode('latin-1')}"
-            )
-
-
-def _content_length(headers: Iterable[tuple[bytes, bytes]]) -> int:
+def _announced_length(headers: Iterable[tuple[bytes, bytes]]) -> int:
+    """Return the Content-Length, 0 without one, and refuse a Content-Encoding."""
+    length = 0
     for name, value in headers:
         if name == b"content-length":
             if not value.isdigit():
                 raise MalformedUpload("Expected a whole number as Content-Length.")
-            return int(value)
-    return 0
+            length = int(value)
+        elif name == b"content-encoding" and value.strip().lower() not in (b"", b"identity"):
+            raise CompressedUpload(
+                "Expected a body without Content-Encoding; images are compressed already. "
+                f"Received: Content-Encoding: {value[:40].decode('latin-1')}"
+            )
+    return length
