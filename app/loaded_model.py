@@ -12,6 +12,7 @@ from app.batching.cost_model import CostModel
 from app.batching.queue import BatchQueue
 from app.drift import DriftMonitor
 from model_store.bundle import Model
+from model_store.pixels.novelty import Novelty
 
 
 class LoadedModel:
@@ -36,7 +37,9 @@ class LoadedModel:
         self.engine_name = model.engine_name
         self.warnings = model.warnings
         self.max_batch = model.manifest.engines[model.engine_name].max_batch
-        self._drift = DriftMonitor(model.manifest.reference) if model.manifest.reference else None
+        reference = model.manifest.reference
+        self._drift = DriftMonitor(reference) if reference else None
+        self._novelty = Novelty(reference.usual) if reference and reference.usual else None
         self._model = model
         self._leases = 0
         self._retired = False
@@ -60,10 +63,15 @@ class LoadedModel:
             self._leases -= 1
             self._close_when_unused()
 
-    def observe(self, pixels: NDArray[np.uint8]) -> None:
-        """Count one incoming image, (H, W) uint8, where training left something to compare."""
+    def observe(self, pixels: NDArray[np.uint8]) -> bool | None:
+        """Count one incoming image, (H, W) uint8, and tell whether it is unlike training's.
+
+        Returns:
+            None where training left nothing to compare with.
+        """
         if self._drift is not None:
             self._drift.observe(pixels)
+        return None if self._novelty is None else self._novelty.is_unusual(pixels)
 
     def drift_scores(self) -> dict[str, float]:
         """Return how far incoming pixels are from training's; empty if that is not known."""

@@ -54,6 +54,7 @@ class Answer:
 
     served: LoadedModel
     probabilities: NDArray[np.float32]  # (labels,), in the order of served.labels
+    is_unusual: bool | None  # far from every training image; None: the bundle cannot tell
     timings: Timings
     batch_size: int
 
@@ -120,14 +121,8 @@ class Pipeline:
         return await asyncio.gather(*map(one, images))
 
     def decoding(self, model: LoadedModel, data: bytes) -> MakePixels:
-        """Return what makes the pixels of an encoded image, and counts them as incoming."""
-
-        def make_pixels() -> NDArray[np.uint8]:
-            pixels = self.pixels(model, data)
-            model.observe(pixels)
-            return pixels
-
-        return make_pixels
+        """Return what makes the pixels of an encoded image."""
+        return partial(self.pixels, model, data)
 
     def pixels(self, model: LoadedModel, data: bytes) -> NDArray[np.uint8]:
         """Return the (H, W) pixels of an encoded image. Slow; not for the event loop's thread."""
@@ -146,18 +141,22 @@ class Pipeline:
         with model.queue.place(time.monotonic() + self._deadline_s) as place:
             try:
                 async with asyncio.timeout(self._deadline_s), turn:
-                    pixels = await self.in_thread(partial(_decode, place, make_pixels))
+                    work = partial(_decode, place, model, make_pixels)
+                    pixels, is_unusual = await self.in_thread(work)
             except TimeoutError as error:
                 raise DeadlineExpired("The deadline passed while the image waited.") from error
             probabilities = await place.compute(pixels)
-        return Answer(model, probabilities, _timings(place), place.batch_size)
+        return Answer(model, probabilities, is_unusual, _timings(place), place.batch_size)
 
 
-def _decode(place: Place, make_pixels: MakePixels) -> NDArray[np.uint8]:
+def _decode(
+    place: Place, model: LoadedModel, make_pixels: MakePixels
+) -> tuple[NDArray[np.uint8], bool | None]:
     place.decode_at = time.monotonic()
     pixels = make_pixels()
+    is_unusual = model.observe(pixels)
     place.decoded_at = time.monotonic()
-    return pixels
+    return pixels, is_unusual
 
 
 def _timings(place: Place) -> Timings:

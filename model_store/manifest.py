@@ -164,6 +164,14 @@ class DatasetRecord(_Record):
     unreadable: int = Field(ge=0)
 
 
+class Usual(_Record):
+    """Where the training images lie, to notice one that is far from them: see `pixels.novelty`."""
+
+    means: tuple[Finite, ...] = Field(strict=False, min_length=1, description="Grey, per cell.")
+    deviations: tuple[Finite, ...] = Field(strict=False, description="Of the same, in grey levels.")
+    threshold: Finite = Field(description="Distance beyond which 1 in 100 validation images lies.")
+
+
 class Reference(_Record):
     """Pixel statistics of the training images, to notice when incoming ones differ."""
 
@@ -173,6 +181,7 @@ class Reference(_Record):
     image_mean_histogram: tuple[Share, ...] = Field(
         strict=False, min_length=16, max_length=16, description="The same over each image's mean."
     )
+    usual: Usual | None = None
 
 
 class Parity(_Record):

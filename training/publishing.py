@@ -26,6 +26,7 @@ from model_store.manifest import (
     Reference,
     TrainingSettings,
 )
+from model_store.pixels.novelty import cell_means, describe_usual
 from model_store.pixels.preprocessing import preprocess
 from model_store.store.seen import seen_by, write_seen
 from training.data.dataset import Dataset, Split
@@ -74,7 +75,8 @@ def write_bundle(finished: FinishedRun, folder: Path) -> BundleContents:
     model = publish(finished.what, run.weights(), inputs, temperature)
     summary = _summary(model)
     outcome = _outcome(finished, _predict(model, finished, data.test), temperature)
-    assembled = _assemble(finished, model, folder)
+    held_out = _pixels(finished, data.val, _spread(len(data.val), _EXPORT_IMAGES))
+    assembled = _assemble(finished, model, folder, held_out)
     record = _record(finished, assembled, outcome, summary)
     write_report(folder / "report.html", record)
     _refuse_chance(data, softmax(run.val_logits / temperature, axis=1), outcome.probabilities)
@@ -90,7 +92,7 @@ def write_bundle(finished: FinishedRun, folder: Path) -> BundleContents:
         calibration=outcome.calibration,
         metrics=outcome.metrics,
         dataset=data.record,
-        reference=_reference(finished),
+        reference=_reference(finished, held_out),
         baselines=outcome.baselines,
         comparison=outcome.comparison,
     )
@@ -189,7 +191,9 @@ def _refuse_chance(data: Dataset, val: NDArray[np.float32], test: NDArray[np.flo
     refuse_chance(comparison, data.labels[comparison.majority])
 
 
-def _assemble(finished: FinishedRun, model: keras.Model, folder: Path) -> Assembled:
+def _assemble(
+    finished: FinishedRun, model: keras.Model, folder: Path, held_out: Pixels
+) -> Assembled:
     data, val = finished.data, finished.data.val
     probes = val.indices[_spread(len(val), _PROBES if finished.images_in_bundle else 0)]
     return assemble(
@@ -197,7 +201,7 @@ def _assemble(finished: FinishedRun, model: keras.Model, folder: Path) -> Assemb
         model,
         finished.spec,
         data.labels,
-        _pixels(finished, val, _spread(len(val), _EXPORT_IMAGES)),
+        held_out,
         [finished.source.encoded(int(i)) for i in probes],
     )
 
@@ -221,18 +225,21 @@ def _settings(finished: FinishedRun) -> TrainingSettings:
     )
 
 
-def _reference(finished: FinishedRun) -> Reference:
+def _reference(finished: FinishedRun, held_out: Pixels) -> Reference:
     train = finished.data.train
     chosen = _spread(len(train), _REFERENCE_IMAGES)
     pixels, means = np.zeros(16), np.zeros(16)
+    cells: list[Floats] = []
     for part in _batches(len(chosen)):
         batch = _pixels(finished, train, chosen[part])
         pixels += np.bincount(batch.ravel() >> 4, minlength=16)
         bins = batch.mean(axis=(1, 2)).astype(np.uint8) >> 4
         means += np.bincount(bins, minlength=16)
+        cells += map(cell_means, batch)
     return Reference(
         pixel_histogram=tuple((pixels / pixels.sum()).tolist()),
         image_mean_histogram=tuple((means / means.sum()).tolist()),
+        usual=describe_usual(cells, map(cell_means, held_out)),
     )
 
 

@@ -106,13 +106,13 @@ def count(
 
 
 def prediction(answer: Answer, top_k: int | None) -> dict[str, object]:
-    """Return label, probability and predictions of one answer, most probable first."""
+    """Return label, probability, unusual, and predictions of one answer, most probable first."""
     labels = answer.served.labels
     probabilities = answer.probabilities.tolist()
     # Stable, so that equal probabilities keep the labels' order.
     order = np.argsort(-answer.probabilities, kind="stable")[:top_k].tolist()
     ranked = [{"label": labels[i], "probability": probabilities[i]} for i in order]
-    return {**ranked[0], "predictions": ranked}
+    return {**ranked[0], "unusual": answer.is_unusual, "predictions": ranked}
 
 
 def model_reference(served: LoadedModel) -> dict[str, object]:

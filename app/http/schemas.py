@@ -15,6 +15,7 @@ _CASTING: dict[str, JsonValue] = {
 _RANKING: dict[str, JsonValue] = {
     "label": "ok_front",
     "probability": 0.9871,
+    "unusual": False,
     "predictions": [
         {"label": "ok_front", "probability": 0.9871},
         {"label": "def_front", "probability": 0.0129},
@@ -41,6 +42,10 @@ class Prediction(BaseModel):
 class Ranking(Prediction):
     """The most probable class, and all (or `top_k`) classes, most probable first."""
 
+    unusual: bool | None = Field(
+        description="Whether the image is far from every training image, so that the answer means "
+        "little. Null: the model's bundle cannot tell."
+    )
     predictions: list[Prediction]
 
 

@@ -39,6 +39,7 @@ async def test_answer_names_the_model_and_ranks_every_class(
     assert probabilities == sorted(probabilities, reverse=True)
     assert math.isclose(sum(probabilities), 1, abs_tol=1e-6)
     assert answer["label"] == answer["predictions"][0]["label"]
+    assert answer["unusual"] is None  # its bundle says nothing of training's images
     assert answer["probability"] == probabilities[0]
 
 

@@ -5,6 +5,7 @@ import { milliseconds, percent } from "./numbers.js";
 
 const SHOWN_AT_FIRST = 10;
 const NAMED_STAGES = ["decode", "queue", "inference"];
+const CAUTION = "Unlike the images it was trained on. ";
 const LONG_LABEL = 14; // characters; more are set smaller
 const byId = (id) => document.getElementById(id);
 
@@ -23,13 +24,14 @@ export function showAnswer({ answer, stages, roundTripMs }) {
   byId("label").textContent = label;
   byId("label").classList.toggle("long", label.length > LONG_LABEL);
   byId("sure").textContent = percent(probability);
+  byId("unusual").hidden = !answer.unusual;
   byId("trace").textContent = `This was request ${request_id}.`;
   byId("json").textContent = JSON.stringify(answer, null, 2);
   showClasses(predictions);
   showTiming(stages, roundTripMs);
   only("answer");
   byId("announce").textContent =
-    `${label}, ${percent(probability)}. ${model.name}, version ${model.version}.`;
+    `${label}, ${percent(probability)}. ${answer.unusual ? CAUTION : ""}${model.name}, version ${model.version}.`;
 }
 
 /** Say what went wrong: a Problem in its own words, anything else as a fault of this page. */

@@ -30,6 +30,9 @@ class Model:
             capacity=200,
         )
 
+    def observe(self, _: NDArray[np.uint8]) -> bool | None:
+        return None
+
 
 @pytest.fixture
 def model() -> Iterator[Any]:

@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 import training.fit as fit_module
 from model_store.bundle import open_model
+from model_store.pixels.novelty import Novelty
 from model_store.sources import open_labelled
 from model_store.store.seen import seen_by
 from model_store.store.store import ModelStore
@@ -68,6 +69,10 @@ def test_fit_publishes_a_model_that_learned_and_says_how(trained: Path) -> None:
         "a small perceptron on thumbnails",
     ]
     assert manifest.comparison is None
+    assert manifest.reference is not None
+    assert manifest.reference.usual is not None
+    blank = np.full((manifest.image.height, manifest.image.width), 255, np.uint8)
+    assert Novelty(manifest.reference.usual).is_unusual(blank)
     seen = seen_by(bundle)
     assert seen is not None and len(seen) == images["train"] + images["val"]
     assert "broken.png" in (bundle.folder / "report.html").read_text()
