@@ -65,7 +65,8 @@ class Explainer:
         pixels = await self._pipeline.in_thread(lambda: self._pipeline.pixels(model, data))
         step = stride(model.shape)
         occluded = occlusions(pixels, step)
-        answers = await self._pipeline.predict_many(model, [lambda: pixels, *occluded])
+        images = [lambda: pixels, *occluded]
+        answers = await self._pipeline.predict_many(model, images, are_incoming=False)
         probabilities = _probabilities(answers)  # (1 + patches, labels)
         if label is None:
             label = int(probabilities[0].argmax())

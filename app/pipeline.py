@@ -96,14 +96,19 @@ class Pipeline:
             Overloaded, DeadlineExpired: there was no time for it.
             ComputeError: the engine failed.
         """
-        return self._run(model, self.decoding(model, data), nullcontext())
+        return self._run(model, self.decoding(model, data), nullcontext(), is_incoming=True)
 
     async def predict_many(
-        self, model: LoadedModel, images: Sequence[MakePixels]
+        self, model: LoadedModel, images: Sequence[MakePixels], *, are_incoming: bool = True
     ) -> list[Answer | Exception]:
         """Return one answer or error per image, in order.
 
         Each image's deadline begins when its turn comes.
+
+        Args:
+            model: that answers.
+            images: what makes the pixels of each.
+            are_incoming: whether they are a caller's, and so compared with training's.
 
         Raises:
             Overloaded: there is no time even for the first.
@@ -114,7 +119,9 @@ class Pipeline:
         async def one(make_pixels: MakePixels) -> Answer | Exception:
             async with places:
                 try:
-                    return await self._run(model, make_pixels, self._batch_turns)
+                    return await self._run(
+                        model, make_pixels, self._batch_turns, is_incoming=are_incoming
+                    )
                 except Exception as error:  # one bad image must not take the others' answers
                     return error
 
@@ -137,11 +144,14 @@ class Pipeline:
         model: LoadedModel,
         make_pixels: MakePixels,
         turn: AbstractAsyncContextManager[object],
+        *,
+        is_incoming: bool,
     ) -> Answer:
         with model.queue.place(time.monotonic() + self._deadline_s) as place:
             try:
                 async with asyncio.timeout(self._deadline_s), turn:
-                    work = partial(_decode, place, model, make_pixels)
+                    observe = model.observe if is_incoming else _ignore
+                    work = partial(_decode, place, make_pixels, observe)
                     pixels, is_unusual = await self.in_thread(work)
             except TimeoutError as error:
                 raise DeadlineExpired("The deadline passed while the image waited.") from error
@@ -150,13 +160,17 @@ class Pipeline:
 
 
 def _decode(
-    place: Place, model: LoadedModel, make_pixels: MakePixels
+    place: Place, make_pixels: MakePixels, observe: Callable[[NDArray[np.uint8]], bool | None]
 ) -> tuple[NDArray[np.uint8], bool | None]:
     place.decode_at = time.monotonic()
     pixels = make_pixels()
-    is_unusual = model.observe(pixels)
+    is_unusual = observe(pixels)
     place.decoded_at = time.monotonic()
     return pixels, is_unusual
+
+
+def _ignore(_: NDArray[np.uint8]) -> None:
+    return None
 
 
 def _timings(place: Place) -> Timings:

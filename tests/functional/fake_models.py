@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from model_store.errors import ModelStoreError, VersionNotFound
-from model_store.manifest import EngineRecord, FileRecord, Manifest, Probe
+from model_store.manifest import EngineRecord, FileRecord, Manifest, Probe, Reference
+from model_store.pixels.novelty import cell_means, describe_usual
 from model_store.spec import ImageSpec
 
 DIGEST = "0" * 64
@@ -84,6 +85,17 @@ class FakeModel:
         self.error: Exception | None = None
         self.answers_nan = False
         self.closed = threading.Event()
+
+    def learn_from(self, images: list[NDArray[np.uint8]]) -> None:
+        """Take some (H, W) images for those of its training."""
+        flat = [1 / 16] * 16
+        cells = [cell_means(image) for image in images]
+        reference = Reference(
+            pixel_histogram=tuple(flat),
+            image_mean_histogram=tuple(flat),
+            usual=describe_usual(cells, cells),
+        )
+        self.manifest = self.manifest.model_copy(update={"reference": reference})
 
     def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         self.batches.append(len(images))

@@ -8,6 +8,7 @@ import pytest
 from fake_models import FakeModel, Start, png
 from PIL import Image
 
+from app.drift import ENOUGH_IMAGES
 from model_store.pixels.preprocessing import preprocess
 
 
@@ -22,6 +23,19 @@ async def test_preview_is_exactly_what_the_model_sees(
 
     assert response.headers["content-type"] == "image/png"
     assert np.array_equal(shown, preprocess(buffer.getvalue(), toy.spec))
+
+
+async def test_explaining_counts_as_no_incoming_image(start: Start, toy: FakeModel) -> None:
+    toy.learn_from([np.zeros((12, 8), np.uint8)])
+    async with start(deadline_ms=60_000) as client:
+        await heat(client, png())
+        explained = (await client.get("/metrics")).text
+        for _ in range(ENOUGH_IMAGES):
+            await client.post("/predict", content=png())
+        predicted = (await client.get("/metrics")).text
+
+    assert "halftone_drift{" not in explained
+    assert "halftone_drift{" in predicted
 
 
 async def heat(client: httpx.AsyncClient, image: bytes, **params: str) -> np.ndarray:

@@ -170,3 +170,18 @@ async def test_equal_probabilities_keep_the_order_of_the_labels(client: httpx.As
     response = await client.post("/predict", content=png(np.zeros((12, 8), np.uint8)))
 
     assert [item["label"] for item in response.json()["predictions"]] == list(LABELS)
+
+
+async def test_images_unlike_those_of_training_are_called_unusual(
+    start: Start, toy: FakeModel
+) -> None:
+    random = np.random.default_rng(0)
+    toy.learn_from([random.integers(90, 110, (12, 8), np.uint8) for _ in range(200)])
+    like, unlike = (png(np.full((12, 8), grey, np.uint8)) for grey in (100, 250))
+    async with start() as client:
+        single = [(await client.post("/predict", content=image)).json() for image in (like, unlike)]
+        files = [("files", ("x.png", image)) for image in (unlike, like)]
+        batch = (await client.post("/predict/batch", files=files)).json()["results"]
+
+    assert [answer["unusual"] for answer in single] == [False, True]
+    assert [answer["unusual"] for answer in batch] == [True, False]
