@@ -1,5 +1,6 @@
 """Builds both images and uses them as a newcomer would: train, serve, ask, stop, start again."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -72,12 +73,13 @@ class Compose:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def run(self, *arguments: str) -> str:
+    def run(self, *arguments: str, **environment: str) -> str:
         done = subprocess.run(
             [*self.command, "-p", "halftone-test", *arguments],
             cwd=self.folder,
             env=os.environ
-            | {"PORT": str(self.port), "RUN_AS": f"{owner_of_files()}:{owner_of_files()}"},
+            | {"PORT": str(self.port), "RUN_AS": f"{owner_of_files()}:{owner_of_files()}"}
+            | environment,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -266,6 +268,20 @@ def test_stopped_service_ends_cleanly_and_starts_again_in_seconds(served: Compos
     assert exit_code == 0
     assert seconds < 30
     assert ask(served, "right")["label"] == "right"
+
+
+def test_keys_that_the_shell_names_are_asked_for(served: Compose) -> None:
+    keys = served.folder / "keys"
+    keys.write_text(hashlib.sha256(b"alpha").hexdigest())
+    served.run("up", "-d", HALFTONE_API_KEYS_FILE=str(keys))
+    served.wait_until_ready()
+    closed = httpx.get(f"{served.url}/models", timeout=30)
+    opened = httpx.get(f"{served.url}/models", headers={"x-api-key": "alpha"}, timeout=30)
+    served.run("up", "-d")
+    served.wait_until_ready()
+
+    assert (closed.status_code, opened.status_code) == (401, 200)
+    assert ask(served, "left")["label"] == "left"
 
 
 def test_image_built_with_the_tracing_packages_can_send_spans(served: Compose) -> None:
