@@ -12,6 +12,7 @@ from app.batching.cost_model import CostModel
 from app.batching.queue import BatchQueue
 from app.drift import DriftMonitor
 from model_store.bundle import Model
+from model_store.engines import Inputs
 from model_store.pixels.novelty import Novelty
 
 
@@ -19,7 +20,7 @@ class LoadedModel:
     """A model version that answers. Construction warms the engine, and so takes a while.
 
     Args:
-        model: opened and verified; `predict` is called from one thread at a time.
+        model: opened and verified; `infer` is called from one thread at a time.
         capacity: most images that wait.
         decoders: threads that decode images.
         patience_s: how long after its deadline an image may still be computed.
@@ -41,16 +42,21 @@ class LoadedModel:
         self._drift = DriftMonitor(reference) if reference else None
         self._novelty = Novelty(reference.usual) if reference and reference.usual else None
         self._model = model
+        # Of blank images; the first call of an engine allocates or compiles.
+        blank = model.inputs(np.zeros((self.max_batch, *self.shape), np.uint8))
         self._leases = 0
         self._retired = False
         self.queue = BatchQueue(
-            model.predict,
-            self.shape,
+            model.infer,
+            blank.shape[1:],
+            blank.dtype,
             max_batch=self.max_batch,
             capacity=capacity,
             decoders=decoders,
             patience_s=patience_s,
-            costs=measure_costs(model, self.shape, self.max_batch),
+            costs=CostModel.through(
+                _best_s(model, blank[:1]), _best_s(model, blank), self.max_batch
+            ),
         )
 
     @contextmanager
@@ -62,6 +68,11 @@ class LoadedModel:
         finally:
             self._leases -= 1
             self._close_when_unused()
+
+    def inputs(self, pixels: NDArray[np.uint8]) -> Inputs:
+        """Return what the engine takes of one image, (H, W) uint8. Any thread may call."""
+        (inputs,) = self._model.inputs(pixels[np.newaxis])
+        return np.asarray(inputs)
 
     def observe(self, pixels: NDArray[np.uint8]) -> bool | None:
         """Count one incoming image, (H, W) uint8, and tell whether it is unlike training's.
@@ -95,17 +106,8 @@ class LoadedModel:
             threading.Thread(target=self.close, name="retire", daemon=True).start()
 
 
-def measure_costs(model: Model, shape: tuple[int, int], max_batch: int) -> CostModel:
-    """Run blank batches of 1 and `max_batch` images, which warms the engine and times it."""
-    return CostModel.through(
-        _best_s(model, np.zeros((1, *shape), np.uint8)),
-        _best_s(model, np.zeros((max_batch, *shape), np.uint8)),
-        max_batch,
-    )
-
-
-def _best_s(model: Model, images: NDArray[np.uint8]) -> float:
-    model.predict(images)  # warm: the first call allocates or compiles
+def _best_s(model: Model, inputs: Inputs) -> float:
+    model.infer(inputs)
     started_at = time.perf_counter()
-    model.predict(images)
+    model.infer(inputs)
     return time.perf_counter() - started_at

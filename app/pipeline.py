@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from app.batching.queue import Place
 from app.errors import DeadlineExpired
 from app.loaded_model import LoadedModel
+from model_store.engines import Inputs
 from model_store.pixels.preprocessing import preprocess
 
 T = TypeVar("T")
@@ -150,27 +151,24 @@ class Pipeline:
         with model.queue.place(time.monotonic() + self._deadline_s) as place:
             try:
                 async with asyncio.timeout(self._deadline_s), turn:
-                    observe = model.observe if is_incoming else _ignore
-                    work = partial(_decode, place, make_pixels, observe)
-                    pixels, is_unusual = await self.in_thread(work)
+                    work = partial(_decode, place, model, make_pixels, is_incoming=is_incoming)
+                    inputs, is_unusual = await self.in_thread(work)
             except TimeoutError as error:
                 raise DeadlineExpired("The deadline passed while the image waited.") from error
-            probabilities = await place.compute(pixels)
+            probabilities = await place.compute(inputs)
         return Answer(model, probabilities, is_unusual, _timings(place), place.batch_size)
 
 
 def _decode(
-    place: Place, make_pixels: MakePixels, observe: Callable[[NDArray[np.uint8]], bool | None]
-) -> tuple[NDArray[np.uint8], bool | None]:
+    place: Place, model: LoadedModel, make_pixels: MakePixels, *, is_incoming: bool
+) -> tuple[Inputs, bool | None]:
+    """Return what the engine takes of an image, and whether it is unusual."""
     place.decode_at = time.monotonic()
     pixels = make_pixels()
-    is_unusual = observe(pixels)
+    is_unusual = model.observe(pixels) if is_incoming else None
+    inputs = model.inputs(pixels)
     place.decoded_at = time.monotonic()
-    return pixels, is_unusual
-
-
-def _ignore(_: NDArray[np.uint8]) -> None:
-    return None
+    return inputs, is_unusual
 
 
 def _timings(place: Place) -> Timings:

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.engines import Engine, open_engine
+from model_store.engines import Engine, Inputs, open_engine
 from model_store.errors import (
     CorruptBundle,
     EngineUnavailable,
@@ -145,7 +145,7 @@ def hash_file(path: Path) -> str:
 
 
 class Model:
-    """A verified bundle with its engine, ready to answer. One thread at a time may use it."""
+    """A verified bundle with its engine, ready to answer. One thread at a time may infer."""
 
     def __init__(
         self, bundle: Bundle, engine_name: EngineName, engine: Engine, warnings: tuple[str, ...]
@@ -170,6 +170,14 @@ class Model:
             (N, labels) float32; every row sums to 1.
         """
         return self._engine.predict(images)
+
+    def inputs(self, images: NDArray[np.uint8]) -> Inputs:
+        """Return what the network takes of (N, H, W) uint8 images; any thread may call."""
+        return self._engine.inputs(images)
+
+    def infer(self, inputs: Inputs) -> NDArray[np.float32]:
+        """Return (N, labels) float32 probabilities of what `inputs` returned."""
+        return self._engine.infer(inputs)
 
     def close(self) -> None:
         """Release the weights."""

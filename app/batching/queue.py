@@ -12,9 +12,10 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from app.batching.cost_model import CostModel
 from app.errors import (
@@ -29,7 +30,9 @@ from app.errors import (
 
 logger = logging.getLogger("halftone.batching")
 
-Predict = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+# What an engine takes of images, the first dimension their number; it knows the others.
+Inputs = NDArray[Any]
+Infer = Callable[[Inputs], NDArray[np.float32]]
 
 
 @dataclass(slots=True, eq=False)
@@ -47,22 +50,22 @@ class Place:
     started_at: float = 0.0
     finished_at: float = 0.0
     batch_size: int = 0
-    pixels: NDArray[np.uint8] | None = None  # (H, W)
+    inputs: Inputs | None = None  # what the engine takes of the image
     probabilities: NDArray[np.float32] | None = None  # (labels,)
     error: AppError | None = None
     answered: asyncio.Future[None] = field(
         default_factory=lambda: asyncio.get_running_loop().create_future()
     )
 
-    async def compute(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the probabilities, (labels,), of an image, (H, W) uint8.
+    async def compute(self, inputs: Inputs) -> NDArray[np.float32]:
+        """Return the probabilities, (labels,), of an image, of which the engine takes `inputs`.
 
         Raises:
             DeadlineExpired: it was still waiting, or the engine is stuck.
             ComputeError: the engine failed.
             QueueClosed, NotReady: the engine was closed, or ended.
         """
-        self.queue.submit(self, pixels)
+        self.queue.submit(self, inputs)
         remaining_s = max(0.0, self.deadline - time.monotonic())
         # Of what is being computed, a late answer is worth more than none, unless it is stuck.
         for patience_s in (remaining_s, self.queue.patience_s):
@@ -78,9 +81,10 @@ class BatchQueue:
     """Feeds one engine. All methods but `stuck_s` belong to the event loop's thread.
 
     Args:
-        predict: (N, H, W) uint8 → (N, labels) float32, called from one thread only.
-        shape: (H, W) of every image.
-        max_batch: most images per call of `predict`.
+        infer: what the engine takes of N images → (N, labels) float32; called from one thread only.
+        shape: of what it takes of one image.
+        dtype: of the same.
+        max_batch: most images per call of `infer`.
         capacity: most images that wait, decoded or not.
         decoders: threads that decode images for it.
         patience_s: how long after its deadline an image may still be computed.
@@ -89,8 +93,9 @@ class BatchQueue:
 
     def __init__(
         self,
-        predict: Predict,
-        shape: tuple[int, int],
+        infer: Infer,
+        shape: tuple[int, ...],
+        dtype: DTypeLike = np.uint8,
         *,
         max_batch: int,
         capacity: int,
@@ -99,8 +104,8 @@ class BatchQueue:
         costs: CostModel | None = None,
     ) -> None:
         self.patience_s = patience_s
-        self._predict = predict
-        self._images = np.empty((max_batch, *shape), np.uint8)  # reused by every batch
+        self._infer = infer
+        self._batch = np.empty((max_batch, *shape), dtype)  # reused
         self._max_batch = max_batch
         self._capacity = capacity
         self._decoders = decoders
@@ -158,14 +163,14 @@ class BatchQueue:
         finally:
             self._leave(place)
 
-    def submit(self, place: Place, pixels: NDArray[np.uint8]) -> None:
-        """Let the next batch take an image, (H, W) uint8; never waits."""
+    def submit(self, place: Place, inputs: Inputs) -> None:
+        """Let the next batch take an image, of which the engine takes `inputs`; never waits."""
         self._check_open()
         if place.decode_at:
             self._costs.observe_decoding(place.decoded_at - place.decode_at)
-        else:  # its pixels were there already
+        else:  # they were there already
             place.decode_at = place.decoded_at = time.monotonic()
-        place.pixels = pixels
+        place.inputs = inputs
         with self._changed:
             self._waiting.append(place)
             self._changed.notify()
@@ -254,10 +259,10 @@ class BatchQueue:
         wanted = [place for place in batch if place.deadline >= place.started_at]
         if not wanted:
             return
-        images = self._images[: len(wanted)]  # (N, H, W)
+        inputs = self._batch[: len(wanted)]
         try:
-            np.stack([place.pixels for place in wanted if place.pixels is not None], out=images)
-            probabilities = self._predict(images)  # (N, labels)
+            np.stack([place.inputs for place in wanted if place.inputs is not None], out=inputs)
+            probabilities = self._infer(inputs)  # (N, labels)
             if len(probabilities) != len(wanted):
                 raise InferenceFailed(
                     f"Expected {len(wanted)} rows. Received: {len(probabilities)}"

@@ -9,20 +9,35 @@ from numpy.typing import NDArray
 
 from model_store.manifest import EngineName, Manifest
 
+# What a network takes of N images: (N, H, W) uint8 pixels, or (N, cells) float32 block means.
+Inputs = NDArray[np.uint8] | NDArray[np.float32]
+
 
 class Engine(Protocol):
-    """A loaded model. `predict` may be called from one thread at a time."""
+    """A loaded model."""
 
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return softmax probabilities.
+    def inputs(self, images: NDArray[np.uint8]) -> Inputs:
+        """Return what the network takes of images; any thread may call.
 
         Args:
             images: (N, H, W) uint8, C-contiguous, N >= 1, as `preprocess` returns them.
+        """
+        ...
+
+    def infer(self, inputs: Inputs) -> NDArray[np.float32]:
+        """Return softmax probabilities; one thread at a time may call.
+
+        Args:
+            inputs: of N images, C-contiguous, as `inputs` returns them.
 
         Returns:
             (N, labels) float32 in [0, 1]; every row sums to 1. The array belongs to the caller.
         """
         ...
+
+    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return softmax probabilities of (N, H, W) uint8 images; one thread at a time may call."""
+        return self.infer(self.inputs(images))
 
     def close(self) -> None:
         """Release the weights; the engine is unusable afterwards."""

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.cpu import available_cpus
+from model_store.engines import Engine, Inputs
 from model_store.engines.keras_archive import KerasArchive, read_archive
 from model_store.errors import EngineUnavailable, IncompatibleModel
 from model_store.manifest import EngineName, Manifest
@@ -27,7 +28,7 @@ from model_store.spec import ImageSpec
 Forward = Callable[[Any], Any]
 
 
-class KerasEngine:
+class KerasEngine(Engine):
     """One traced TensorFlow function over a Keras model."""
 
     def __init__(self, forward: Forward, spec: ImageSpec) -> None:
@@ -36,9 +37,13 @@ class KerasEngine:
         signature = [tf.TensorSpec((None, spec.height, spec.width), tf.uint8)]
         self._function: Any = tf.function(forward, input_signature=signature)
 
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def inputs(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Return (N, H, W) uint8 images as they are."""
+        return images
+
+    def infer(self, inputs: Inputs) -> NDArray[np.float32]:
         """Return (N, labels) float32 probabilities of (N, H, W) uint8 images."""
-        probabilities: NDArray[np.float32] = self._function(images).numpy()
+        probabilities: NDArray[np.float32] = self._function(inputs).numpy()
         return probabilities
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.cpu import available_cpus, usable_cores
+from model_store.engines import Engine, Inputs
 from model_store.errors import EngineUnavailable, IncompatibleModel, UnsafeModel
 from model_store.manifest import EngineName, Manifest
 from model_store.pixels.pooling import block_means
@@ -53,7 +54,7 @@ _CPU_INFO = Path("/proc/cpuinfo")
 _CORE = ov.Core()
 
 
-class OpenVINOEngine:
+class OpenVINOEngine(Engine):
     """One compiled network; see `Engine` for the contract."""
 
     def __init__(
@@ -72,19 +73,20 @@ class OpenVINOEngine:
         shape = compiled.input(self._input).get_partial_shape()
         self._groups = _Groups(*_group_shape(shape)) if _in_groups(shape) else None
 
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return (N, labels) float32 probabilities of (N, H, W) uint8 images."""
+    def inputs(self, images: NDArray[np.uint8]) -> Inputs:
+        """Return (N, H, W) uint8 images as they are, or the means over their blocks, flattened."""
+        if self._pool == 1:
+            return images
+        return block_means(images, self._pool).reshape(len(images), -1)
+
+    def infer(self, inputs: Inputs) -> NDArray[np.float32]:
+        """Return (N, labels) float32 probabilities."""
         if self._request is None:
             raise EngineUnavailable("Expected an open engine. Received: a closed one")
-        values = self._values(images)
+        values = inputs if self._groups is None else self._groups.fill(inputs)
         self._request.set_tensor(self._input, ov.Tensor(values, shared_memory=True))
         self._request.infer()
-        return np.array(self._request.get_output_tensor().data[: len(images)])
-
-    def _values(self, images: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.float32]:
-        if self._pool > 1:
-            return block_means(images, self._pool).reshape(len(images), -1)
-        return images if self._groups is None else self._groups.fill(images)
+        return np.array(self._request.get_output_tensor().data[: len(inputs)])
 
     def close(self) -> None:
         """Release the weights."""
@@ -99,7 +101,7 @@ class _Groups:
         self._groups, self._width = groups, width
         self._buffer = np.zeros(0, np.uint8)
 
-    def fill(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def fill(self, images: Inputs) -> NDArray[np.uint8]:
         """Return (groups, padded N, width) uint8, valid until the next call."""
         flat = images.reshape(len(images), -1)  # (N, H*W)
         filled = self._memory((self._groups, _padded(len(images)), self._width))

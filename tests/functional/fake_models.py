@@ -97,7 +97,10 @@ class FakeModel:
         )
         self.manifest = self.manifest.model_copy(update={"reference": reference})
 
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def inputs(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        return images
+
+    def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         self.batches.append(len(images))
         self.go.wait(PATIENCE_S)
         if self.error is not None:

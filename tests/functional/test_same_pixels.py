@@ -28,9 +28,9 @@ class Witness(FakeModel):
         self.manifest = self.manifest.model_copy(update={"image": spec})
         self.seen: list[str] = []
 
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def infer(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         self.seen += [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
-        return super().predict(images)
+        return super().infer(images)
 
 
 def trained_pixels(source: Source, cache: PixelCache) -> list[str]:
