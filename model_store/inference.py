@@ -1,7 +1,7 @@
 """Many images through a bundle: decoding in threads, one batch ahead of the engine."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from model_store.bundle import Model
 from model_store.cpu import available_cpus
+from model_store.engines import Inputs
 from model_store.errors import ImageError
 from model_store.pixels.preprocessing import preprocess
 from model_store.sources import Source
@@ -35,48 +36,36 @@ def predict_all(
     model: Model, source: Source, chosen: Iterator[int], advance: Advance
 ) -> Iterator[Prediction]:
     """Yield a prediction for each of the `chosen` images of `source`, in that order."""
-    shape = (BATCH_SIZE, model.spec.height, model.spec.width)
-    spare = [np.empty(shape, np.uint8) for _ in range(_BATCHES_AHEAD)]
     with ThreadPoolExecutor(available_cpus()) as pool:
-        ahead: deque[_Batch] = deque()
+        ahead: deque[tuple[list[int], list[Future[Inputs | str]]]] = deque()
         while True:
-            while spare and (part := list(islice(chosen, BATCH_SIZE))):
-                pixels = spare.pop()
-                decoded = [
-                    pool.submit(_decode, model, source, index, out)
-                    for index, out in zip(part, pixels, strict=False)
-                ]
-                ahead.append(_Batch(part, pixels, decoded))
+            while len(ahead) < _BATCHES_AHEAD and (part := list(islice(chosen, BATCH_SIZE))):
+                ahead.append((part, [pool.submit(_inputs, model, source, i) for i in part]))
             if not ahead:
                 return
-            batch = ahead.popleft()
-            yield from _predict_batch(model, batch)
-            spare.append(batch.pixels)
-            advance(len(batch.indices))
+            part, decoded = ahead.popleft()
+            yield from _predict_batch(model, part, [future.result() for future in decoded])
+            advance(len(part))
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    indices: list[int]
-    pixels: NDArray[np.uint8]  # (BATCH_SIZE, H, W), reused: new memory costs more than a copy
-    decoded: list[Future[str | None]]  # to what was wrong with the image
-
-
-def _decode(model: Model, source: Source, index: int, out: NDArray[np.uint8]) -> str | None:
+def _inputs(model: Model, source: Source, index: int) -> Inputs | str:
+    """Return what the engine takes of one image, or what is wrong with it."""
     try:
-        preprocess(source.encoded(index), model.spec, out=out)
+        pixels = preprocess(source.encoded(index), model.spec)
     except ImageError as error:
         return str(error)
     except OSError as error:
         return f"cannot be read: {error.strerror}"
-    return None
+    return np.asarray(model.inputs(pixels[np.newaxis])[0])
 
 
-def _predict_batch(model: Model, batch: _Batch) -> Iterator[Prediction]:
-    errors = [future.result() for future in batch.decoded]
-    good = [row for row, error in enumerate(errors) if error is None]
-    # Without a copy while nothing is missing.
-    images = batch.pixels[: len(good)] if len(good) == len(errors) else batch.pixels[good]
-    rows = iter(model.predict(images) if good else ())
-    for index, error in zip(batch.indices, errors, strict=True):
-        yield Prediction(index, next(rows) if error is None else None, error)
+def _predict_batch(
+    model: Model, indices: Sequence[int], decoded: Sequence[Inputs | str]
+) -> Iterator[Prediction]:
+    good = [inputs for inputs in decoded if not isinstance(inputs, str)]
+    rows = iter(model.infer(np.stack(good)) if good else ())
+    for index, inputs in zip(indices, decoded, strict=True):
+        if isinstance(inputs, str):
+            yield Prediction(index, None, inputs)
+        else:
+            yield Prediction(index, next(rows), None)

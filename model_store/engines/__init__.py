@@ -2,7 +2,7 @@
 
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from model_store.manifest import EngineName, Manifest
 
 # What a network takes of N images: (N, H, W) uint8 pixels, or (N, cells) float32 block means.
-Inputs = NDArray[np.uint8] | NDArray[np.float32]
+Inputs = NDArray[Any]
 
 
 class Engine(Protocol):
