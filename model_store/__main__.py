@@ -120,6 +120,8 @@ def diff(
     with one_sentence_errors():
         store = ModelStore(default_root())
         source = open_labelled(directory)
+        for note in source.notes:
+            typer.echo(f"warning: {note}", err=True)
         with ExitStack() as opened:
             models = [open_model(store.bundle(name, version)) for version in (old, new)]
             for model in models:

@@ -67,6 +67,7 @@ def assemble_dataset(
         NoImages: nothing is readable.
         MissingClass: a label would be missing from a split.
     """
+    _refuse_without_train(source)
     readable = [i for i, record in enumerate(records) if record.row is not None]
     if not readable:
         raise NoImages(f"Expected readable images. Received: {len(records)} unreadable files")
@@ -179,6 +180,15 @@ def _side(lot: float, shares: Mapping[str, float]) -> str:
             return name
         lot -= share
     return "train"
+
+
+def _refuse_without_train(source: Source) -> None:
+    given = sorted({item.split for item in source.items if item.split})
+    if given and "train" not in given:
+        raise MissingClass(
+            f"Expected a split to train on. Received: {', '.join(given)} alone. Add a folder "
+            f"train; or give the folder {given[0]} itself, and splits are drawn from it."
+        )
 
 
 def _refuse_missing(

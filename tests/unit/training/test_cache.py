@@ -57,7 +57,9 @@ def test_unreadable_files_are_records_with_a_reason(tmp_path: Path, cache: Pixel
     (root / "a" / "broken.png").write_bytes((root / "a" / "000.png").read_bytes()[:60])
     (root / "b" / "note.txt").write_text("not an image")
     source = open_labelled(root)
-    gone = FolderSource(root, [*source.items, Item("a/gone.png", "a", None)], source.labels)
+    assert isinstance(source, FolderSource)
+    items = [*source.items, Item("a/gone.png", "a", None)]
+    gone = FolderSource(items, source.labels, [*source.files, root / "a" / "gone.png"])
     errors = [record.error for record in cache.index(gone, lambda _: None)]
     assert [error is None for error in errors] == [True, False, True, False, False]
     assert "JPEG" in str(errors[3])

@@ -1,0 +1,42 @@
+"""Which files and folders below a folder count."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def is_junk(name: str) -> bool:
+    """Tell whether a file or folder is something that a system left there, never data."""
+    return name.startswith(".")
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """Return the folders directly in `folder`, in name order; none if it is no folder."""
+    return [path for path in _entries(folder) if path.is_dir()]
+
+
+def files_in(folder: Path) -> list[Path]:
+    """Return the files directly in `folder`, in name order; none if it is no folder."""
+    return [path for path in _entries(folder) if not path.is_dir()]
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Yield every file at any depth below `folder`.
+
+    Raises:
+        OSError: a folder cannot be listed.
+    """
+    for parent, folders, files in os.walk(folder, onerror=_refuse):
+        folders[:] = [name for name in folders if not is_junk(name)]
+        yield from (Path(parent, name) for name in files if not is_junk(name))
+
+
+def _entries(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if not is_junk(path.name))
+
+
+def _refuse(error: OSError) -> None:
+    # os.walk would pass over it, and a class would seem to be empty.
+    raise error
