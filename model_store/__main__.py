@@ -14,6 +14,7 @@ from model_store.command_line import ModelName as Name
 from model_store.command_line import command_line, one_sentence_errors, run
 from model_store.descriptions import describe, list_models, listing
 from model_store.making.importing import ImportRequest, Pixels, import_model
+from model_store.sources import open_labelled, open_unlabelled
 from model_store.spec import ImageSpec
 from model_store.store.store import ModelStore, default_root
 from model_store.verification import verify as verify_bundle
@@ -115,7 +116,6 @@ def diff(
     from model_store.bundle import open_model
     from model_store.comparing import diff as compare_versions
     from model_store.descriptions import describe_diff
-    from model_store.sources import open_labelled
 
     with one_sentence_errors():
         store = ModelStore(default_root())
@@ -229,9 +229,10 @@ def _parse_labels(text: str) -> tuple[str, ...]:
 def _examples(folder: Path | None) -> list[bytes]:
     if folder is None:
         return []
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    step = max(1, len(files) // 256)
-    return [path.read_bytes() for path in files[::step][:256]]
+    source = open_unlabelled(folder)
+    chosen = [index for index in range(len(source.items)) if source.is_image(index)]
+    step = max(1, len(chosen) // 256)
+    return [source.encoded(index) for index in chosen[::step][:256]]
 
 
 def _print_json(value: Any) -> None:

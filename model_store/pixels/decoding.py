@@ -29,6 +29,8 @@ _FORMATS: dict[ImageFormat, tuple[re.Pattern[bytes], type[ImageFile]]] = {
     "GIF": (re.compile(rb"GIF8[79]a"), GifImageFile),
 }
 
+FIRST_BYTES = 12  # so many are enough to tell the format
+
 # What the decoder multiplies the samples of shallow PNGs by.
 _FULL_SCALE = {"L;2": 85, "L;4": 17}
 

@@ -21,6 +21,11 @@ class ArraySource:
     arrays: Sequence[NDArray[np.uint8]]  # one (H, W) per item
     notes: Sequence[str] = ()
 
+    def is_image(self, index: int) -> bool:
+        """Return True."""
+        del index
+        return True
+
     def content(self, index: int) -> bytes:
         """Return shape and pixels, which cost less than an encoding."""
         array = self.arrays[index]

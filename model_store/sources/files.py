@@ -1,13 +1,32 @@
 """Which files and folders below a folder count."""
 
+import mimetypes
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from model_store.pixels.decoding import FIRST_BYTES, format_of
+
+# What Windows, macOS and network drives leave in folders; hidden files are junk by their first dot.
+_JUNK = {"thumbs.db", "desktop.ini", "__macosx", "@eadir"}
+
 
 def is_junk(name: str) -> bool:
     """Tell whether a file or folder is something that a system left there, never data."""
-    return name.startswith(".")
+    return name.startswith(".") or name.lower() in _JUNK
+
+
+def is_image_file(file: Path) -> bool:
+    """Tell whether a file is named or begins like an image, be it broken or of another format.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    kind, _ = mimetypes.guess_type(f"name{file.suffix}", strict=False)
+    if kind is not None and kind.startswith("image/"):
+        return True
+    with file.open("rb") as opened:
+        return format_of(opened.read(FIRST_BYTES)) is not None
 
 
 def folders_in(folder: Path) -> list[Path]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from model_store.errors import InvalidLayout, NoImages
-from model_store.sources.files import files_below
+from model_store.sources.files import files_below, is_image_file
 from model_store.sources.layout import class_folders_of_splits
 from model_store.sources.source import Item
 
@@ -18,6 +18,10 @@ class FolderSource:
     labels: Sequence[str]
     files: Sequence[Path]  # one per item
     notes: Sequence[str] = ()
+
+    def is_image(self, index: int) -> bool:
+        """Tell whether the file is named or begins like an image."""
+        return is_image_file(self.files[index])
 
     def content(self, index: int) -> bytes:
         """Return the file's bytes."""

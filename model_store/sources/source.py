@@ -37,6 +37,14 @@ class Source(Protocol):
         """How the layout was understood, where that is not plain; one sentence each."""
         ...
 
+    def is_image(self, index: int) -> bool:
+        """Tell whether item `index` is meant as an image, be it broken or of another format.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        ...
+
     def content(self, index: int) -> bytes:
         """Return the bytes that identify image `index`; they may differ from `encoded`."""
         ...
