@@ -14,7 +14,7 @@ from model_store.command_line import ModelName as Name
 from model_store.command_line import command_line, one_sentence_errors, run
 from model_store.descriptions import describe, list_models, listing
 from model_store.making.importing import ImportRequest, Pixels, import_model
-from model_store.sources import open_labelled, open_unlabelled
+from model_store.sources import label_of, open_labelled, open_unlabelled
 from model_store.spec import ImageSpec
 from model_store.store.store import ModelStore, default_root
 from model_store.verification import verify as verify_bundle
@@ -215,7 +215,7 @@ def _parse_labels(text: str) -> tuple[str, ...]:
             ) from None
     else:
         lines = next(csv.reader([text], skipinitialspace=True), [])
-    labels = tuple(line.strip() for line in lines if line.strip())
+    labels = tuple(label_of(line.strip()) for line in lines if line.strip())
     repeated = sorted({label for label in labels if labels.count(label) > 1})
     if len(labels) < 2 or repeated or not all(label.isprintable() for label in labels):
         raise typer.BadParameter(

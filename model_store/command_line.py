@@ -1,7 +1,9 @@
 """What the command lines of `model_store` and `training` share: errors, exit codes, completion."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import Annotated, NoReturn
 
 import typer
@@ -60,6 +62,9 @@ def command_line(help_text: str, *examples: str) -> typer.Typer:
 
 def run(app: typer.Typer, package: str, arguments: Sequence[str]) -> NoReturn:
     """Run `python -m package` and end the process: 0, 1 for a failure, 2 for wrong usage."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A path that is no UTF-8, or a letter that the terminal lacks, must not end a command.
+        sys.stdout.reconfigure(errors="backslashreplace")
     app(args=list(arguments), prog_name=f"python -m {package}", complete_var=completion.VARIABLE)
     raise SystemExit
 

@@ -21,7 +21,7 @@ from model_store.errors import ImageError, ModelStoreError
 from model_store.manifest import BundleContents
 from model_store.pixels.ink import is_ink_form
 from model_store.pixels.preprocessing import preprocess
-from model_store.sources import Source, open_labelled
+from model_store.sources import Source, label_of, open_labelled
 from model_store.spec import ImageSpec, InkNormalization
 from model_store.store.store import ModelStore
 from training.data.cache import PixelCache, Record
@@ -353,7 +353,8 @@ def _current(store: ModelStore, name: str, labels: Sequence[str]) -> Model | Non
     """Open the version that serves, if the new one can be compared with it."""
     try:
         bundle = store.bundle(name)
-        return open_model(bundle) if bundle.manifest.labels == tuple(labels) else None
+        same = [label_of(label) for label in bundle.manifest.labels] == list(labels)
+        return open_model(bundle) if same else None
     except ModelStoreError:
         return None
 

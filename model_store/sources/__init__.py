@@ -4,6 +4,7 @@ from pathlib import Path
 
 from model_store.errors import InvalidLayout
 from model_store.sources.arrays import ArraySource, open_npz
+from model_store.sources.files import label_of
 from model_store.sources.folders import FolderSource, open_class_folders, open_files
 from model_store.sources.source import (
     SPLITS,
@@ -22,6 +23,7 @@ __all__ = [
     "Source",
     "content_sha256",
     "judged_images",
+    "label_of",
     "natural_key",
     "open_labelled",
     "open_unlabelled",

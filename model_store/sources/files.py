@@ -1,7 +1,8 @@
-"""Which files and folders below a folder count."""
+"""Which files and folders below a folder count, and how their names are written."""
 
 import mimetypes
 import os
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,6 +28,19 @@ def is_image_file(file: Path) -> bool:
         return True
     with file.open("rb") as opened:
         return format_of(opened.read(FIRST_BYTES)) is not None
+
+
+def printable(name: str) -> str:
+    r"""Return a name or path as text that any file takes: bytes that are no UTF-8 as `\xe9`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def label_of(name: str) -> str:
+    """Return the label that a folder of that name stands for: printable, in Unicode's form NFC.
+
+    The same name is stored as NFC by most systems and as NFD by some.
+    """
+    return unicodedata.normalize("NFC", printable(name))
 
 
 def folders_in(folder: Path) -> list[Path]:

@@ -1,11 +1,11 @@
 """Images in folders: files below one folder, with or without class folders."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from model_store.errors import InvalidLayout, NoImages
-from model_store.sources.files import files_below, is_image_file
+from model_store.sources.files import files_below, is_image_file, label_of, printable
 from model_store.sources.layout import class_folders_of_splits
 from model_store.sources.source import Item
 
@@ -40,14 +40,14 @@ def open_class_folders(root: Path) -> FolderSource:
         NoImages: all of them are empty.
     """
     splits, notes = class_folders_of_splits(root)
-    labels = sorted({folder.name for folders in splits.values() for folder in folders})
+    labels = sorted({label_of(folder.name) for folders in splits.values() for folder in folders})
     if not labels:
         raise InvalidLayout(
             f"Expected one sub-folder per class in {root}, or train/ and test/ with one "
             "sub-folder per class in each. Received: no sub-folders"
         )
     found = [
-        (file, Item(file.relative_to(root).as_posix(), folder.name, split))
+        (file, Item(_name(file, root), label_of(folder.name), split))
         for split, folders in splits.items()
         for folder in folders
         for file in sorted(files_below(folder))
@@ -63,11 +63,11 @@ def open_files(root: Path) -> FolderSource:
     Raises:
         NoImages: there is none.
     """
-    files = sorted(files_below(root), key=lambda file: file.relative_to(root).as_posix())
+    files = sorted(files_below(root), key=lambda file: _name(file, root))
     if not files:
         raise NoImages(f"Expected image files in {root}. Received: none")
-    return FolderSource(list(_unlabelled(files, root)), (), files)
+    return FolderSource([Item(_name(file, root), None, None) for file in files], (), files)
 
 
-def _unlabelled(files: Sequence[Path], root: Path) -> Iterator[Item]:
-    return (Item(file.relative_to(root).as_posix(), None, None) for file in files)
+def _name(file: Path, root: Path) -> str:
+    return printable(file.relative_to(root).as_posix())

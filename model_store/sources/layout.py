@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model_store.errors import InvalidLayout
-from model_store.sources.files import files_below, files_in, folders_in
+from model_store.sources.files import files_below, files_in, folders_in, label_of, printable
 from model_store.sources.source import SPLITS
 
 ClassFolders = dict[str | None, list[Path]]  # split -> class folders; under None without splits
@@ -53,7 +53,7 @@ def _tops(root: Path, notes: list[str]) -> dict[str | None, Path]:
             f"Expected class folders, or splits with class folders in each, in {root}. Received: "
             f"{_listed(folders)}, of which {nested.name} holds splits itself. Give {nested}"
         )
-    notes.append(f"The data set is the folder {nested.name}, the only one there is.")
+    notes.append(f"The data set is the folder {printable(nested.name)}, the only one there is.")
     return _tops(nested, notes)
 
 
@@ -135,9 +135,11 @@ def _folders_in_classes(root: Path, classes: list[Path]) -> list[str]:
     splits = [f for folder in classes for f in folders_in(folder) if split_of(f.name)]
     if splits:
         notes.append(f"Not taken as splits, for they are in classes: {_listed(splits, root)}.")
-    if len({folder.name for folder in classes}) == 1 and (below := folders_in(classes[0])):
+    if len({label_of(folder.name) for folder in classes}) == 1 and (
+        below := folders_in(classes[0])
+    ):
         notes.append(
-            f"The only class is {classes[0].name}. If the folders in it are the classes "
+            f"The only class is {label_of(classes[0].name)}. If the folders in it are the classes "
             f"({_listed(below)}), give that folder."
         )
     return notes
@@ -147,4 +149,4 @@ def _listed(paths: Sequence[Path], root: Path | None = None) -> str:
     """Return the first few names of `paths`, or where they are below `root`."""
     names = [path.relative_to(root).as_posix() if root else path.name for path in paths]
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return ", ".join(names[:_NAMES_SHOWN]) + more
+    return printable(", ".join(names[:_NAMES_SHOWN]) + more)

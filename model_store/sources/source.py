@@ -14,8 +14,8 @@ SPLITS = ("train", "val", "test")
 class Item:
     """One image, before anybody has looked into it."""
 
-    name: str  # path below the folder with "/", or "x_train[12]"
-    label: str | None
+    name: str  # printable path below the folder with "/", or "x_train[12]"
+    label: str | None  # in Unicode's form NFC
     split: str | None  # one of SPLITS where the layout says so
 
 
