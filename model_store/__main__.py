@@ -10,12 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
+from model_store.command_line import Depth16Max, command_line, one_sentence_errors, run
 from model_store.command_line import ModelName as Name
-from model_store.command_line import command_line, one_sentence_errors, run
 from model_store.descriptions import describe, list_models, listing
 from model_store.making.importing import ImportRequest, Pixels, import_model
 from model_store.sources import label_of, open_labelled, open_unlabelled
-from model_store.spec import ImageSpec
+from model_store.spec import MAX_16, ImageSpec
 from model_store.store.store import ModelStore, default_root
 from model_store.verification import verify as verify_bundle
 
@@ -171,6 +171,7 @@ def import_(
     ],
     height: Annotated[int, typer.Option(min=1, max=8192, help="Rows of its images.")],
     width: Annotated[int, typer.Option(min=1, max=8192, help="Columns of its images.")],
+    depth16_max: Depth16Max = MAX_16,
     pixels: Annotated[
         Pixels,
         typer.Option(help="The range it was trained on; auto: 0-1, unless it rescales itself."),
@@ -194,7 +195,7 @@ def import_(
         request = ImportRequest(
             file=file,
             labels=_parse_labels(labels),
-            spec=ImageSpec.for_size(height, width),
+            spec=ImageSpec.for_size(height, width, depth16_max=depth16_max),
             pixels=pixels,
             images=_examples(images),
         )

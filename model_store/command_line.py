@@ -11,6 +11,7 @@ from typer.completion import get_completion_inspect_parameters
 
 from model_store import completion
 from model_store.errors import ModelStoreError
+from model_store.spec import MAX_16
 from model_store.store.store import ModelStore, default_root
 
 INTERRUPTED = 130  # as shells say it of what Ctrl-C ended
@@ -26,6 +27,16 @@ def complete_name(incomplete: str) -> list[str]:
 
 ModelName = Annotated[
     str, typer.Argument(metavar="NAME", help="A model in the store.", autocompletion=complete_name)
+]
+
+
+Depth16Max = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=MAX_16,
+        help="Which value of a 16-bit grayscale image is white: 4095 for 12 bits in 16.",
+    ),
 ]
 
 

@@ -55,6 +55,7 @@ class FitRequest:
     name: str
     height: int
     width: int
+    depth16_max: int
     pool: int | None  # None: chosen from the data, as are the next ones
     hidden: Sequence[int]
     dropout: float
@@ -155,7 +156,7 @@ def _architecture(request: FitRequest, data: Dataset, pool: int) -> Architecture
 
 def _spec(request: FitRequest, source: Source) -> ImageSpec:
     """Return the spec; images already in the form that MNIST has get the normalisation for it."""
-    plain = ImageSpec.for_size(request.height, request.width)
+    plain = ImageSpec.for_size(request.height, request.width, depth16_max=request.depth16_max)
     if max(request.height, request.width) > _INK_LARGEST_SIDE:
         return plain
     random = np.random.default_rng(request.seed)
@@ -166,7 +167,7 @@ def _spec(request: FitRequest, source: Source) -> ImageSpec:
         except (ImageError, OSError):
             continue
     ink: InkNormalization | None = is_ink_form(np.stack(sample)) if sample else None
-    return plain if ink is None else ImageSpec.for_size(request.height, request.width, ink)
+    return plain.model_copy(update={"ink": ink})
 
 
 def _read(
@@ -174,7 +175,7 @@ def _read(
 ) -> tuple[list[Record], Findings, Dataset]:
     with reporter.stage("Reading", len(source.items)) as advance:
         records = cache.index(source, advance)
-    findings = inspect(source, records)
+    findings = inspect(source, records, cache.spec)
     for warning in findings.warnings():
         reporter.warn(warning)
     data = assemble_dataset(source, records, cache, request.seed)

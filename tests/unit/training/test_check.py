@@ -15,7 +15,7 @@ from training.data.findings_text import describe
 
 def look(root: Path, cache: PixelCache) -> Findings:
     source = open_labelled(root)
-    return inspect(source, cache.index(source, lambda _: None))
+    return inspect(source, cache.index(source, lambda _: None), cache.spec)
 
 
 def test_a_clean_folder_has_counts_and_no_warnings(tmp_path: Path, cache: PixelCache) -> None:

@@ -44,7 +44,7 @@ def latin(tmp_path: Path) -> Path:
 def test_names_that_are_not_utf8_are_escaped_and_read(latin: Path, cache: PixelCache) -> None:
     source = open_labelled(latin)
     records = cache.index(source, lambda _: None)
-    findings = inspect(source, records)
+    findings = inspect(source, records, cache.spec)
     data = assemble_dataset(source, records, cache, seed=0)
 
     assert data.labels == ["a", r"caf\xe9"]
