@@ -209,7 +209,7 @@ def import_(
 def _parse_labels(text: str) -> tuple[str, ...]:
     if text.endswith(".txt") or ("," not in text and Path(text).is_file()):
         try:
-            lines = Path(text).read_text(encoding="utf-8").splitlines()
+            lines = Path(text).read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise typer.BadParameter(
                 f"cannot read {text}: {error}", param_hint="--labels"

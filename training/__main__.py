@@ -213,24 +213,34 @@ def evaluate(
 def predict(
     name: ModelName,
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder of images, or an .npz with x_test.")
+        Path,
+        typer.Argument(metavar="DIR", help="A folder of images, an image, or an .npz with x_test."),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", dir_okay=False, help="The CSV file to write.")
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            dir_okay=False,
+            allow_dash=True,
+            help="The CSV file to write; -: standard output.",
+        ),
     ],
     layout: Annotated[
-        Literal["csv", "kaggle"], typer.Option("--format", help="kaggle: ImageId,Label from 1.")
+        Literal["csv", "kaggle"], typer.Option("--format", help="kaggle: ImageId,Label, of images.")
     ] = "csv",
 ) -> None:
     """Write one row of class probabilities per image."""
     with _one_sentence_errors(), _opened(name) as model:
+        from training.judge.predict import STANDARD_OUTPUT
         from training.judge.predict import predict as run_predict
 
         reporter = Reporter()
         unreadable = run_predict(model, directory, output, layout, reporter)
         for file, reason in unreadable.items():
             reporter.warn(f"{file}: {reason}")
-        reporter.say(f"Wrote {output}")
+        if output != STANDARD_OUTPUT:
+            reporter.say(f"Wrote {output}")
 
 
 def _say_fitted(fitted: "Fitted", before: tuple[str, ...] | None) -> None:

@@ -69,5 +69,10 @@ def open_files(root: Path) -> FolderSource:
     return FolderSource([Item(_name(file, root), None, None) for file in files], (), files)
 
 
+def open_file(file: Path) -> FolderSource:
+    """Open one file, its label unknown."""
+    return FolderSource([Item(_name(file, file.parent), None, None)], (), [file])
+
+
 def _name(file: Path, root: Path) -> str:
     return printable(file.relative_to(root).as_posix())

@@ -1,4 +1,4 @@
-"""Predictions for a folder or an `.npz`, as CSV."""
+"""Predictions for an image, a folder or an `.npz`, as CSV."""
 
 import csv
 import os
@@ -10,11 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, TextIO
 
+import typer
+
 from model_store.bundle import Model
 from model_store.errors import NoImages
 from model_store.inference import Prediction, predict_all
 from model_store.sources import Source, natural_key, open_unlabelled
 from training.progress import Reporter
+
+STANDARD_OUTPUT = Path("-")
+_COLUMNS = ("path", "label", "probability", "error")
+_CLASS_PREFIX = "class:"
 
 Format = Literal["csv", "kaggle"]
 Row = Sequence[str | float | int]
@@ -37,9 +43,10 @@ def predict(
 
     Args:
         model: an opened bundle.
-        path: a folder, searched recursively, or an `.npz` with `x_test`.
-        output: the CSV file.
-        layout: "csv": path, label, probability, one column per class, error, in name order;
+        path: an image, a folder, searched recursively, or an `.npz` with `x_test`.
+        output: the CSV file, in UTF-8; `STANDARD_OUTPUT`: there.
+        layout: "csv": path, label, probability, one column per class, error, in name order. Classes
+            are called "class:" and their label where one has the name of another column.
             "kaggle": ImageId, Label: the file names where they are different numbers, else from 1
             in natural name order; of images only.
         reporter: shows progress.
@@ -56,7 +63,7 @@ def predict(
     title = f"Predicting with {model.name} {model.version}"
     with (
         reporter.stage(title, len(table.chosen)) as advance,
-        _replaced(output) as file,
+        _opened(output) as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(table.header)
@@ -75,8 +82,15 @@ def _probabilities(source: Source, labels: Sequence[str]) -> _Table:
         values = [float(p) for p in prediction.probabilities]
         return (name, _label(prediction, labels), max(values), *values, "")
 
-    header = ("path", "label", "probability", *labels, "error")
+    header = ("path", "label", "probability", *_class_columns(labels), "error")
     return _Table(range(len(source.items)), header, row, {})
+
+
+def _class_columns(labels: Sequence[str]) -> Sequence[str]:
+    """Return the name of each class's column: its label, while that can mean nothing else."""
+    if any(label in _COLUMNS or label.startswith(_CLASS_PREFIX) for label in labels):
+        return [f"{_CLASS_PREFIX}{label}" for label in labels]
+    return labels
 
 
 def _submission(source: Source, labels: Sequence[str]) -> _Table:
@@ -111,6 +125,17 @@ def _label(prediction: Prediction, labels: Sequence[str]) -> str:
     if prediction.probabilities is None:
         return ""
     return labels[int(prediction.probabilities.argmax())]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[TextIO]:
+    if path != STANDARD_OUTPUT:
+        with _replaced(path) as file:
+            yield file
+        return
+    stream = typer.get_text_stream("stdout", encoding="utf-8")
+    yield stream
+    stream.flush()
 
 
 @contextmanager

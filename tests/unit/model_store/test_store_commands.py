@@ -219,6 +219,14 @@ def test_labels_may_stand_in_a_file(tmp_path: Path) -> None:
     assert _parse_labels(str(tmp_path / "labels.txt")) == ("ok, front", "broken")
 
 
+def test_a_byte_order_mark_is_no_letter_of_a_label(tmp_path: Path) -> None:
+    from model_store.__main__ import _parse_labels
+
+    (tmp_path / "labels.txt").write_text("ok\nbroken\n", encoding="utf-8-sig")
+
+    assert _parse_labels(str(tmp_path / "labels.txt")) == ("ok", "broken")
+
+
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("labels", ["", "a", "a,a", ",,", "a,b\x00c", "missing.txt"])
 def test_labels_that_cannot_be_are_wrong_usage(tmp_path: Path, labels: str) -> None:

@@ -1,18 +1,26 @@
 """What `predict` writes: which files have a row, and what it is called."""
 
 import csv
+import os
+import subprocess
+import sys
+from contextlib import closing
 from pathlib import Path
 
 import click.testing
 import numpy as np
 import pytest
 from PIL import Image
+from quiet_reporter import Quiet
 from typer.testing import CliRunner
 
 from model_store.bundle import open_model
 from model_store.pixels.preprocessing import preprocess
 from model_store.store.store import ModelStore
 from training.__main__ import app
+from training.judge.predict import predict as run_predict
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -106,3 +114,77 @@ def test_a_folder_without_images_gives_no_submission(tmp_path: Path) -> None:
 
     assert (result.exit_code, (tmp_path / "o").exists()) == (1, False)
     assert "Expected images. Received: 1 other files" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("labels", "columns"),
+    [
+        (("a", "b", "c"), ("a", "b", "c")),
+        (("Label", "errors", "c"), ("Label", "errors", "c")),
+        (("label", "error", "c"), ("class:label", "class:error", "class:c")),
+        (("path", "probability", "c"), ("class:path", "class:probability", "class:c")),
+        (("class:label", "a", "b"), ("class:class:label", "class:a", "class:b")),
+    ],
+)
+def test_no_class_is_called_like_another_column(
+    store: ModelStore, tmp_path: Path, labels: tuple[str, ...], columns: tuple[str, ...]
+) -> None:
+    folder = write(tmp_path / "new", "x.png")
+    (folder / "note.txt").write_text("hello")
+    with closing(open_model(store.bundle("tiny"))) as model:
+        model.labels = labels
+        run_predict(model, folder, tmp_path / "out.csv", "csv", Quiet())
+    header, *_ = csv.reader((tmp_path / "out.csv").read_text().splitlines())
+    note, image = csv.DictReader((tmp_path / "out.csv").read_text().splitlines())
+
+    assert header == ["path", "label", "probability", *columns, "error"]
+    assert len(set(header)) == len(header)
+    assert (note["path"], note["label"], image["error"]) == ("note.txt", "", "")
+    assert note["error"].startswith("Expected one of")
+    best = max(columns, key=lambda column: float(image[column]))
+    assert image["label"] == labels[columns.index(best)]
+    assert sum(float(image[column]) for column in columns) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_single_image_has_one_row(store: ModelStore, tmp_path: Path) -> None:
+    folder = write(tmp_path / "new", "x.png", "y.png")
+    predict(folder / "y.png", "-o", tmp_path / "out.csv")
+    (row,) = csv.DictReader((tmp_path / "out.csv").read_text().splitlines())
+
+    assert (row["path"], row["label"]) == ("y.png", answers(store, folder)["y.png"])
+
+
+@pytest.mark.usefixtures("store")
+def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["predict", "tiny", str(tmp_path / "no"), "-o", "-"])
+
+    assert result.exit_code == 1
+    assert "Expected an image, a folder or an .npz file. Received: " in result.stderr
+
+
+@pytest.mark.usefixtures("store")
+def test_a_dash_writes_the_table_alone_to_standard_output(tmp_path: Path) -> None:
+    folder = write(tmp_path / "new", "é.png", "y.png")
+    (folder / "note.txt").write_text("hello")
+    predict(folder, "-o", tmp_path / "out.csv")
+    result = predict(folder, "-o", "-")
+
+    assert result.stdout_bytes == (tmp_path / "out.csv").read_bytes()
+    assert "warning: note.txt" in result.stderr
+    assert "Wrote" not in result.stderr
+    assert not Path("-").exists()
+
+
+@pytest.mark.usefixtures("store")
+def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path) -> None:
+    folder = write(tmp_path / "new", "x.png")
+    read, written = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", "training", "predict", "tiny", str(folder), "-o", "-"]
+    done = subprocess.run(
+        command, cwd=ROOT, stdout=written, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(written)
+
+    assert done.returncode == 1
+    assert "Error" not in done.stderr and "Traceback" not in done.stderr
