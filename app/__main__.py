@@ -1,5 +1,6 @@
 """python -m app: uvicorn with the project's settings."""
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -79,13 +80,21 @@ def _serve(settings: Settings) -> int:
 
 def _explain(arguments: Sequence[str]) -> int:
     if arguments[0] in ("-h", "--help"):
-        print(HELP.format(settings=describe()))  # noqa: T201  # what was asked for
-        return 0
+        return _print_help()
     print(  # noqa: T201  # there is no log yet
         f"python -m app takes no arguments. Received: {arguments[0]!r}. Try --help.",
         file=sys.stderr,
     )
     return 2
+
+
+def _print_help() -> int:
+    try:
+        print(HELP.format(settings=describe()), flush=True)  # noqa: T201  # what was asked for
+    except BrokenPipeError:  # whoever read has seen enough; Python flushes once more at its end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return 0
 
 
 if __name__ == "__main__":

@@ -10,11 +10,12 @@ from typing import Annotated, Any
 
 import typer
 
+from model_store.command_line import Depth16Max, command_line, one_sentence_errors, run
 from model_store.command_line import ModelName as Name
-from model_store.command_line import command_line, one_sentence_errors, run
 from model_store.descriptions import describe, list_models, listing
 from model_store.making.importing import ImportRequest, Pixels, import_model
-from model_store.spec import ImageSpec
+from model_store.sources import label_of, open_labelled, open_unlabelled
+from model_store.spec import MAX_16, ImageSpec
 from model_store.store.store import ModelStore, default_root
 from model_store.verification import verify as verify_bundle
 
@@ -115,11 +116,12 @@ def diff(
     from model_store.bundle import open_model
     from model_store.comparing import diff as compare_versions
     from model_store.descriptions import describe_diff
-    from model_store.sources import open_labelled
 
     with one_sentence_errors():
         store = ModelStore(default_root())
         source = open_labelled(directory)
+        for note in source.notes:
+            typer.echo(f"warning: {note}", err=True)
         with ExitStack() as opened:
             models = [open_model(store.bundle(name, version)) for version in (old, new)]
             for model in models:
@@ -169,6 +171,7 @@ def import_(
     ],
     height: Annotated[int, typer.Option(min=1, max=8192, help="Rows of its images.")],
     width: Annotated[int, typer.Option(min=1, max=8192, help="Columns of its images.")],
+    depth16_max: Depth16Max = MAX_16,
     pixels: Annotated[
         Pixels,
         typer.Option(help="The range it was trained on; auto: 0-1, unless it rescales itself."),
@@ -192,7 +195,7 @@ def import_(
         request = ImportRequest(
             file=file,
             labels=_parse_labels(labels),
-            spec=ImageSpec.for_size(height, width),
+            spec=ImageSpec.for_size(height, width, depth16_max=depth16_max),
             pixels=pixels,
             images=_examples(images),
         )
@@ -206,14 +209,14 @@ def import_(
 def _parse_labels(text: str) -> tuple[str, ...]:
     if text.endswith(".txt") or ("," not in text and Path(text).is_file()):
         try:
-            lines = Path(text).read_text(encoding="utf-8").splitlines()
+            lines = Path(text).read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise typer.BadParameter(
                 f"cannot read {text}: {error}", param_hint="--labels"
             ) from None
     else:
         lines = next(csv.reader([text], skipinitialspace=True), [])
-    labels = tuple(line.strip() for line in lines if line.strip())
+    labels = tuple(label_of(line.strip()) for line in lines if line.strip())
     repeated = sorted({label for label in labels if labels.count(label) > 1})
     if len(labels) < 2 or repeated or not all(label.isprintable() for label in labels):
         raise typer.BadParameter(
@@ -227,9 +230,10 @@ def _parse_labels(text: str) -> tuple[str, ...]:
 def _examples(folder: Path | None) -> list[bytes]:
     if folder is None:
         return []
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    step = max(1, len(files) // 256)
-    return [path.read_bytes() for path in files[::step][:256]]
+    source = open_unlabelled(folder)
+    chosen = [index for index in range(len(source.items)) if source.is_image(index)]
+    step = max(1, len(chosen) // 256)
+    return [source.encoded(index) for index in chosen[::step][:256]]
 
 
 def _print_json(value: Any) -> None:

@@ -1,7 +1,9 @@
 """What the command lines of `model_store` and `training` share: errors, exit codes, completion."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import TextIOWrapper
 from typing import Annotated, NoReturn
 
 import typer
@@ -9,6 +11,7 @@ from typer.completion import get_completion_inspect_parameters
 
 from model_store import completion
 from model_store.errors import ModelStoreError
+from model_store.spec import MAX_16
 from model_store.store.store import ModelStore, default_root
 
 INTERRUPTED = 130  # as shells say it of what Ctrl-C ended
@@ -24,6 +27,16 @@ def complete_name(incomplete: str) -> list[str]:
 
 ModelName = Annotated[
     str, typer.Argument(metavar="NAME", help="A model in the store.", autocompletion=complete_name)
+]
+
+
+Depth16Max = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        max=MAX_16,
+        help="Which value of a 16-bit grayscale image is white: 4095 for 12 bits in 16.",
+    ),
 ]
 
 
@@ -60,6 +73,9 @@ def command_line(help_text: str, *examples: str) -> typer.Typer:
 
 def run(app: typer.Typer, package: str, arguments: Sequence[str]) -> NoReturn:
     """Run `python -m package` and end the process: 0, 1 for a failure, 2 for wrong usage."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A path that is no UTF-8, or a letter that the terminal lacks, must not end a command.
+        sys.stdout.reconfigure(errors="backslashreplace")
     app(args=list(arguments), prog_name=f"python -m {package}", complete_var=completion.VARIABLE)
     raise SystemExit
 

@@ -11,7 +11,7 @@ from model_store.bundle import Model
 from model_store.errors import IncompatibleModel, InvalidLayout, NoImages
 from model_store.inference import predict_all
 from model_store.manifest import Comparison
-from model_store.sources import Source, judged_images
+from model_store.sources import Source, judged_images, label_of
 from model_store.store.seen import is_seen
 
 SIGNIFICANCE = 0.05
@@ -129,18 +129,19 @@ def sentence(comparison: Comparison) -> str:
 
 
 def label_index(source: Source, chosen: Sequence[int], labels: Sequence[str]) -> dict[str, int]:
-    """Return label → position, if every one of the `chosen` images has one of `labels`.
+    """Return label (NFC) → position, if every one of the `chosen` images has one of `labels`.
 
     Raises:
         InvalidLayout: a folder is none of the labels.
     """
+    index = {label_of(label): k for k, label in enumerate(labels)}
     occurring = {str(source.items[i].label) for i in chosen}
-    if unknown := sorted(occurring - set(labels)):
+    if unknown := sorted(occurring - set(index)):
         raise InvalidLayout(
             f"Expected folders named after the model's labels: {', '.join(labels)}. "
             f"Received also: {', '.join(unknown)}"
         )
-    return {label: k for k, label in enumerate(labels)}
+    return index
 
 
 def _truth(source: Source, chosen: Sequence[int], labels: Sequence[str]) -> NDArray[np.int64]:

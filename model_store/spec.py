@@ -9,6 +9,9 @@ ImageFormat = Literal["JPEG", "PNG", "WEBP", "BMP", "GIF"]
 ALL_FORMATS: tuple[ImageFormat, ...] = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
 
 
+MAX_16 = 65535  # the largest 16-bit sample
+
+
 class InkNormalization(BaseModel):
     """How a drawn or photographed character is brought into the form MNIST has.
 
@@ -24,8 +27,10 @@ class InkNormalization(BaseModel):
 class ImageSpec(BaseModel):
     """Everything that decides which pixels a model sees.
 
-    No field has a default here: a stored spec that leaves one out is refused, so that training and
-    serving can never disagree in silence. `ImageSpec.for_size` fills in the project's choices.
+    A stored spec that leaves a field out is refused, so that training and serving can never
+    disagree in silence. Only a field that came later has a default, which is what was done before,
+    and is left out where it has it: older specs keep their digest. `ImageSpec.for_size` fills in
+    the project's choices.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -43,12 +48,27 @@ class ImageSpec(BaseModel):
     alpha_background: int = Field(
         ge=0, le=255, description="Grey level that shows through transparent pixels."
     )
-    depth16: Literal["scale"] = Field(description="16-bit samples are divided by 257, not clipped.")
+    depth16: Literal["scale"] = Field(
+        description="16-bit samples are scaled to 0-255, not clipped at 255."
+    )
+    depth16_max: int = Field(
+        MAX_16,
+        ge=1,
+        le=MAX_16,
+        exclude_if=lambda value: value == MAX_16,
+        description="The 16-bit sample of grayscale images that is white, as are those above it.",
+    )
     formats: tuple[ImageFormat, ...] = Field(min_length=1, strict=False)
     ink: InkNormalization | None = Field(description="Null: pixels are only resized.")
 
     @classmethod
-    def for_size(cls, height: int, width: int, ink: InkNormalization | None = None) -> "ImageSpec":
+    def for_size(
+        cls,
+        height: int,
+        width: int,
+        ink: InkNormalization | None = None,
+        depth16_max: int = MAX_16,
+    ) -> "ImageSpec":
         """Return the project's choices for images of `height` by `width` pixels."""
         return cls(
             height=height,
@@ -59,6 +79,7 @@ class ImageSpec(BaseModel):
             orientation="exif",
             alpha_background=255,
             depth16="scale",
+            depth16_max=depth16_max,
             formats=ALL_FORMATS,
             ink=ink,
         )

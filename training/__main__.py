@@ -13,6 +13,7 @@ import typer
 
 from model_store.command_line import (
     INTERRUPTED,
+    Depth16Max,
     ModelName,
     command_line,
     fail,
@@ -20,6 +21,7 @@ from model_store.command_line import (
     run,
 )
 from model_store.errors import ModelStoreError
+from model_store.spec import MAX_16
 from training.errors import TrainingError, TrainingInterrupted
 from training.progress import Reporter
 
@@ -66,7 +68,11 @@ def _known_augmentation(name: str | None) -> str | None:
 
 @app.command(epilog="Example: `python -m training check images`")
 def check(
-    directory: Directory, height: Height = 960, width: Width = 480, as_json: AsJson = False
+    directory: Directory,
+    height: Height = 960,
+    width: Width = 480,
+    depth16_max: Depth16Max = MAX_16,
+    as_json: AsJson = False,
 ) -> None:
     """Say what is in a folder of labelled images, and what is wrong with it."""
     from model_store.sources import open_labelled
@@ -81,10 +87,11 @@ def check(
     with _one_sentence_errors():
         source = open_labelled(directory)
         pool = finest_pool(height, width)  # what fit reads by default
-        cache = PixelCache(default_cache_root(), ImageSpec.for_size(height, width), pool)
+        spec = ImageSpec.for_size(height, width, depth16_max=depth16_max)
+        cache = PixelCache(default_cache_root(), spec, pool)
         with reporter.stage("Reading", len(source.items)) as advance:
             records = cache.index(source, advance)
-        findings = inspect(source, records)
+        findings = inspect(source, records, spec)
         typer.echo(json.dumps(findings.as_json(), indent=2) if as_json else describe(findings))
         # What fit would refuse, check refuses: the findings come first.
         assemble_dataset(source, records, cache, seed=0)
@@ -98,6 +105,7 @@ def fit(
     name: Annotated[str, typer.Option(help="The model's name in the store.")],
     height: Height = 960,
     width: Width = 480,
+    depth16_max: Depth16Max = MAX_16,
     hidden: Annotated[
         list[int], typer.Option(min=1, help="Units of each hidden layer: --hidden 512 512.")
     ] = [512, 512],  # noqa: B006  # typer copies it
@@ -155,6 +163,7 @@ def fit(
             name=name,
             height=height,
             width=width,
+            depth16_max=depth16_max,
             pool=pool,
             hidden=tuple(hidden),
             dropout=dropout,
@@ -204,24 +213,34 @@ def evaluate(
 def predict(
     name: ModelName,
     directory: Annotated[
-        Path, typer.Argument(metavar="DIR", help="A folder of images, or an .npz with x_test.")
+        Path,
+        typer.Argument(metavar="DIR", help="A folder of images, an image, or an .npz with x_test."),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", dir_okay=False, help="The CSV file to write.")
+        Path,
+        typer.Option(
+            "-o",
+            "--output",
+            dir_okay=False,
+            allow_dash=True,
+            help="The CSV file to write; -: standard output.",
+        ),
     ],
     layout: Annotated[
-        Literal["csv", "kaggle"], typer.Option("--format", help="kaggle: ImageId,Label from 1.")
+        Literal["csv", "kaggle"], typer.Option("--format", help="kaggle: ImageId,Label, of images.")
     ] = "csv",
 ) -> None:
     """Write one row of class probabilities per image."""
     with _one_sentence_errors(), _opened(name) as model:
+        from training.judge.predict import STANDARD_OUTPUT
         from training.judge.predict import predict as run_predict
 
         reporter = Reporter()
         unreadable = run_predict(model, directory, output, layout, reporter)
         for file, reason in unreadable.items():
             reporter.warn(f"{file}: {reason}")
-        reporter.say(f"Wrote {output}")
+        if output != STANDARD_OUTPUT:
+            reporter.say(f"Wrote {output}")
 
 
 def _say_fitted(fitted: "Fitted", before: tuple[str, ...] | None) -> None:

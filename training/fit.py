@@ -21,7 +21,7 @@ from model_store.errors import ImageError, ModelStoreError
 from model_store.manifest import BundleContents
 from model_store.pixels.ink import is_ink_form
 from model_store.pixels.preprocessing import preprocess
-from model_store.sources import Source, open_labelled
+from model_store.sources import Source, label_of, open_labelled
 from model_store.spec import ImageSpec, InkNormalization
 from model_store.store.store import ModelStore
 from training.data.cache import PixelCache, Record
@@ -55,6 +55,7 @@ class FitRequest:
     name: str
     height: int
     width: int
+    depth16_max: int
     pool: int | None  # None: chosen from the data, as are the next ones
     hidden: Sequence[int]
     dropout: float
@@ -155,7 +156,7 @@ def _architecture(request: FitRequest, data: Dataset, pool: int) -> Architecture
 
 def _spec(request: FitRequest, source: Source) -> ImageSpec:
     """Return the spec; images already in the form that MNIST has get the normalisation for it."""
-    plain = ImageSpec.for_size(request.height, request.width)
+    plain = ImageSpec.for_size(request.height, request.width, depth16_max=request.depth16_max)
     if max(request.height, request.width) > _INK_LARGEST_SIDE:
         return plain
     random = np.random.default_rng(request.seed)
@@ -166,7 +167,7 @@ def _spec(request: FitRequest, source: Source) -> ImageSpec:
         except (ImageError, OSError):
             continue
     ink: InkNormalization | None = is_ink_form(np.stack(sample)) if sample else None
-    return plain if ink is None else ImageSpec.for_size(request.height, request.width, ink)
+    return plain.model_copy(update={"ink": ink})
 
 
 def _read(
@@ -174,7 +175,7 @@ def _read(
 ) -> tuple[list[Record], Findings, Dataset]:
     with reporter.stage("Reading", len(source.items)) as advance:
         records = cache.index(source, advance)
-    findings = inspect(source, records)
+    findings = inspect(source, records, cache.spec)
     for warning in findings.warnings():
         reporter.warn(warning)
     data = assemble_dataset(source, records, cache, request.seed)
@@ -353,7 +354,8 @@ def _current(store: ModelStore, name: str, labels: Sequence[str]) -> Model | Non
     """Open the version that serves, if the new one can be compared with it."""
     try:
         bundle = store.bundle(name)
-        return open_model(bundle) if bundle.manifest.labels == tuple(labels) else None
+        same = [label_of(label) for label in bundle.manifest.labels] == list(labels)
+        return open_model(bundle) if same else None
     except ModelStoreError:
         return None
 

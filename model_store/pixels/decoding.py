@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 
+import numpy as np
 from PIL import Image
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -14,10 +15,10 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from model_store.errors import ImageError, UndecodableImage, UnsupportedFormat
-from model_store.pixels.grayscale import to_grayscale
+from model_store.pixels.grayscale import SIXTEEN_BIT, to_grayscale
 from model_store.pixels.guards import before_loading, before_opening
 from model_store.pixels.orientation import exif_orientation
-from model_store.spec import ImageFormat, ImageSpec
+from model_store.spec import ALL_FORMATS, ImageFormat, ImageSpec
 
 # What the first bytes of a file are, and Pillow's class for it. Not Image.open: that one warns of
 # large images, through the process-wide warning filters, and guesses at multi-picture files.
@@ -28,6 +29,8 @@ _FORMATS: dict[ImageFormat, tuple[re.Pattern[bytes], type[ImageFile]]] = {
     "BMP": (re.compile(rb"BM"), BmpImageFile),
     "GIF": (re.compile(rb"GIF8[79]a"), GifImageFile),
 }
+
+FIRST_BYTES = 12  # so many are enough to tell the format
 
 # What the decoder multiplies the samples of shallow PNGs by.
 _FULL_SCALE = {"L;2": 85, "L;4": 17}
@@ -74,15 +77,38 @@ def decode(data: bytes, spec: ImageSpec, max_pixels: int, floor: DraftFloor) -> 
     except ImageError:
         raise
     except Exception as error:  # a decoder given hostile bytes may raise anything
-        raise UndecodableImage(
-            f"Expected a complete {kind} image. Received: {len(data)} bytes that begin as "
-            f"{kind} and cannot be decoded ({type(error).__name__})"
-        ) from error
+        raise _undecodable(data, kind, error) from error
+
+
+def _undecodable(data: bytes, kind: ImageFormat, error: Exception) -> UndecodableImage:
+    return UndecodableImage(
+        f"Expected a complete {kind} image. Received: {len(data)} bytes that begin as "
+        f"{kind} and cannot be decoded ({type(error).__name__})"
+    )
 
 
 def format_of(data: bytes) -> ImageFormat | None:
     """Return the format that the first bytes announce, or None."""
     return next((kind for kind, (first, _) in _FORMATS.items() if first.match(data)), None)
+
+
+def largest_16_bit_sample(data: bytes, max_pixels: int) -> int | None:
+    """Return the largest sample of a 16-bit grayscale image; None if it has others.
+
+    Raises:
+        ImageError: it cannot be decoded.
+    """
+    kind = _allowed_format(data, ALL_FORMATS)
+    try:
+        image, _ = open_image(data, kind, max_pixels)
+        if image.mode not in SIXTEEN_BIT:
+            return None
+        image.load()
+        return int(np.asarray(image).max())
+    except ImageError:
+        raise
+    except Exception as error:  # a decoder given hostile bytes may raise anything
+        raise _undecodable(data, kind, error) from error
 
 
 def _allowed_format(data: bytes, formats: tuple[ImageFormat, ...]) -> ImageFormat:
@@ -116,7 +142,8 @@ def _loaded(image: ImageFile, exif: bytes | None, spec: ImageSpec, floor: DraftF
     tile = image.tile[0] if image.tile else None
     image.draft("L", floor(image.size, turn) if spec.jpeg_draft else None)
     image.load()
-    luma = to_grayscale(image, spec.alpha_background, _color_key(image, tile and tile.args))
+    key = _color_key(image, tile and tile.args)
+    luma = to_grayscale(image, spec.alpha_background, key, spec.depth16_max)
     if source.format == "GIF" and tile and tile.extents:
         luma = _on_canvas(luma, tile.extents, spec.alpha_background)
     return Decoded(luma, turn, source)

@@ -5,14 +5,16 @@ Colour profiles and gamma chunks are ignored, as nearly every training pipeline 
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-_MAX_16 = 65535
-_STEP_16 = 257  # 65535 / 255
+from model_store.spec import MAX_16
+
+SIXTEEN_BIT = frozenset({"I", "I;16", "I;16L", "I;16B"})  # modes
 _BAND_PIXELS = 1 << 20
 
 
@@ -21,27 +23,31 @@ class UnsupportedMode(ValueError):
 
 
 def to_grayscale(
-    image: Image.Image, background: int, transparent: tuple[int, ...] | None = None
+    image: Image.Image,
+    background: int,
+    transparent: tuple[int, ...] | None = None,
+    depth16_max: int = MAX_16,
 ) -> Image.Image:
     """Return the luma of a loaded image, transparent pixels composited over `background`.
 
     Args:
-        image: loaded, of any mode in `MODES`.
+        image: loaded, of any mode in `MODES` or `SIXTEEN_BIT`.
         background: 0-255, the grey level that shows through.
         transparent: the one colour, in the samples of `image`, that means "see-through"
             (tRNS of a PNG, or a GIF in gray), or None.
+        depth16_max: the sample of a 16-bit image that is white.
 
     Raises:
-        UnsupportedMode: the mode is not in `MODES`.
+        UnsupportedMode: another mode.
     """
-    try:
-        convert = MODES[image.mode]
-    except KeyError:
-        raise UnsupportedMode(
-            f"Expected one of the modes {', '.join(MODES)}. Received: {image.mode}"
-        ) from None
     mask = None if transparent is None else _color_key(image, transparent)
-    gray = convert(image, background)
+    if image.mode in SIXTEEN_BIT:
+        gray = _by_bands(image, partial(scale_16_to_8, white=depth16_max))
+    elif image.mode in MODES:
+        gray = MODES[image.mode](image, background)
+    else:
+        known = ", ".join([*MODES, *sorted(SIXTEEN_BIT)])
+        raise UnsupportedMode(f"Expected one of the modes {known}. Received: {image.mode}")
     if mask is not None:
         gray.paste(background, mask=mask)
     return gray
@@ -75,16 +81,13 @@ def _by_way_of_rgb(image: Image.Image, background: int) -> Image.Image:
     return _opaque(image.convert("RGB"), background)
 
 
-def _sixteen_bit(image: Image.Image, background: int) -> Image.Image:
-    """Scale 0-65535 to 0-255, rounding to the nearest; `convert("L")` would clip at 255."""
-    del background
-    return _by_bands(image, scale_16_to_8)
+def scale_16_to_8(samples: NDArray[Any], white: int = MAX_16) -> NDArray[np.uint8]:
+    """Return round(255 * samples / white) as uint8, samples outside 0-white clipped first.
 
-
-def scale_16_to_8(samples: NDArray[Any]) -> NDArray[np.uint8]:
-    """Return round(samples / 257) as uint8, samples outside 0-65535 clipped first."""
-    wide: NDArray[np.uint32] = np.clip(samples, 0, _MAX_16).astype(np.uint32)
-    return ((wide + _STEP_16 // 2) // _STEP_16).astype(np.uint8)
+    Pillow's `convert("L")` would clip at 255.
+    """
+    wide: NDArray[np.uint32] = np.clip(samples, 0, white).astype(np.uint32)
+    return ((255 * wide + white // 2) // white).astype(np.uint8)
 
 
 def _color_key(image: Image.Image, transparent: tuple[int, ...]) -> Image.Image:
@@ -128,8 +131,4 @@ MODES: dict[str, Callable[[Image.Image, int], Image.Image]] = {
     "YCbCr": _opaque,
     "LAB": _by_way_of_rgb,
     "HSV": _by_way_of_rgb,
-    "I": _sixteen_bit,
-    "I;16": _sixteen_bit,
-    "I;16L": _sixteen_bit,
-    "I;16B": _sixteen_bit,
 }

@@ -2,14 +2,16 @@
 
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from fake_models import FakeModel, FakeStore, Start
 from numpy.typing import NDArray
+from PIL import Image
 
-from model_store.sources import Source, open_labelled
+from model_store.sources import FolderSource, Source, open_labelled
 from model_store.spec import ImageSpec
 from training.data.cache import PixelCache
 
@@ -69,7 +71,10 @@ async def test_training_and_service_see_the_same_pixels(
     spec = ImageSpec.for_size(960, 480)
     whole = open_labelled(DATA / "casting")
     chosen = range(0, len(whole.items), every)
-    source = type(whole)(whole.root, [whole.items[i] for i in chosen], whole.labels)  # type: ignore[call-arg, attr-defined]  # a FolderSource
+    assert isinstance(whole, FolderSource)
+    source = replace(
+        whole, items=[whole.items[i] for i in chosen], files=[whole.files[i] for i in chosen]
+    )
     expected = trained_pixels(source, PixelCache(tmp_path / "cache", spec))
     seen = await served_pixels(start, store, source, spec)
     different = [
@@ -79,3 +84,21 @@ async def test_training_and_service_see_the_same_pixels(
     ]
     assert different == []
     assert len(seen) == len(chosen)
+
+
+async def test_both_take_the_same_value_for_white(
+    start: Start, store: FakeStore, tmp_path: Path
+) -> None:
+    """Twelve bits in sixteen, as industrial and medical cameras store them."""
+    spec = ImageSpec.for_size(12, 8, depth16_max=4095)
+    deep = np.random.default_rng(1).integers(0, 4096, (12, 8), np.uint16)
+    (tmp_path / "data" / "a").mkdir(parents=True)
+    Image.fromarray(deep).save(tmp_path / "data" / "a" / "deep.png")
+    source = open_labelled(tmp_path / "data")
+    shallow = np.rint(deep * 255.0 / 4095).astype(np.uint8)
+
+    assert trained_pixels(source, PixelCache(tmp_path / "cache", spec)) == [
+        hashlib.sha256(shallow.tobytes()).hexdigest()
+    ]
+    ((seen,),) = [await served_pixels(start, store, source, spec)]
+    assert hashlib.sha256(shallow.tobytes()).hexdigest() in seen

@@ -60,6 +60,19 @@ def test_wrong_usage_ends_with_2(package: str) -> None:
         assert run(package, *arguments).exit_code == 2
 
 
+@pytest.mark.parametrize("package", [*APPS, "app"])
+def test_help_that_nobody_reads_to_its_end_ends_quietly(package: str) -> None:
+    read, written = os.pipe()
+    os.close(read)
+    command = [sys.executable, "-m", package, "--help"]
+    done = subprocess.run(
+        command, cwd=ROOT, stdout=written, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(written)
+
+    assert (done.returncode, done.stderr.strip()) == (1, "")
+
+
 def test_output_that_is_a_folder_is_wrong_usage(tmp_path: Path) -> None:
     result = run("training", "predict", "any", tmp_path, "-o", tmp_path)
 

@@ -1,7 +1,8 @@
 """Block means of preprocessed images on disk, so that no image is decoded twice.
 
 One folder per ImageSpec and block size: `pixels.u8` holds one image per row, rounded to bytes,
-`index.sqlite` says which content has which row. Rows are read with positioned reads, never mapped:
+`index.sqlite` says which content has which row; what cannot be read has no content, and is read
+anew each time. Rows are read with positioned reads, never mapped:
 resident memory does not grow with the number of images. The folder can be deleted at any time.
 """
 
@@ -47,7 +48,7 @@ CREATE TABLE IF NOT EXISTS images (
 class Record:
     """What is known of one image's content; either `row` or `error` is set."""
 
-    content: bytes  # sha256 of the source's content
+    content: bytes  # sha256 of the source's content; empty: it could not be read
     row: int | None
     pixels: bytes | None  # sha256 of all the preprocessed pixels
     format: str | None
@@ -119,16 +120,18 @@ class PixelCache:
             CacheError: the pixels do not fit on the disk.
         """
         with ThreadPoolExecutor(available_cpus()) as pool:
-            contents = list(pool.map(lambda i: _content_hash(source, i), range(len(source.items))))
+            found = list(pool.map(lambda i: _content(source, i), range(len(source.items))))
+            contents = [content for content in found if isinstance(content, bytes)]
             with self._lock():
                 known = self._known(contents)
-                advance(sum(content in known for content in contents))
-                todo = {c: i for i, c in enumerate(contents) if c not in known}
+                todo = {c: i for i, c in enumerate(found) if isinstance(c, bytes)}
+                todo = {content: i for content, i in todo.items() if content not in known}
+                advance(len(found) - len(todo))
                 self._check_space(len(todo))
                 for chunk in _chunks(list(todo.items())):
                     known.update(self._add(source, chunk, pool))
                     advance(len(chunk))
-        return [known[content] for content in contents]
+        return [known[one] if isinstance(one, bytes) else one for one in found]
 
     def read(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return (len(rows), *size) uint8, a new array."""
@@ -180,9 +183,10 @@ class PixelCache:
                 [
                     (r.content, r.row, r.pixels, r.format, r.mode, r.width, r.height, r.error)
                     for r in records
+                    if r.content
                 ],
             )
-        return {record.content: record for record in records}
+        return {content: record for (content, _), record in zip(chunk, records, strict=True)}
 
     def _preprocess(self, source: Source, content: bytes, index: int, row: int) -> Record:
         try:
@@ -190,8 +194,7 @@ class PixelCache:
         except ImageError as error:
             return Record(content, None, None, None, None, None, None, str(error))
         except OSError as error:
-            reason = f"cannot be read: {error.strerror}"
-            return Record(content, None, None, None, None, None, None, reason)
+            return _unread(error)
         os.pwrite(self._pixels, self._means(pixels).data, row * self.image_bytes)
         digest = hashlib.sha256(pixels.data).digest()
         return Record(content, row, digest, info.format, info.mode, info.width, info.height, None)
@@ -204,13 +207,16 @@ class PixelCache:
         return np.asarray(Image.fromarray(pixels).reduce(self.pool, whole))
 
 
-def _content_hash(source: Source, index: int) -> bytes:
+def _content(source: Source, index: int) -> bytes | Record:
     try:
         return content_sha256(source, index)
     except OSError as error:
-        # A file that cannot be opened has no content; its name keeps it apart from the others.
-        name = source.items[index].name
-        return hashlib.sha256(f"unreadable {name} {error.errno}".encode()).digest()
+        return _unread(error)
+
+
+def _unread(error: OSError) -> Record:
+    reason = f"cannot be read: {error.strerror}"
+    return Record(b"", None, None, None, None, None, None, reason)
 
 
 def _chunks(jobs: list[tuple[bytes, int]]) -> Iterator[list[tuple[bytes, int]]]:

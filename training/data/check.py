@@ -8,7 +8,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from model_store.sources import Item, Source
+from model_store.spec import ImageSpec
 from training.data.cache import Record
+from training.data.depth import Depth16, look_at_depth
 
 FEW_IMAGES = 20
 IMBALANCE = 4
@@ -37,6 +39,8 @@ class Findings:
     leaks: list[list[str]]  # same pixels in different splits
     few: dict[str, int]  # label -> images
     imbalance: float  # largest class over smallest
+    layout: list[str]  # how the folders were understood, where that is not plain
+    depth16: Depth16 | None  # None: no image has 16 bits
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for `json.dumps`."""
@@ -49,10 +53,13 @@ class Findings:
             (self.contradictions, "groups of identical images with contradicting labels"),
             (self.leaks, "groups of identical images in more than one split"),
         )
-        sentences = [_listed(len(g), what, [" = ".join(n) for n in g]) for g, what in groups if g]
+        sentences = list(self.layout)
         if self.unreadable:
             named = [f"{name} ({why})" for name, why in self.unreadable.items()]
-            sentences.insert(0, _listed(len(named), "files cannot be read and are left out", named))
+            sentences.append(_listed(len(named), "files cannot be read and are left out", named))
+        if self.depth16 is not None and (warning := self.depth16.warning()):
+            sentences.append(warning)
+        sentences += [_listed(len(g), what, [" = ".join(n) for n in g]) for g, what in groups if g]
         if self.wrong_extensions:
             named = [f"{name} is {kind}" for name, kind in self.wrong_extensions.items()]
             sentences.append(_listed(len(named), "files have another format than they say", named))
@@ -67,7 +74,7 @@ class Findings:
         return sentences
 
 
-def inspect(source: Source, records: Sequence[Record]) -> Findings:
+def inspect(source: Source, records: Sequence[Record], spec: ImageSpec) -> Findings:
     """Summarise what reading every image of `source` told."""
     pairs = list(zip(source.items, records, strict=True))
     readable = [(item, record) for item, record in pairs if record.row is not None]
@@ -95,6 +102,8 @@ def inspect(source: Source, records: Sequence[Record]) -> Findings:
         leaks=[_names(g) for g in groups if len({item.split for item in g}) > 1],
         few={label: count for label, count in per_label.items() if count < FEW_IMAGES},
         imbalance=max(per_label.values(), default=0) / smallest if smallest else math.inf,
+        layout=list(source.notes),
+        depth16=look_at_depth(source, records, spec.depth16_max),
     )
 
 

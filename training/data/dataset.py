@@ -14,7 +14,7 @@ from model_store.sources import SPLITS, Item, Source
 from model_store.store.seen import short_digest
 from training.data.cache import PixelCache, Record
 from training.data.inputs import Inputs, cached_inputs
-from training.errors import MissingClass
+from training.data.missing import refuse_missing, refuse_without_train
 
 VAL_SHARE = 0.10
 TEST_SHARE = 0.15
@@ -67,13 +67,12 @@ def assemble_dataset(
         NoImages: nothing is readable.
         MissingClass: a label would be missing from a split.
     """
+    refuse_without_train(source)
     readable = [i for i, record in enumerate(records) if record.row is not None]
     if not readable:
         raise NoImages(f"Expected readable images. Received: {len(records)} unreadable files")
     sides, left_out = _assign(source, records, readable, seed)
-    _refuse_missing(
-        source, sides, {split: [i for i in readable if sides.get(i) == split] for split in SPLITS}
-    )
+    refuse_missing(source, records, sides)
     index = {label: k for k, label in enumerate(source.labels)}
     splits = {
         name: _split(name, [i for i in readable if sides.get(i) == name], source, records, index)
@@ -179,22 +178,6 @@ def _side(lot: float, shares: Mapping[str, float]) -> str:
             return name
         lot -= share
     return "train"
-
-
-def _refuse_missing(
-    source: Source, sides: Mapping[int, str], members: Mapping[str, Sequence[int]]
-) -> None:
-    if len(source.labels) < 2:
-        raise MissingClass(f"Expected at least two classes. Received: {', '.join(source.labels)}")
-    for split in SPLITS:
-        counts = Counter(source.items[i].label for i in members[split])
-        if missing := [label for label in source.labels if not counts[label]]:
-            total = Counter(source.items[i].label for i in sides)
-            raise MissingClass(
-                f"Expected images of every class in the {split} split. Received: none of "
-                + ", ".join(f"{label!r} ({total[label]} readable in all)" for label in missing[:10])
-                + ". A class needs at least three different images, one for each split."
-            )
 
 
 def _fingerprint(source: Source, records: Sequence[Record], sides: Mapping[int, str]) -> str:

@@ -58,6 +58,8 @@ def evaluate(model: Model, path: Path, reporter: Reporter) -> Evaluation:
             holds no readable image.
     """
     source = open_labelled(path)
+    for note in source.notes:
+        reporter.warn(note)
     split, chosen = judged_images(source)
     index = label_index(source, chosen, model.labels)
     answers: dict[int, NDArray[np.float32]] = {}

@@ -136,6 +136,7 @@ def _choices(record: RunRecord) -> dict[str, str]:
         "resampling": spec.resampling,
         "orientation": spec.orientation,
         "behind transparency": f"grey level {spec.alpha_background}",
+        "white in 16-bit images": str(spec.depth16_max),
         "formats": ", ".join(spec.formats),
         "ink normalisation": f"box of {spec.ink.box} pixels" if spec.ink else "none",
     }

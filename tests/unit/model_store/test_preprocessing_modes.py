@@ -20,7 +20,15 @@ from handmade_images import (
 )
 from PIL import Image
 
-from model_store.pixels.grayscale import MODES, UnsupportedMode, scale_16_to_8, to_grayscale
+from model_store.errors import TooManyPixels, UndecodableImage
+from model_store.pixels.decoding import largest_16_bit_sample
+from model_store.pixels.grayscale import (
+    MODES,
+    SIXTEEN_BIT,
+    UnsupportedMode,
+    scale_16_to_8,
+    to_grayscale,
+)
 from model_store.pixels.preprocessing import preprocess
 from model_store.spec import ImageSpec
 
@@ -52,6 +60,27 @@ def test_every_16_bit_sample_is_divided_by_257_and_rounded():
     assert np.array_equal(
         preprocess(png(every, 16), ImageSpec.for_size(256, 256)), np.rint(every / 257)
     )
+
+
+@pytest.mark.parametrize("white", [1, 255, 1000, 4095, 16383, 65534])
+def test_white_of_16_bit_samples_is_what_the_spec_says(white):
+    every = np.arange(65536, dtype=np.uint16).reshape(256, 256)
+    spec = ImageSpec.for_size(256, 256, depth16_max=white)
+    exact = np.floor(np.minimum(every, white) * 255.0 / white + 0.5)
+    assert np.array_equal(preprocess(png(every, 16), spec), exact)
+    eight = (every % 256).astype(np.uint8)
+    assert np.array_equal(preprocess(png(eight, 8), spec), eight)
+
+
+def test_largest_16_bit_sample_is_told_of_deep_gray_images_only():
+    deep = np.full((3, 4), 7, np.uint16)
+    deep[1, 2] = 3987
+    assert largest_16_bit_sample(png(deep, 16), 12) == 3987
+    assert largest_16_bit_sample(png(deep.astype(np.uint8), 8), 12) is None
+    with pytest.raises(TooManyPixels):
+        largest_16_bit_sample(png(deep, 16), 11)
+    with pytest.raises(UndecodableImage):
+        largest_16_bit_sample(png(deep, 16)[:50], 12)
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
@@ -320,7 +349,8 @@ def test_mode_becomes_luma_over_white(image, expected):
 
 
 def test_every_mode_is_either_decided_or_refused():
-    assert set(MODES) >= {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "I", "I;16"}
+    assert set(MODES) >= {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr"}
+    assert set(SIXTEEN_BIT) >= {"I", "I;16"}
     with pytest.raises(UnsupportedMode, match="Received: F"):
         to_grayscale(_image("F", 1), 255)
 

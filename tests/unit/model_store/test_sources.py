@@ -45,13 +45,37 @@ def test_train_and_test_folders_give_splits(tmp_path: Path) -> None:
     ]
 
 
-def test_hidden_files_and_folders_are_no_images(tmp_path: Path) -> None:
-    write_classes(tmp_path, {"a": 1, "b": 1})
-    (tmp_path / "a" / ".DS_Store").write_bytes(b"x")
-    (tmp_path / ".git").mkdir()
-    source = open_labelled(tmp_path)
-    assert len(source.items) == 2
-    assert source.labels == ["a", "b"]
+JUNK_FILES = (".DS_Store", "._000.png", "Thumbs.db", "thumbs.db", "desktop.ini")
+JUNK_FOLDERS = (".git", "__MACOSX", ".ipynb_checkpoints", "@eaDir")
+
+
+def leave_junk(root: Path) -> None:
+    """Leave in every folder what systems leave there."""
+    for folder in [root, *(path for path in root.rglob("*") if path.is_dir())]:
+        for name in JUNK_FILES:
+            (folder / name).write_bytes(b"x")
+        for name in JUNK_FOLDERS:
+            (folder / name).mkdir()
+            Image.new("L", (2, 2)).save(folder / name / "junk.png")
+
+
+def test_what_systems_leave_in_folders_is_no_data(tmp_path: Path) -> None:
+    write_classes(tmp_path / "data", {"a": 1, "b": 1})
+    leave_junk(tmp_path)
+    source = open_labelled(tmp_path / "data")
+    assert [item.name for item in source.items] == ["a/000.png", "b/000.png"]
+    assert (source.labels, source.notes) == (["a", "b"], [])
+    names = [item.name for item in open_unlabelled(tmp_path).items]
+    assert names == ["data/a/000.png", "data/b/000.png"]
+
+
+def test_an_image_is_what_is_named_or_begins_like_one(tmp_path: Path) -> None:
+    Image.new("L", (2, 2)).save(tmp_path / "no-ending", format="PNG")
+    for name in ("broken.png", "photo.JPEG", "scan.tif", "x.webp", "list.csv", "readme"):
+        (tmp_path / name).write_bytes(b"nothing that any format begins with")
+    source = open_unlabelled(tmp_path)
+    images = {item.name for k, item in enumerate(source.items) if source.is_image(k)}
+    assert images == {"no-ending", "broken.png", "photo.JPEG", "scan.tif", "x.webp"}
 
 
 def test_images_in_deeper_folders_belong_to_their_class(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import click.testing
+import numpy as np
 import pytest
 import typer.main
 from keras_files import write
+from PIL import Image
 from typer.testing import CliRunner
 
 from model_store.__main__ import app
@@ -193,12 +195,36 @@ def test_labels_are_separated_by_commas(text: str, labels: tuple[str, ...]) -> N
     assert _parse_labels(text) == labels
 
 
+def test_only_images_are_examples_of_an_import(store: ModelStore, tmp_path: Path) -> None:
+    for k in range(3):
+        pixels = np.full((12, 10), 50 * k, np.uint8)
+        (tmp_path / "examples" / "@eaDir").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "examples" / f"{k}.png")
+    for name in ("Thumbs.db", "@eaDir/x.png", "read me.txt"):
+        (tmp_path / "examples" / name).write_bytes(b"x")
+    arguments = import_arguments(write(tmp_path / "m.keras"), "a,b,c")
+
+    result = run(*arguments, "--images", tmp_path / "examples")
+
+    assert result.exit_code == 0, result.stderr
+    parity = store.bundle("new").manifest.engines["openvino-f32"].parity
+    assert parity is not None and parity.images == 3
+
+
 def test_labels_may_stand_in_a_file(tmp_path: Path) -> None:
     from model_store.__main__ import _parse_labels
 
     (tmp_path / "labels.txt").write_text("ok, front\nbroken\n\n")
 
     assert _parse_labels(str(tmp_path / "labels.txt")) == ("ok, front", "broken")
+
+
+def test_a_byte_order_mark_is_no_letter_of_a_label(tmp_path: Path) -> None:
+    from model_store.__main__ import _parse_labels
+
+    (tmp_path / "labels.txt").write_text("ok\nbroken\n", encoding="utf-8-sig")
+
+    assert _parse_labels(str(tmp_path / "labels.txt")) == ("ok", "broken")
 
 
 @pytest.mark.usefixtures("store")

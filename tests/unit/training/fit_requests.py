@@ -20,6 +20,7 @@ def request(path: Path, **changes: Any) -> FitRequest:
         "name": "stripes",
         "height": HEIGHT,
         "width": WIDTH,
+        "depth16_max": 65535,
         "pool": 1,
         "hidden": (32, 16),
         "dropout": 0.1,

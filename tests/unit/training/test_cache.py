@@ -1,11 +1,13 @@
+import errno
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
 from class_folders import HEIGHT, WIDTH, write_classes
 
 from model_store.pixels.preprocessing import preprocess
-from model_store.sources import FolderSource, Item, open_labelled
+from model_store.sources import FolderSource, Item, Source, open_labelled
 from model_store.spec import ImageSpec
 from training.data import cache as cache_module
 from training.data.cache import PixelCache
@@ -57,11 +59,63 @@ def test_unreadable_files_are_records_with_a_reason(tmp_path: Path, cache: Pixel
     (root / "a" / "broken.png").write_bytes((root / "a" / "000.png").read_bytes()[:60])
     (root / "b" / "note.txt").write_text("not an image")
     source = open_labelled(root)
-    gone = FolderSource(root, [*source.items, Item("a/gone.png", "a", None)], source.labels)
+    assert isinstance(source, FolderSource)
+    items = [*source.items, Item("a/gone.png", "a", None)]
+    gone = FolderSource(items, source.labels, [*source.files, root / "a" / "gone.png"])
     errors = [record.error for record in cache.index(gone, lambda _: None)]
     assert [error is None for error in errors] == [True, False, True, False, False]
     assert "JPEG" in str(errors[3])
     assert "No such file" in str(errors[4])
+
+
+class Failing:
+    """A source of which one method fails for image 0 until `mended`, as a failing disk does."""
+
+    def __init__(self, source: Source, method: str) -> None:
+        self.source, self.method, self.mended = source, method, False
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.source, name)
+
+    def content(self, index: int) -> bytes:
+        return self._read("content", index)
+
+    def encoded(self, index: int) -> bytes:
+        return self._read("encoded", index)
+
+    def _read(self, method: str, index: int) -> bytes:
+        if method == self.method and index == 0 and not self.mended:
+            raise OSError(errno.EIO, "Input/output error")
+        return getattr(self.source, method)(index)  # type: ignore[no-any-return]  # bytes
+
+
+@pytest.mark.parametrize("method", ["content", "encoded"])
+def test_what_could_not_be_read_once_is_read_again(
+    tmp_path: Path, cache: PixelCache, method: str
+) -> None:
+    source = Failing(open_labelled(write_classes(tmp_path / "data", {"a": 2, "b": 2})), method)
+    first = cache.index(cast(Source, source), lambda _: None)
+    source.mended = True
+    again = cache.index(cast(Source, source), lambda _: None)
+
+    assert first[0].error == "cannot be read: Input/output error"
+    assert all(record.row is not None for record in [*first[1:], *again])
+    pixels = cache.read([record.row for record in again if record.row is not None])
+    assert (pixels[0] == preprocess(source.encoded(0), cache.spec)).all()
+
+
+def test_a_file_of_the_same_name_elsewhere_is_another_one(
+    tmp_path: Path, cache: PixelCache
+) -> None:
+    for seed, folder in enumerate(("one", "two")):
+        write_classes(tmp_path / folder, {"a": 1, "b": 1}, seed=seed)
+    one = Failing(open_labelled(tmp_path / "one"), "content")
+    two = Failing(open_labelled(tmp_path / "two"), "both")
+    told: list[int] = []
+    records = [cache.index(cast(Source, source), told.append) for source in (one, two, one)]
+
+    assert [found[0].error is None for found in records] == [False, True, False]
+    assert sum(told) == 6
 
 
 def test_pixels_that_do_not_fit_the_disk_are_refused_beforehand(

@@ -15,7 +15,7 @@ from training.data.findings_text import describe
 
 def look(root: Path, cache: PixelCache) -> Findings:
     source = open_labelled(root)
-    return inspect(source, cache.index(source, lambda _: None))
+    return inspect(source, cache.index(source, lambda _: None), cache.spec)
 
 
 def test_a_clean_folder_has_counts_and_no_warnings(tmp_path: Path, cache: PixelCache) -> None:
@@ -44,6 +44,22 @@ def test_images_in_two_splits_are_leaks(tmp_path: Path, cache: PixelCache) -> No
     write_classes(root / "test", {"a": 2, "b": 2}, seed=3)
     shutil.copy(root / "train/a/000.png", root / "test/a/leak.png")
     assert look(root, cache).leaks == [["train/a/000.png", "test/a/leak.png"]]
+
+
+def test_how_the_folders_were_understood_is_said(tmp_path: Path, cache: PixelCache) -> None:
+    root = tmp_path / "data"
+    for seed, split in enumerate(("train", "valid")):
+        write_classes(root / "set" / split, {"a": 20, "b": 20}, seed=seed)
+    (root / "set" / "read me.txt").write_text("hello")
+    findings = look(root, cache)
+    assert {split: sum(n.values()) for split, n in findings.counts.items()} == {
+        "train": 40,
+        "val": 40,
+    }
+    assert findings.warnings() == [
+        "The data set is the folder set, the only one there is.",
+        "Left out, for they are in no class folder: set/read me.txt.",
+    ]
 
 
 def test_what_cannot_be_read_is_listed_with_the_reason(tmp_path: Path, cache: PixelCache) -> None:

@@ -97,3 +97,12 @@ def test_an_unknown_label_is_an_error_that_names_it(two: TwoVersions, tmp_path: 
     result = CliRunner().invoke(app, ["evaluate", "tiny", str(tmp_path)])
     assert result.exit_code == 1
     assert "zigzag" in result.stderr and result.stderr.startswith("error: ")
+
+
+def test_a_test_split_by_another_name_is_what_is_judged(two: TwoVersions, tmp_path: Path) -> None:
+    shutil.copytree(two.folder, tmp_path / "set" / "Eval")
+    result = evaluate(tmp_path, "--json")
+
+    record = json.loads(result.stdout)
+    assert record["images"] + record["seen"]["images"] == IMAGES
+    assert "warning: The data set is the folder set" in result.stderr

@@ -1,0 +1,120 @@
+"""A split that lacks a class is refused, with a sentence for each cause."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from class_folders import write_classes
+from PIL import Image
+
+from model_store.sources import open_labelled
+from training.data.cache import PixelCache
+from training.data.dataset import assemble_dataset
+from training.errors import MissingClass
+
+
+def refusal(root: Path, cache: PixelCache) -> str:
+    source = open_labelled(root)
+    with pytest.raises(MissingClass) as refused:
+        assemble_dataset(source, cache.index(source, lambda _: None), cache, seed=0)
+    return str(refused.value)
+
+
+def test_a_class_with_too_few_images(tmp_path: Path, cache: PixelCache) -> None:
+    said = refusal(write_classes(tmp_path / "data", {"a": 10, "b": 2}), cache)
+
+    assert said == (
+        "Expected images of every class in the val split. Received: none of 'b'. 'b' needs at "
+        "least 3 different images, one for each split, and has 2: add some."
+    )
+
+
+def test_a_given_test_split_leaves_two_to_draw(tmp_path: Path, cache: PixelCache) -> None:
+    write_classes(tmp_path / "data" / "train", {"a": 10, "b": 1})
+    write_classes(tmp_path / "data" / "test", {"a": 3, "b": 3}, seed=5)
+
+    assert refusal(tmp_path / "data", cache).endswith(
+        "'b' needs at least 2 different images, one for each split, and has 1: add some."
+    )
+
+
+def test_a_class_that_is_not_in_the_test_folder(tmp_path: Path, cache: PixelCache) -> None:
+    write_classes(tmp_path / "data" / "train", {"a": 10, "b": 10})
+    write_classes(tmp_path / "data" / "test", {"a": 3}, seed=5)
+
+    assert refusal(tmp_path / "data", cache) == (
+        "Expected images of every class in the test split. Received: none of 'b'. 'b' has images "
+        "in train and none in test: add some, or remove the class from every split."
+    )
+
+
+def test_a_class_that_is_only_in_the_test_folder(tmp_path: Path, cache: PixelCache) -> None:
+    write_classes(tmp_path / "data" / "train", {"a": 10, "b": 10})
+    write_classes(tmp_path / "data" / "test", {"a": 3, "b": 3, "c": 3}, seed=5)
+
+    assert "'c' has images in test and none in train: add some" in refusal(tmp_path / "data", cache)
+
+
+def test_a_class_of_equal_images(tmp_path: Path, cache: PixelCache) -> None:
+    root = write_classes(tmp_path / "data", {"a": 10, "b": 1})
+    for k in range(5):
+        shutil.copy(root / "b" / "000.png", root / "b" / f"copy{k}.png")
+
+    assert "The 6 images of 'b' have only 1 different contents once" in refusal(root, cache)
+
+
+def test_a_class_of_images_that_other_classes_hold(tmp_path: Path, cache: PixelCache) -> None:
+    root = write_classes(tmp_path / "data", {"a": 10, "c": 10})
+    source = open_labelled(root)
+    data = assemble_dataset(source, cache.index(source, lambda _: None), cache, seed=0)
+    (root / "b").mkdir()
+    for item in [item for item in data.train.items if item.label == "a"][:3]:
+        shutil.copy(root / item.name, root / "b")
+
+    assert refusal(root, cache).endswith(
+        "Images of 'b' are identical to images of other classes: decide for each which class it "
+        "is of."
+    )
+
+
+def test_training_images_that_are_all_held_out_too(tmp_path: Path, cache: PixelCache) -> None:
+    root = tmp_path / "data"
+    write_classes(root / "train", {"a": 10, "b": 3})
+    write_classes(root / "test", {"a": 3}, seed=5)
+    shutil.copytree(root / "train" / "b", root / "test" / "b")
+
+    assert "All 3 images of 'b' in train stand in a held-out split too" in refusal(root, cache)
+
+
+def test_an_empty_class_folder(tmp_path: Path, cache: PixelCache) -> None:
+    root = write_classes(tmp_path / "data", {"a": 10, "b": 10})
+    (root / "c").mkdir()
+
+    assert "The folder of 'c' is empty: put images into it, or remove it." in refusal(root, cache)
+
+
+def test_a_folder_without_any_image(tmp_path: Path, cache: PixelCache) -> None:
+    root = write_classes(tmp_path / "data", {"a": 10, "b": 10})
+    (root / "papers").mkdir()
+    (root / "papers" / "notes.txt").write_text("hello")
+    Image.new("L", (4, 4)).save(root / "papers" / "scan.tif")
+
+    assert "None of the 2 files of 'papers' can be read as an image" in refusal(root, cache)
+
+
+def test_many_classes_are_not_all_listed(tmp_path: Path, cache: PixelCache) -> None:
+    root = write_classes(tmp_path / "data", {"a": 10, "b": 10})
+    for k in range(8):
+        (root / f"empty{k}").mkdir()
+
+    said = refusal(root, cache)
+    assert said.count(" is empty: ") == 5
+    assert said.endswith(" 3 more are missing.")
+
+
+def test_a_test_split_alone(tmp_path: Path, cache: PixelCache) -> None:
+    write_classes(tmp_path / "data" / "Test", {"a": 10, "b": 10})
+
+    assert "Expected a split to train on. Received: test alone." in refusal(
+        tmp_path / "data", cache
+    )
