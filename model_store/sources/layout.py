@@ -88,7 +88,7 @@ def _refuse_doubt(
         raise InvalidLayout(
             f"Expected class folders in {_listed(flat)}, for a folder of that name is a split. "
             f"Received: none in {root}. Sort the images into class folders; if it is the name of a "
-            "class, rename its folder"
+            "class, rename its folder; if it is neither, move it away"
         )
     if len(found) == 1 and others:
         (split,) = found.values()
