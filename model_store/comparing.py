@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.bundle import Model
-from model_store.errors import IncompatibleModel, InvalidLayout, NoImages
-from model_store.inference import predict_all
+from model_store.errors import IncompatibleModel, InvalidLayout
+from model_store.inference import answers_of
 from model_store.manifest import Comparison
 from model_store.sources import Source, judged_images, label_of
 from model_store.store.seen import is_seen
@@ -52,20 +52,14 @@ def diff(old: Model, new: Model, source: Source) -> Diff:
             f"{', '.join(new.labels)}"
         )
     _, chosen = judged_images(source)
-    answers, unreadable = [], {}
-    for model in (old, new):
-        found: dict[int, int] = {}
-        for prediction in predict_all(model, source, iter(chosen), lambda _: None):
-            if prediction.probabilities is None:
-                unreadable[source.items[prediction.index].name] = str(prediction.error)
-            else:
-                found[prediction.index] = int(prediction.probabilities.argmax())
-        answers.append(found)
-    both = [i for i in chosen if i in answers[0] and i in answers[1]]
-    if not both:
-        raise NoImages(f"Expected readable images. Received: {len(unreadable)} others")
+    (old_answers, old_unreadable), (new_answers, new_unreadable) = (
+        answers_of(model, source, chosen, lambda _: None) for model in (old, new)
+    )
+    both = [i for i in old_answers if i in new_answers]
     truth = _truth(source, both, new.labels)
-    before, after = (np.array([found[i] for i in both]) for found in answers)
+    before, after = (
+        np.array([answers[i].argmax() for i in both]) for answers in (old_answers, new_answers)
+    )
     fresh = ~(is_seen(old.bundle, source, both) | is_seen(new.bundle, source, both))
     return Diff(
         compare(old.version, (before == truth)[fresh], (after == truth)[fresh]),
@@ -76,7 +70,7 @@ def diff(old: Model, new: Model, source: Source) -> Diff:
         ],
         len(both),
         int((~fresh).sum()),
-        unreadable,
+        old_unreadable | new_unreadable,
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from model_store.bundle import Model
 from model_store.cpu import available_cpus
 from model_store.engines import Inputs
-from model_store.errors import ImageError
+from model_store.errors import ImageError, NoImages
 from model_store.pixels.preprocessing import preprocess
 from model_store.sources import Source
 
@@ -46,6 +46,26 @@ def predict_all(
             part, decoded = ahead.popleft()
             yield from _predict_batch(model, part, [future.result() for future in decoded])
             advance(len(part))
+
+
+def answers_of(
+    model: Model, source: Source, chosen: Sequence[int], advance: Advance
+) -> tuple[dict[int, NDArray[np.float32]], dict[str, str]]:
+    """Return the probabilities of each image by its index, and why others cannot be read, by name.
+
+    Raises:
+        NoImages: nothing can be read.
+    """
+    answers: dict[int, NDArray[np.float32]] = {}
+    unreadable: dict[str, str] = {}
+    for prediction in predict_all(model, source, iter(chosen), advance):
+        if prediction.probabilities is None:
+            unreadable[source.items[prediction.index].name] = str(prediction.error)
+        else:
+            answers[prediction.index] = prediction.probabilities
+    if not answers:
+        raise NoImages(f"Expected readable images. Received: {len(unreadable)} others")
+    return answers, unreadable
 
 
 def _inputs(model: Model, source: Source, index: int) -> Inputs | str:

@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from model_store.bundle import Model
 from model_store.comparing import label_index
-from model_store.errors import NoImages
-from model_store.inference import predict_all
+from model_store.inference import answers_of
 from model_store.manifest import Metrics
 from model_store.sources import Source, judged_images, open_labelled
 from model_store.store.seen import is_seen, seen_by
@@ -62,16 +61,8 @@ def evaluate(model: Model, path: Path, reporter: Reporter) -> Evaluation:
         reporter.warn(note)
     split, chosen = judged_images(source)
     index = label_index(source, chosen, model.labels)
-    answers: dict[int, NDArray[np.float32]] = {}
-    unreadable = {}
     with reporter.stage(f"Evaluating {model.name} {model.version}", len(chosen)) as advance:
-        for prediction in predict_all(model, source, iter(chosen), advance):
-            if prediction.probabilities is None:
-                unreadable[source.items[prediction.index].name] = str(prediction.error)
-            else:
-                answers[prediction.index] = prediction.probabilities
-    if not answers:
-        raise NoImages(f"Expected readable images in {path}. Received: {len(unreadable)} others")
+        answers, unreadable = answers_of(model, source, chosen, advance)
     truth = np.array([index[str(source.items[i].label)] for i in answers], np.int64)
     probabilities = np.stack(list(answers.values()))
     known = is_seen(model.bundle, source, list(answers))
