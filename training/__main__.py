@@ -109,7 +109,14 @@ def fit(
     hidden: Annotated[
         list[int], typer.Option(min=1, help="Units of each hidden layer: --hidden 512 512.")
     ] = [512, 512],  # noqa: B006  # typer copies it
-    dropout: Annotated[float, typer.Option(min=0, max=0.95, help="After each hidden layer.")] = 0.2,
+    dropout: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=0.95,
+            help="After each hidden layer. Default: 0.2, or none with handwriting.",
+        ),
+    ] = None,
     pool: Annotated[
         int | None,
         typer.Option(

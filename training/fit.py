@@ -41,6 +41,7 @@ _INK_LARGEST_SIDE = 64
 _LARGE_KERNEL = 50_000_000  # weights; such a network gains from every thread
 _MOST_WORKERS = 4
 _THUMBNAIL_INPUTS = 2_000
+_DROPOUT = 0.2
 _EPOCH_LINE_SECONDS = 5.0
 REPORT_FILE = "report.html"
 
@@ -58,7 +59,7 @@ class FitRequest:
     depth16_max: int
     pool: int | None  # None: chosen from the data, as are the next ones
     hidden: Sequence[int]
-    dropout: float
+    dropout: float | None
     augmentation: str | None
     epochs: int | None  # None: follows from the number of images
     seed: int
@@ -114,7 +115,7 @@ def fit(request: FitRequest, store: ModelStore, cache_root: Path, reporter: Repo
             source,
             data,
             spec,
-            _architecture(request, data, run.recipe.pool),
+            _architecture(request, data, run.recipe, run.recipe.pool),
             run,
             simple,
             current,
@@ -143,14 +144,14 @@ def fit(request: FitRequest, store: ModelStore, cache_root: Path, reporter: Repo
     return Fitted(bundle, promoted, reason)
 
 
-def _architecture(request: FitRequest, data: Dataset, pool: int) -> Architecture:
+def _architecture(request: FitRequest, data: Dataset, recipe: Recipe, pool: int) -> Architecture:
     return Architecture(
         request.height,
         request.width,
         pool,
         len(data.labels),
-        tuple(request.hidden),
-        request.dropout,
+        tuple(recipe.hidden),
+        recipe.dropout,
     )
 
 
@@ -228,7 +229,7 @@ def _train(
         request.height, request.width, request.pool, request.augmentation, handwriting=handwriting
     )
     recipe = _recipe(request, data, asked, pixel_aspect)
-    what = _architecture(request, data, data.cache.pool)
+    what = _architecture(request, data, recipe, data.cache.pool)
     count = min(available_cpus(), _MOST_WORKERS)
     told = _Told(stages.reporter)
     listener = Listener(told.cost, told.epoch)
@@ -281,9 +282,12 @@ def _baselines(data: Dataset, seed: int) -> dict[str, Floats]:
 def _recipe(request: FitRequest, data: Dataset, asked: Question, pixel_aspect: float) -> Recipe:
     """Return the settings before anything is chosen."""
     images, handwriting = len(data.train), asked.augmentations == ("handwriting",)
+    dropout = request.dropout
+    if dropout is None:
+        dropout = 0.0 if handwriting else _DROPOUT  # nothing to overfit where no image repeats
     return Recipe(
         tuple(request.hidden),
-        request.dropout,
+        dropout,
         asked.augmentations[0],
         pixel_aspect,
         asked.pools[-1],
