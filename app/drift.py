@@ -6,14 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.manifest import Reference
+from model_store.pixels.novelty import sampled
 
 BINS = 16
 # An image's weight in the running histograms: about the last 200 images count.
 WEIGHT = 0.005
 # With fewer images than this the estimate says more of chance than of drift.
 ENOUGH_IMAGES = 50
-# At most about this many pixels of an image are looked at, in a regular grid.
-SAMPLED_PIXELS = 4096
 # Share that every bin is given, so that one that was empty in training does not mean infinity.
 FLOOR = 1e-3
 
@@ -35,8 +34,7 @@ class DriftMonitor:
 
     def observe(self, pixels: NDArray[np.uint8]) -> None:
         """Count one image, (H, W) uint8. Any thread may call."""
-        step = max(1, int((pixels.size / SAMPLED_PIXELS) ** 0.5))
-        sample = pixels[::step, ::step].reshape(-1)
+        sample = sampled(pixels).reshape(-1)
         shares = np.bincount(sample >> 4, minlength=BINS) / sample.size
         with self._lock:
             self._images += 1

@@ -26,7 +26,8 @@ from model_store.manifest import (
     Reference,
     TrainingSettings,
 )
-from model_store.pixels.novelty import cell_means, describe_usual
+from model_store.pixels.novelty import cell_means, describe_usual, sampled
+from model_store.pixels.pooling import block_means
 from model_store.pixels.preprocessing import preprocess
 from model_store.store.seen import seen_by, write_seen
 from training.data.dataset import Dataset, Split
@@ -34,7 +35,7 @@ from training.finished import FinishedRun
 from training.judge.chance import compare_with_chance, refuse_chance
 from training.judge.metrics import expected_calibration_error, fit_temperature, measure
 from training.learn.augmentation import augmentation
-from training.learn.network import Standardization, publish
+from training.learn.network import Standardization, after_means, publish
 from training.record import RunRecord, Sample
 from training.report import write_report
 
@@ -173,12 +174,15 @@ def _batches(count: int) -> Iterator[NDArray[np.int64]]:
 
 
 def _predict(model: keras.Model, finished: FinishedRun, split: Split) -> Floats:
+    network = after_means(model, finished.what)
+
     @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]  # ships no types
-    def forward(pixels: tf.Tensor) -> tf.Tensor:
-        return model(pixels, training=False)
+    def forward(means: tf.Tensor) -> tf.Tensor:
+        return network(means, training=False)
 
     parts = (_pixels(finished, split, batch) for batch in _batches(len(split)))
-    return np.concatenate([forward(tf.constant(pixels)).numpy() for pixels in parts])
+    means = (block_means(pixels, finished.what.pool) / np.float32(255) for pixels in parts)
+    return np.concatenate([forward(tf.constant(part)).numpy() for part in means])
 
 
 def _refuse_chance(data: Dataset, val: NDArray[np.float32], test: NDArray[np.float32]) -> None:
@@ -232,10 +236,10 @@ def _reference(finished: FinishedRun, held_out: Pixels) -> Reference:
     cells: list[Floats] = []
     for part in _batches(len(chosen)):
         batch = _pixels(finished, train, chosen[part])
-        pixels += np.bincount(batch.ravel() >> 4, minlength=16)
-        bins = batch.mean(axis=(1, 2)).astype(np.uint8) >> 4
-        means += np.bincount(bins, minlength=16)
         cells += map(cell_means, batch)
+        for sample in map(sampled, batch):
+            pixels += np.bincount(sample.ravel() >> 4, minlength=16)
+            means[int(sample.mean()) >> 4] += 1
     return Reference(
         pixel_histogram=tuple((pixels / pixels.sum()).tolist()),
         image_mean_histogram=tuple((means / means.sum()).tolist()),

@@ -56,9 +56,14 @@ def describe_usual(train: Iterable[Cells], held_out: Iterable[Cells]) -> Usual:
 
 def cell_means(pixels: NDArray[np.uint8]) -> Cells:
     """Return (cells,) float32 of one (H, W) uint8 image, row by row."""
-    step = max(1, min(pixels.shape) // _SAMPLED_SIDE)
-    sample = pixels[::step, ::step]
+    sample = sampled(pixels)
     return block_means(sample[np.newaxis], max(1, min(sample.shape) // _CELLS)).reshape(-1)
+
+
+def sampled(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a regular grid of the pixels of one (H, W) image, enough to know its greys by."""
+    step = max(1, min(pixels.shape) // _SAMPLED_SIDE)
+    return pixels[::step, ::step]
 
 
 def _distances(cells: Cells, means: Cells, deviations: Cells) -> Cells:
