@@ -70,9 +70,11 @@ def workers(count: int, threads: int, listener: Listener) -> Iterator[Workers]:
     """Give `count` processes, each of which computes on `threads` threads."""
     context = multiprocessing.get_context("spawn")
     # Memory of a step that the C library gives back, the next one gets page by page: a third more
-    # time. Read by the C library of the processes that are started.
+    # time. Read by the C library of the processes that are started. The last one keeps the ends of
+    # its threads' heaps, which the others do not.
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 << 20))
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(1 << 30))
+    os.environ.setdefault("MALLOC_TOP_PAD_", str(64 << 20))
     told, stop = context.Queue(), context.Event()
     executor = ProcessPoolExecutor(count, context, _start, (told, stop, threads))
     listening = threading.Thread(target=_listen, args=(told, listener), daemon=True)
