@@ -171,7 +171,7 @@ def import_(
     width: Annotated[int, typer.Option(min=1, max=8192, help="Columns of its images.")],
     pixels: Annotated[
         Pixels,
-        typer.Option(help="The range it was trained on; auto: 0-1, unless it rescales itself."),
+        typer.Option(help="The range it was trained on; auto: as its first layers say, else 0-1."),
     ] = "auto",
     images: Annotated[
         Path | None,
@@ -185,8 +185,8 @@ def import_(
 ) -> None:
     """Publish a Keras model that was trained elsewhere.
 
-    Its input may be (H*W,), (H, W) or (H, W, 1) floats; its output a softmax or logits, one per
-    label. Files that could run code are refused.
+    Its input may be (H*W,), (H, W) or (H, W, 1); its output a softmax or logits, one per label,
+    or for two labels one sigmoid or logit. Files that could run code are refused.
     """
     with one_sentence_errors():
         request = ImportRequest(

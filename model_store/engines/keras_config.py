@@ -64,8 +64,10 @@ _ACTIVATIONS = _names(
     softsign sparse_plus sparse_sigmoid sparsemax squareplus swish tanh tanh_shrink threshold
     """
 )
+_DTYPES = frozenset({"DTypePolicy", "FloatDTypePolicy"})
 _ALLOWED = {
-    "keras": _MODELS | {"DTypePolicy"},
+    "keras": _MODELS | _DTYPES,
+    "keras.dtype_policies": _DTYPES,
     "keras.models": _MODELS,
     "keras.src.models.functional": frozenset({"Functional"}),
     "keras.src.models.sequential": frozenset({"Sequential"}),
