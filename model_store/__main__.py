@@ -14,6 +14,7 @@ from model_store.command_line import ModelName as Name
 from model_store.command_line import command_line, one_sentence_errors, run
 from model_store.descriptions import describe, list_models, listing
 from model_store.making.importing import ImportRequest, Pixels, import_model
+from model_store.sources import open_unlabelled
 from model_store.spec import ImageSpec
 from model_store.store.store import ModelStore, default_root
 from model_store.verification import verify as verify_bundle
@@ -157,7 +158,7 @@ def expand(
 def import_(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="A .keras file."),
+        typer.Argument(metavar="FILE", exists=True, help="A .keras file."),
     ],
     name: Annotated[str, typer.Option(help="The model's name in the store.")],
     labels: Annotated[
@@ -194,7 +195,7 @@ def import_(
             labels=_parse_labels(labels),
             spec=ImageSpec.for_size(height, width),
             pixels=pixels,
-            images=_examples(images),
+            images=open_unlabelled(images) if images else None,
         )
         imported = import_model(ModelStore(default_root()), name, request)
         for note in imported.notes:
@@ -222,14 +223,6 @@ def _parse_labels(text: str) -> tuple[str, ...]:
             param_hint="--labels",
         )
     return labels
-
-
-def _examples(folder: Path | None) -> list[bytes]:
-    if folder is None:
-        return []
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    step = max(1, len(files) // 256)
-    return [path.read_bytes() for path in files[::step][:256]]
 
 
 def _print_json(value: Any) -> None:

@@ -4,7 +4,7 @@ Such a network usually takes floats that its author flattened and divided by 255
 two steps become its first layers, so that it takes pixels as `preprocess` returns them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from model_store.bundle import Bundle
 from model_store.engines.keras import load_model, runtime
 from model_store.engines.keras_archive import read_archive
-from model_store.errors import IncompatibleModel
+from model_store.errors import ImageError, IncompatibleModel
 from model_store.making.answers import answer
 from model_store.making.assembling import Assembled, assemble
 from model_store.making.chains import chain, every_layer
@@ -24,11 +24,13 @@ from model_store.making.pixel_range import PixelRange, doubt, range_of_layers
 from model_store.making.probes import MAX_GIVEN, draw_images
 from model_store.manifest import BundleContents, EngineName
 from model_store.pixels.preprocessing import preprocess
+from model_store.sources import Source
 from model_store.spec import ImageSpec
 from model_store.store.store import ModelStore
 
 Pixels = Literal["auto", "0-1", "0-255"]
 _DRAWN_IMAGES = 48
+_MOST_IMAGES = 256
 _FAITHFUL: tuple[EngineName, ...] = ("openvino-f32", "keras")
 
 
@@ -40,7 +42,7 @@ class ImportRequest:
     labels: tuple[str, ...]  # in output order
     spec: ImageSpec
     pixels: Pixels = "auto"  # the range the network was trained on
-    images: Sequence[bytes] = ()  # encoded examples, to measure engines on
+    images: Source | None = None  # examples, to measure engines on
 
 
 @dataclass(slots=True)
@@ -65,7 +67,7 @@ def import_model(store: ModelStore, name: str, request: ImportRequest) -> Import
         images = _images(request)
         model = wrap_network(load_model(read_archive(request.file)), request, images, notes)
         assembled = assemble(
-            draft.folder, model, request.spec, request.labels, images, request.images[:MAX_GIVEN]
+            draft.folder, model, request.spec, request.labels, images, _probes(request.images)
         )
         del model
         return Imported(draft.publish(_contents(request, assembled, notes)), notes)
@@ -178,14 +180,32 @@ def _outputs(model: Any, images: NDArray[np.uint8]) -> Callable[[], NDArray[np.f
 
 
 def _images(request: ImportRequest) -> NDArray[np.uint8]:
-    if not request.images:
+    if request.images is None:
         return draw_images(request.spec, _DRAWN_IMAGES)
-    return np.stack([preprocess(data, request.spec) for data in request.images])
+    chosen = _spread(request.images, _MOST_IMAGES)
+    return np.stack([_pixels(request.images, index, request.spec) for index in chosen])
+
+
+def _pixels(source: Source, index: int, spec: ImageSpec) -> NDArray[np.uint8]:
+    try:
+        return preprocess(source.encoded(index), spec)
+    except ImageError as error:
+        raise type(error)(f"{source.items[index].name}: {error}") from error
+
+
+def _probes(source: Source | None) -> list[bytes]:
+    return [source.encoded(index) for index in _spread(source, MAX_GIVEN)] if source else []
+
+
+def _spread(source: Source, most: int) -> list[int]:
+    """Return up to `most` indices, evenly: folders are sorted by class."""
+    count = len(source.items)
+    return [int(index) for index in np.linspace(0, count - 1, min(count, most))]
 
 
 def _contents(request: ImportRequest, assembled: Assembled, notes: list[str]) -> BundleContents:
     default = assembled.default_engine
-    if not request.images and default not in _FAITHFUL:
+    if request.images is None and default not in _FAITHFUL:
         # Rounded weights were compared on drawings only, which say little about real images.
         default = next(name for name in _FAITHFUL if name in assembled.engines)
         notes.append(f"Served by {default}; --images FOLDER lets faster engines be measured.")

@@ -9,10 +9,11 @@ import pytest
 from keras_files import layer, network, write
 
 from model_store.bundle import open_model
-from model_store.errors import IncompatibleModel, UnsafeModel
+from model_store.errors import IncompatibleModel, UnsafeModel, UnsupportedFormat
 from model_store.making.importing import ImportRequest, Pixels, import_model, wrap_network
 from model_store.making.probes import draw_images
 from model_store.pixels.preprocessing import encode_png
+from model_store.sources import open_unlabelled
 from model_store.spec import ImageSpec
 from model_store.store.store import ModelStore
 
@@ -151,14 +152,29 @@ def test_examples_are_measured_on_and_kept_as_probes(
     store: ModelStore, tmp_path: Path, images: Any
 ) -> None:
     path = saved(small(dense(3, "softmax")), tmp_path)
-    examples = [encode_png(image) for image in [*images, *images]]
+    examples = tmp_path / "examples"
+    for folder in ("a", "b"):
+        (examples / folder).mkdir(parents=True)
+        for index, image in enumerate(images):
+            (examples / folder / f"{index}.png").write_bytes(encode_png(image))
 
-    manifest = import_model(store, "plain", request(path, images=examples)).bundle.manifest
+    asked = request(path, images=open_unlabelled(examples))
+    manifest = import_model(store, "plain", asked).bundle.manifest
 
     parity = manifest.engines["openvino-f32"].parity
     assert parity is not None
     assert parity.images == 12
     assert len(manifest.probes) == 10 + 8
+
+
+def test_an_example_that_is_no_image_is_named(store: ModelStore, tmp_path: Path) -> None:
+    path = saved(small(dense(3, "softmax")), tmp_path)
+    (tmp_path / "examples" / "bad").mkdir(parents=True)
+    (tmp_path / "examples" / "bad" / "notes.txt").write_text("hello")
+
+    with pytest.raises(UnsupportedFormat, match=r"^bad/notes\.txt: "):
+        import_model(store, "new", request(path, images=open_unlabelled(tmp_path / "examples")))
+    assert store.names() == []
 
 
 @pytest.mark.parametrize("shape", [(HEIGHT, WIDTH), (HEIGHT, WIDTH, 1)])
