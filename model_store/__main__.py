@@ -159,7 +159,7 @@ def expand(
 def import_(
     file: Annotated[
         Path,
-        typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="A .keras file."),
+        typer.Argument(metavar="FILE", exists=True, help="A .keras file."),
     ],
     name: Annotated[str, typer.Option(help="The model's name in the store.")],
     labels: Annotated[
@@ -174,7 +174,7 @@ def import_(
     depth16_max: Depth16Max = MAX_16,
     pixels: Annotated[
         Pixels,
-        typer.Option(help="The range it was trained on; auto: 0-1, unless it rescales itself."),
+        typer.Option(help="The range it was trained on; auto: as its first layers say, else 0-1."),
     ] = "auto",
     images: Annotated[
         Path | None,
@@ -188,8 +188,8 @@ def import_(
 ) -> None:
     """Publish a Keras model that was trained elsewhere.
 
-    Its input may be (H*W,), (H, W) or (H, W, 1) floats; its output a softmax or logits, one per
-    label. Files that could run code are refused.
+    Its input may be (H*W,), (H, W) or (H, W, 1); its output a softmax or logits, one per label,
+    or for two labels one sigmoid or logit. Files that could run code are refused.
     """
     with one_sentence_errors():
         request = ImportRequest(
@@ -197,7 +197,7 @@ def import_(
             labels=_parse_labels(labels),
             spec=ImageSpec.for_size(height, width, depth16_max=depth16_max),
             pixels=pixels,
-            images=_examples(images),
+            images=open_unlabelled(images) if images else None,
         )
         imported = import_model(ModelStore(default_root()), name, request)
         for note in imported.notes:
@@ -225,15 +225,6 @@ def _parse_labels(text: str) -> tuple[str, ...]:
             param_hint="--labels",
         )
     return labels
-
-
-def _examples(folder: Path | None) -> list[bytes]:
-    if folder is None:
-        return []
-    source = open_unlabelled(folder)
-    chosen = [index for index in range(len(source.items)) if source.is_image(index)]
-    step = max(1, len(chosen) // 256)
-    return [source.encoded(index) for index in chosen[::step][:256]]
 
 
 def _print_json(value: Any) -> None:

@@ -18,15 +18,15 @@ from io import RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from model_store.engines.keras_config import check_config
-from model_store.errors import CorruptBundle, IncompatibleModel, UnsafeModel
+from model_store.engines.foreign_models import refuse_foreign, refuse_keras_2
+from model_store.engines.keras_config import check_config, nodes
+from model_store.errors import CorruptBundle, UnsafeModel
 
 CONFIG_MEMBER = "config.json"
 METADATA_MEMBER = "metadata.json"
 WEIGHTS_MEMBER = "model.weights.h5"
 MEMBERS = (CONFIG_MEMBER, METADATA_MEMBER, WEIGHTS_MEMBER)
 
-_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _MAX_JSON_BYTES = 4 << 20
 _MAX_HDF5_OBJECTS = 20_000
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, name length, extra length
@@ -46,32 +46,17 @@ def read_archive(path: Path) -> KerasArchive:
 
     Raises:
         UnsafeModel: it names code or files other than built-in layers and its own arrays.
-        IncompatibleModel: it is a legacy `.h5` file, or no `.keras` file at all.
+        IncompatibleModel: it is a model of another format, or none; the message says what to do.
         CorruptBundle: it is damaged.
     """
     try:
-        if not path.is_file():  # a pipe would block
+        if not (path.is_file() or path.is_dir()):  # a pipe would block
             raise CorruptBundle(f"{path.name}: not a file")
+        refuse_foreign(path)
         with path.open("rb") as file:
-            _refuse_other_formats(file, path.name)
             return _inspect(path, file)
     except OSError as error:
         raise CorruptBundle(f"{path.name}: cannot be read: {error}") from error
-
-
-def _refuse_other_formats(file: BinaryIO, name: str) -> None:
-    magic = file.read(8)
-    file.seek(0)
-    if magic == _HDF5_MAGIC:
-        raise IncompatibleModel(
-            f"{name} is a legacy HDF5 model, which can carry code. Convert it where you trust it: "
-            "keras.saving.load_model('model.h5').save('model.keras')"
-        )
-    if not magic.startswith(b"PK\x03\x04"):
-        raise IncompatibleModel(
-            f"Expected a .keras file, written by model.save('model.keras'). Received: {name}, "
-            f"which begins with {magic!r}"
-        )
 
 
 def _inspect(path: Path, file: BinaryIO) -> KerasArchive:
@@ -82,6 +67,7 @@ def _inspect(path: Path, file: BinaryIO) -> KerasArchive:
         raise CorruptBundle(f"{path.name}: damaged zip archive: {error}") from error
     config = _read_json(file, *members[CONFIG_MEMBER])
     config.pop("compile_config", None)  # Keras does not read it either
+    refuse_keras_2(path, list(nodes(config)))
     check_config(config)
     return KerasArchive(path, config, _count_weights(file, *members[WEIGHTS_MEMBER]))
 

@@ -64,8 +64,10 @@ _ACTIVATIONS = _names(
     softsign sparse_plus sparse_sigmoid sparsemax squareplus swish tanh tanh_shrink threshold
     """
 )
+_DTYPES = frozenset({"DTypePolicy", "FloatDTypePolicy"})
 _ALLOWED = {
-    "keras": _MODELS | {"DTypePolicy"},
+    "keras": _MODELS | _DTYPES,
+    "keras.dtype_policies": _DTYPES,
     "keras.models": _MODELS,
     "keras.src.models.functional": frozenset({"Functional"}),
     "keras.src.models.sequential": frozenset({"Sequential"}),
@@ -87,11 +89,16 @@ def check_config(config: dict[str, Any]) -> None:
     """
     if _text(config, "class_name") not in _MODELS:
         raise UnsafeModel(f"Expected a Keras model. Received: {_text(config, 'class_name')}")
-    for node in _nodes(config, 0):
+    for node in nodes(config):
         _check_node(node)
 
 
-def _nodes(value: object, depth: int) -> Iterator[dict[str, Any]]:
+def nodes(value: object, depth: int = 0) -> Iterator[dict[str, Any]]:
+    """Yield every object of a configuration, outer ones first.
+
+    Raises:
+        UnsafeModel: it is nested too deep.
+    """
     if depth > _MAX_DEPTH:
         raise UnsafeModel(f"config.json: nested deeper than {_MAX_DEPTH}")
     if isinstance(value, dict):
@@ -99,7 +106,7 @@ def _nodes(value: object, depth: int) -> Iterator[dict[str, Any]]:
         value = list(value.values())
     if isinstance(value, list):
         for child in value:
-            yield from _nodes(child, depth + 1)
+            yield from nodes(child, depth + 1)
 
 
 def _check_node(node: dict[str, Any]) -> None:

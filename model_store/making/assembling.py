@@ -1,7 +1,6 @@
 """From a Keras model in memory to the contents of a bundle: weights, engines, probes."""
 
 import json
-import logging
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from model_store.engines.keras import check_signature, check_weights, runtime, wrap
 from model_store.engines.keras_archive import CONFIG_MEMBER, METADATA_MEMBER, WEIGHTS_MEMBER
 from model_store.errors import EngineUnavailable, IncompatibleModel
+from model_store.making.answers import TOLERANCE_FLOOR, Answers, answer
 from model_store.making.probes import describe_probes, write_probes
 from model_store.manifest import (
     MODEL_FILE,
@@ -27,11 +27,6 @@ from model_store.manifest import (
 from model_store.spec import ImageSpec
 
 _BATCH = 32
-_TOLERANCE_FLOOR = 0.005  # another CPU, or another TensorFlow, sums in another order
-_TOLERANCE_FACTOR = 3  # and may round differently
-_MAX_DIFFERENCE = 0.1
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,23 +83,15 @@ def assemble(
     save_model(model, folder / MODEL_FILE)
     engine = wrap(model, spec)
     paths, pixels = write_probes(folder, spec, probe_files)
-    expected = _predict(engine.predict, pixels)
-    check_probabilities(expected)
-    engines, default = _export(model, folder, images, _predict(engine.predict, images))
+    probes = answer(engine.predict, pixels)
+    check_probabilities(probes.probabilities)
+    engines, default = _export(model, folder, answer(engine.predict, images), probes)
     engine.close()
-    for name, record in list(engines.items()):
-        difference = _difference(folder, name, record, pixels, expected)
-        if difference > _MAX_DIFFERENCE:
-            _drop(folder, name, record, difference)
-            del engines[name]
-        else:
-            tolerance = max(_TOLERANCE_FLOOR, _TOLERANCE_FACTOR * difference)
-            engines[name] = record.model_copy(update={"probe_tolerance": tolerance})
     return Assembled(
         layers=describe_layers(model),
         engines=engines,
-        default_engine=default if default in engines else "keras",
-        probes=describe_probes(paths, pixels, expected),
+        default_engine=default,
+        probes=describe_probes(paths, pixels, probes.probabilities),
     )
 
 
@@ -161,45 +148,14 @@ def check_probabilities(probabilities: NDArray[np.float32]) -> None:
         )
 
 
-def _predict(predict: Any, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    starts = range(0, len(images), _BATCH)
-    return np.concatenate([predict(images[start : start + _BATCH]) for start in starts])
-
-
 def _export(
-    model: Any, folder: Path, images: NDArray[np.uint8], probabilities: NDArray[np.float32]
+    model: Any, folder: Path, examples: Answers, probes: Answers
 ) -> tuple[dict[EngineName, EngineRecord], EngineName]:
     try:
         from model_store.making.exporting import export_engines
     except (ImportError, EngineUnavailable):  # OpenVINO is not installed
         return {"keras": _unmeasured()}, "keras"
-    return export_engines(model, folder, images, probabilities)
-
-
-def _difference(
-    folder: Path,
-    name: EngineName,
-    record: EngineRecord,
-    pixels: NDArray[np.uint8],
-    expected: NDArray[np.float32],
-) -> float:
-    """Return the largest |Δp| between an engine and the Keras model on the probes."""
-    if name == "keras":
-        return 0.0
-    from model_store.engines.openvino import open_file
-
-    engine = open_file(folder / record.file, name, pixels.shape[1:], pool=record.pool)
-    difference = float(np.abs(_predict(engine.predict, pixels) - expected).max())
-    engine.close()
-    return difference
-
-
-def _drop(folder: Path, name: EngineName, record: EngineRecord, difference: float) -> None:
-    """Remove an engine that no replay of the probes could tell from another model."""
-    logger.warning("%s is left out: it is off by %.2f on a probe", name, difference)
-    file = folder / record.file
-    for path in file.parent.glob(f"{file.stem}.*"):
-        path.unlink()
+    return export_engines(model, folder, examples, probes)
 
 
 def _unmeasured() -> EngineRecord:
@@ -208,5 +164,5 @@ def _unmeasured() -> EngineRecord:
         parity=None,
         latency_ms={},
         max_batch=_BATCH,
-        probe_tolerance=_TOLERANCE_FLOOR,
+        probe_tolerance=TOLERANCE_FLOOR,
     )

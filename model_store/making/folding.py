@@ -4,13 +4,14 @@ Dropout and its kin do nothing then, and everything affine (Rescaling, Normaliza
 BatchNormalization) belongs into the kernel and bias next to it.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
+
+from model_store.making.chains import chain
 
 Activation = Literal["linear", "relu", "tanh", "sigmoid", "silu"]
 Vector = NDArray[np.float64]
@@ -32,6 +33,12 @@ _NOTHING_AT_INFERENCE = (
     keras.layers.AlphaDropout,
     keras.layers.ActivityRegularization,
     keras.layers.Identity,
+    keras.layers.RandomBrightness,
+    keras.layers.RandomContrast,
+    keras.layers.RandomFlip,
+    keras.layers.RandomRotation,
+    keras.layers.RandomTranslation,
+    keras.layers.RandomZoom,
     keras.layers.Reshape,  # pixels and features are only ever counted in row-major order
 )
 
@@ -88,7 +95,7 @@ def fold(model: keras.Model) -> FoldedNetwork:
         NotFoldable: a layer is none of those this function knows, or the softmax is not at the end.
     """
     folder = _Folder()
-    for layer in _chain(model):
+    for layer in chain(model):
         folder.add(layer)
     return folder.finish()
 
@@ -117,6 +124,8 @@ class _Folder:
             case keras.layers.AveragePooling2D() if _means_over_blocks(layer):
                 self._add_pooling(layer.pool_size[0])
             case keras.layers.Flatten() if layer.data_format == "channels_last":
+                pass
+            case keras.layers.Resizing() if layer.output.shape == layer.input.shape:
                 pass
             case _ if isinstance(layer, _NOTHING_AT_INFERENCE):
                 pass
@@ -177,25 +186,6 @@ class _Folder:
     def _require_linear(self, what: str) -> None:
         if not self._done or self._done[-1].activation != "linear":
             raise NotFoldable(f"Expected a Dense right before {what}. Received: something else")
-
-
-def _chain(model: Any) -> Iterator[Any]:
-    """Yield the layers in the order data takes, nested models opened."""
-    if not isinstance(model, keras.Sequential):
-        _require_chain(model)
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _chain(layer)
-        else:
-            yield layer
-
-
-def _require_chain(model: Any) -> None:
-    if type(model) is not keras.Model and type(model).__name__ != "Functional":
-        raise NotFoldable(f"Expected a Sequential or functional model. Received: {type(model)}")
-    for before, after in zip(model.layers, model.layers[1:], strict=False):
-        if after.input is not before.output:
-            raise NotFoldable(f"Expected a chain of layers. Received: a branch at {_name(after)}")
 
 
 def _affine_of(layer: Any) -> tuple[Vector, Vector]:

@@ -4,7 +4,7 @@ Such a network usually takes floats that its author flattened and divided by 255
 two steps become its first layers, so that it takes pixels as `preprocess` returns them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -15,16 +15,22 @@ from numpy.typing import NDArray
 from model_store.bundle import Bundle
 from model_store.engines.keras import load_model, runtime
 from model_store.engines.keras_archive import read_archive
-from model_store.errors import IncompatibleModel
+from model_store.errors import ImageError, IncompatibleModel, NoImages
+from model_store.making.answers import answer
 from model_store.making.assembling import Assembled, assemble
+from model_store.making.chains import chain, every_layer
+from model_store.making.endings import finish
+from model_store.making.pixel_range import PixelRange, doubt, range_of_layers
 from model_store.making.probes import MAX_GIVEN, draw_images
 from model_store.manifest import BundleContents, EngineName
 from model_store.pixels.preprocessing import preprocess
+from model_store.sources import Source
 from model_store.spec import ImageSpec
 from model_store.store.store import ModelStore
 
 Pixels = Literal["auto", "0-1", "0-255"]
 _DRAWN_IMAGES = 48
+_MOST_IMAGES = 256
 _FAITHFUL: tuple[EngineName, ...] = ("openvino-f32", "keras")
 
 
@@ -36,7 +42,7 @@ class ImportRequest:
     labels: tuple[str, ...]  # in output order
     spec: ImageSpec
     pixels: Pixels = "auto"  # the range the network was trained on
-    images: Sequence[bytes] = ()  # encoded examples, to measure engines on
+    images: Source | None = None  # examples, to measure engines on
 
 
 @dataclass(slots=True)
@@ -58,159 +64,154 @@ def import_model(store: ModelStore, name: str, request: ImportRequest) -> Import
     """
     with store.draft(name) as draft:
         notes: list[str] = []
-        model = wrap_network(load_model(read_archive(request.file)), request, notes)
         images = _images(request)
+        model = wrap_network(load_model(read_archive(request.file)), request, images, notes)
         assembled = assemble(
-            draft.folder, model, request.spec, request.labels, images, request.images[:MAX_GIVEN]
+            draft.folder, model, request.spec, request.labels, images, _probes(request.images)
         )
         del model
         return Imported(draft.publish(_contents(request, assembled, notes)), notes)
 
 
-def wrap_network(model: Any, request: ImportRequest, notes: list[str]) -> Any:
+def wrap_network(
+    model: Any, request: ImportRequest, images: NDArray[np.uint8], notes: list[str]
+) -> Any:
     """Return a model that takes (None, H, W) uint8 and gives one probability per label.
 
     Args:
         model: a Keras model of one input and one output.
         request: size, labels and pixel range.
-        notes: decisions are appended to it, one sentence each.
+        images: (N, H, W) uint8, N >= 1, to see how the network answers.
+        notes: decisions and doubts are appended to it, one sentence each.
 
     Raises:
         IncompatibleModel: it does not fit; the message says what was expected and received.
     """
-    keras = runtime()[0]
-    spec = request.spec
     _check_single(model)
-    front = _front(model, spec, request.pixels, notes)
-    inputs = keras.Input((spec.height, spec.width), dtype="uint8")
-    if isinstance(model, keras.Sequential):
-        layers = _finish(list(model.layers), model, request.labels, notes)
-        return keras.Sequential([inputs, *front, *layers])
-    _refuse_label_count(model, request.labels)
-    outputs = inputs
-    for layer in [*front, model]:
-        outputs = layer(outputs)
-    notes.append("It is not Sequential, so only the keras engine can run it.")
-    return keras.Model(inputs, outputs)
+    layers = chain(model)
+    pixels = _range(model, layers, request.pixels, notes)
+
+    def network(range_: PixelRange, layers: list[Any]) -> Any:
+        return _sequential(request.spec, [*_front(model, layers, request.spec, range_), *layers])
+
+    layers = finish(layers, _outputs(network(pixels, layers), images), request.labels, notes)
+    other: PixelRange = "0-1" if pixels == "0-255" else "0-255"
+    wrapped = network(pixels, layers)
+    answers = [_outputs(each, images)() for each in (wrapped, network(other, layers))]
+    notes += doubt(pixels, *answers)
+    return wrapped
 
 
 def _check_single(model: Any) -> None:
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
+    try:
+        count = len(model.inputs), len(model.outputs)
+    except (AttributeError, ValueError) as error:
         raise IncompatibleModel(
-            "Expected a model of one input and one output. "
-            f"Received: {len(model.inputs)} and {len(model.outputs)}"
+            "Expected a model that knows the shape of its input. Received: one that was never "
+            "built. Call model.build((None, …)) where it was made, and save it again"
+        ) from error
+    if count != (1, 1):
+        raise IncompatibleModel(
+            f"Expected a model of one input and one output. Received: {count[0]} and {count[1]}"
         )
 
 
-def _front(model: Any, spec: ImageSpec, pixels: Pixels, notes: list[str]) -> list[Any]:
+def _range(model: Any, layers: list[Any], pixels: Pixels, notes: list[str]) -> PixelRange:
+    if pixels != "auto":
+        return pixels
+    if "int" in model.inputs[0].dtype:
+        notes.append("It takes whole numbers; pixels reach it as 0-255.")
+        return "0-255"
+    found = range_of_layers(every_layer(layers))
+    if found is None:
+        notes.append("Pixels are divided by 255 before they reach it; --pixels 0-255 if not.")
+        return "0-1"
+    notes.append(f"Its layer {found[1]} expects pixels of {found[0]}, so they reach it as such.")
+    return found[0]
+
+
+def _front(model: Any, layers: list[Any], spec: ImageSpec, pixels: PixelRange) -> list[Any]:
     """Return the layers between uint8 pixels and the network's own input."""
     keras = runtime()[0]
-    height, width = spec.height, spec.width
-    shape = tuple(model.inputs[0].shape[1:])
-    scaling = _scaling(model, pixels, notes)
-    if shape == (height * width,):
-        return [*scaling, keras.layers.Flatten(name=_unused("flatten", model))]
-    if shape == (height, width):
-        return scaling
-    if shape == (height, width, 1):
-        return [*scaling, keras.layers.Reshape(shape, name=_unused("reshape", model))]
-    raise IncompatibleModel(
-        f"Expected an input of ({height * width},), ({height}, {width}) or ({height}, {width}, 1), "
-        f"for images of {height} x {width} pixels in grayscale. Received: {shape}"
-    )
-
-
-def _scaling(model: Any, pixels: Pixels, notes: list[str]) -> list[Any]:
-    keras = runtime()[0]
-    own = any(isinstance(layer, keras.layers.Rescaling) for layer in model.layers[:4])
-    if own and pixels == "auto":
-        notes.append("It rescales pixels itself; they reach it as 0-255.")
-        pixels = "0-255"
-    elif pixels == "auto":
-        notes.append("Pixels are divided by 255 before they reach it; --pixels 0-255 if not.")
-    first = model.layers[0] if isinstance(model, keras.Sequential) else None
-    if pixels == "0-255" and isinstance(first, keras.layers.Rescaling):
-        return []
     # A factor of 1 turns bytes into floats, which other layers need.
     scale = 1.0 if pixels == "0-255" else 1 / 255
-    return [keras.layers.Rescaling(scale, name=_unused("pixels", model))]
-
-
-def _finish(layers: list[Any], model: Any, labels: tuple[str, ...], notes: list[str]) -> list[Any]:
-    """Return the layers so that they end in one softmax output per label."""
-    keras = runtime()[0]
-    if _is_binary_sigmoid(layers[-1], labels):
-        notes.append(f"Its one sigmoid output became two: {labels[0]} is 1 - p, {labels[1]} is p.")
-        return [*layers[:-1], *_two_outputs(layers[-1], model)]
-    _refuse_label_count(model, labels)
-    activation = _last_activation(layers)
-    if activation == "softmax":
-        return layers
-    if activation == "linear":
-        notes.append("It ends in logits; a softmax was added.")
-        return [*layers, keras.layers.Softmax(name=_unused("softmax", model))]
+    rescales = pixels == "0-255" and isinstance(layers[0], keras.layers.Rescaling)
+    scaling = [] if rescales else [keras.layers.Rescaling(scale, name="pixels")]
+    shape = tuple(model.inputs[0].shape[1:])
+    size, channel = (spec.height, spec.width), (spec.height, spec.width, 1)
+    if shape == (spec.height * spec.width,):
+        return [*scaling, keras.layers.Flatten(name="flatten")]
+    if _takes(shape, size):
+        return scaling
+    if _takes(shape, channel):
+        return [*scaling, keras.layers.Reshape(channel, name="reshape")]
     raise IncompatibleModel(
-        f"Expected a network that ends in a softmax or in logits. Received: {activation}"
+        f"Expected an input of ({size[0] * size[1]},), {size} or {channel}, "
+        f"for images of {size[0]} x {size[1]} pixels in grayscale. Received: {shape}"
     )
 
 
-def _is_binary_sigmoid(layer: Any, labels: tuple[str, ...]) -> bool:
+def _takes(shape: tuple[int | None, ...], given: tuple[int, ...]) -> bool:
+    """Say whether an input of `shape`, where None is any size, takes what is given."""
+    return len(shape) == len(given) and all(
+        any_ is None or any_ == one for any_, one in zip(shape, given, strict=True)
+    )
+
+
+def _sequential(spec: ImageSpec, layers: list[Any]) -> Any:
+    """Return a model of uint8 pixels and float32 outputs; of two equal names, one gets changed."""
     keras = runtime()[0]
-    dense = isinstance(layer, keras.layers.Dense) and layer.units == 1
-    return len(labels) == 2 and dense and _activation(layer) == "sigmoid"
+    taken: set[str] = set()
+    for layer in layers:
+        while layer.name in taken:
+            layer.name += "_"
+        taken.add(layer.name)
+    model = keras.Sequential([keras.Input((spec.height, spec.width), dtype="uint8"), *layers])
+    if model.outputs[0].dtype != "float32":  # of a network in mixed precision
+        model.add(keras.layers.Identity(dtype="float32"))
+    return model
 
 
-def _two_outputs(layer: Any, model: Any) -> list[Any]:
-    """Return the same function as a softmax: sigmoid(z) is softmax(0, z)."""
-    keras = runtime()[0]
-    dense = keras.layers.Dense(2, name=_unused(f"{layer.name}_two", model))
-    dense.build(layer.input.shape)
-    dense.kernel.assign(np.pad(np.asarray(layer.kernel.value), ((0, 0), (1, 0))))
-    if layer.use_bias:
-        dense.bias.assign(np.pad(np.asarray(layer.bias.value), (1, 0)))
-    return [dense, keras.layers.Softmax(name=_unused("softmax", model))]
+def _outputs(model: Any, images: NDArray[np.uint8]) -> Callable[[], NDArray[np.float32]]:
+    def predict(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.asarray(model(batch, training=False))
 
-
-def _last_activation(layers: list[Any]) -> str:
-    keras = runtime()[0]
-    passive = (keras.layers.Dropout, keras.layers.Identity)
-    return _activation(next(layer for layer in reversed(layers) if not isinstance(layer, passive)))
-
-
-def _activation(layer: Any) -> str:
-    keras = runtime()[0]
-    if isinstance(layer, keras.layers.Softmax):
-        return "softmax"
-    activation = getattr(layer, "activation", None)
-    return str(getattr(activation, "__name__", type(layer).__name__))
-
-
-def _refuse_label_count(model: Any, labels: tuple[str, ...]) -> None:
-    shape = tuple(model.outputs[0].shape[1:])
-    if shape != (len(labels),):
-        received = shape[0] if len(shape) == 1 else f"outputs of shape {shape}"
-        raise IncompatibleModel(
-            f"Expected {len(labels)} outputs, one per label: {', '.join(labels[:20])}. "
-            f"Received: {received}"
-        )
-
-
-def _unused(name: str, model: Any) -> str:
-    taken = {layer.name for layer in model.layers}
-    while name in taken:
-        name += "_"
-    return name
+    return lambda: answer(predict, images).probabilities
 
 
 def _images(request: ImportRequest) -> NDArray[np.uint8]:
-    if not request.images:
+    if request.images is None:
         return draw_images(request.spec, _DRAWN_IMAGES)
-    return np.stack([preprocess(data, request.spec) for data in request.images])
+    chosen = _spread(request.images, _MOST_IMAGES)
+    return np.stack([_pixels(request.images, index, request.spec) for index in chosen])
+
+
+def _pixels(source: Source, index: int, spec: ImageSpec) -> NDArray[np.uint8]:
+    try:
+        return preprocess(source.encoded(index), spec)
+    except ImageError as error:
+        raise type(error)(f"{source.items[index].name}: {error}") from error
+
+
+def _probes(source: Source | None) -> list[bytes]:
+    return [source.encoded(index) for index in _spread(source, MAX_GIVEN)] if source else []
+
+
+def _spread(source: Source, most: int) -> list[int]:
+    """Return the indices of up to `most` images, evenly: folders are sorted by class.
+
+    Raises:
+        NoImages: there is no image among the files.
+    """
+    images = [index for index in range(len(source.items)) if source.is_image(index)]
+    if not images:
+        raise NoImages(f"Expected images. Received: {len(source.items)} other files")
+    return [images[int(k)] for k in np.linspace(0, len(images) - 1, min(len(images), most))]
 
 
 def _contents(request: ImportRequest, assembled: Assembled, notes: list[str]) -> BundleContents:
     default = assembled.default_engine
-    if not request.images and default not in _FAITHFUL:
+    if request.images is None and default not in _FAITHFUL:
         # Rounded weights were compared on drawings only, which say little about real images.
         default = next(name for name in _FAITHFUL if name in assembled.engines)
         notes.append(f"Served by {default}; --images FOLDER lets faster engines be measured.")

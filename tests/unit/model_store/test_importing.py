@@ -9,9 +9,11 @@ import pytest
 from keras_files import layer, network, write
 
 from model_store.bundle import open_model
-from model_store.errors import IncompatibleModel, UnsafeModel
+from model_store.errors import IncompatibleModel, UnsafeModel, UnsupportedFormat
 from model_store.making.importing import ImportRequest, Pixels, import_model, wrap_network
+from model_store.making.probes import draw_images
 from model_store.pixels.preprocessing import encode_png
+from model_store.sources import open_unlabelled
 from model_store.spec import ImageSpec
 from model_store.store.store import ModelStore
 
@@ -73,6 +75,10 @@ def request(
 ) -> ImportRequest:
     spec = ImageSpec.for_size(options.pop("height", HEIGHT), options.pop("width", WIDTH))
     return ImportRequest(path, labels, spec, pixels, **options)
+
+
+def wrap(model: Any, asked: ImportRequest, notes: list[str]) -> Any:
+    return wrap_network(model, asked, draw_images(asked.spec, 8), notes)
 
 
 def saved(model: Any, folder: Path) -> Path:
@@ -146,14 +152,29 @@ def test_examples_are_measured_on_and_kept_as_probes(
     store: ModelStore, tmp_path: Path, images: Any
 ) -> None:
     path = saved(small(dense(3, "softmax")), tmp_path)
-    examples = [encode_png(image) for image in [*images, *images]]
+    examples = tmp_path / "examples"
+    for folder in ("a", "b"):
+        (examples / folder).mkdir(parents=True)
+        for index, image in enumerate(images):
+            (examples / folder / f"{index}.png").write_bytes(encode_png(image))
 
-    manifest = import_model(store, "plain", request(path, images=examples)).bundle.manifest
+    asked = request(path, images=open_unlabelled(examples))
+    manifest = import_model(store, "plain", asked).bundle.manifest
 
     parity = manifest.engines["openvino-f32"].parity
     assert parity is not None
     assert parity.images == 12
     assert len(manifest.probes) == 10 + 8
+
+
+def test_an_example_that_is_no_image_is_named(store: ModelStore, tmp_path: Path) -> None:
+    path = saved(small(dense(3, "softmax")), tmp_path)
+    (tmp_path / "examples" / "bad").mkdir(parents=True)
+    (tmp_path / "examples" / "bad" / "broken.png").write_text("hello")
+
+    with pytest.raises(UnsupportedFormat, match=r"^bad/broken\.png: "):
+        import_model(store, "new", request(path, images=open_unlabelled(tmp_path / "examples")))
+    assert store.names() == []
 
 
 @pytest.mark.parametrize("shape", [(HEIGHT, WIDTH), (HEIGHT, WIDTH, 1)])
@@ -165,7 +186,7 @@ def test_networks_that_take_images_need_no_flattening(
     model = small(keras.layers.Flatten(), dense(3, "softmax"), shape=shape)
     expected = model((images / np.float32(255)).reshape(6, *shape)).numpy()
 
-    wrapped = wrap_network(model, request(tmp_path), [])
+    wrapped = wrap(model, request(tmp_path), [])
 
     assert wrapped.inputs[0].shape == (None, HEIGHT, WIDTH)
     assert np.allclose(wrapped(images), expected, atol=1e-6)
@@ -178,7 +199,7 @@ def test_logits_get_a_softmax_and_a_note(tmp_path: Path, images: Any) -> None:
     logits = model(images.reshape(6, -1) / np.float32(255))
     notes: list[str] = []
 
-    wrapped = wrap_network(model, request(tmp_path), notes)
+    wrapped = wrap(model, request(tmp_path), notes)
 
     assert np.allclose(wrapped(images), keras.ops.softmax(logits), atol=1e-6)
     assert any("a softmax was added" in note for note in notes)
@@ -193,7 +214,7 @@ def test_a_single_sigmoid_becomes_two_labels(tmp_path: Path, images: Any, use_bi
     yes = model(images.reshape(6, -1) / np.float32(255)).numpy()[:, 0]
     notes: list[str] = []
 
-    wrapped = wrap_network(model, request(tmp_path, ("no", "yes")), notes)
+    wrapped = wrap(model, request(tmp_path, ("no", "yes")), notes)
 
     assert np.allclose(wrapped(images), np.stack([1 - yes, yes], axis=1), atol=1e-6)
     assert any("no is 1 - p, yes is p" in note for note in notes)
@@ -202,7 +223,7 @@ def test_a_single_sigmoid_becomes_two_labels(tmp_path: Path, images: Any, use_bi
 @pytest.mark.parametrize("activation", ["sigmoid", "relu", "tanh", "log_softmax"])
 def test_other_endings_are_refused_by_name(tmp_path: Path, activation: str) -> None:
     with pytest.raises(IncompatibleModel, match=f"Received: {activation}"):
-        wrap_network(small(dense(3, activation)), request(tmp_path), [])
+        wrap(small(dense(3, activation)), request(tmp_path), [])
 
 
 def test_a_model_that_rescales_itself_gets_raw_pixels(tmp_path: Path, images: Any) -> None:
@@ -216,16 +237,16 @@ def test_a_model_that_rescales_itself_gets_raw_pixels(tmp_path: Path, images: An
     )
     notes: list[str] = []
 
-    wrapped = wrap_network(model, request(tmp_path), notes)
+    wrapped = wrap(model, request(tmp_path), notes)
 
     assert np.allclose(wrapped(images), model(images.astype(np.float32)), atol=1e-6)
-    assert any("rescales pixels itself" in note for note in notes)
+    assert any("Rescaling" in note and "0-255" in note for note in notes)
 
 
 def test_a_model_trained_on_raw_pixels_gets_them_when_told(tmp_path: Path, images: Any) -> None:
     model = small(dense(3, "softmax"))
 
-    wrapped = wrap_network(model, request(tmp_path, pixels="0-255"), [])
+    wrapped = wrap(model, request(tmp_path, pixels="0-255"), [])
 
     assert np.allclose(wrapped(images), model(images.reshape(6, -1).astype(np.float32)), atol=1e-5)
 
@@ -283,12 +304,12 @@ def test_a_convolutional_model_is_served_too(
 
 def test_wrong_label_counts_name_both_numbers(tmp_path: Path) -> None:
     with pytest.raises(IncompatibleModel, match=r"Expected 2 outputs.*a, b\. Received: 3"):
-        wrap_network(small(dense(3, "softmax")), request(tmp_path, ("a", "b")), [])
+        wrap(small(dense(3, "softmax")), request(tmp_path, ("a", "b")), [])
 
 
 def test_a_wrong_size_names_what_would_fit(tmp_path: Path) -> None:
     with pytest.raises(IncompatibleModel, match=r"\(110,\), \(11, 10\).*Received: \(120,\)"):
-        wrap_network(small(dense(3, "softmax")), request(tmp_path, height=11), [])
+        wrap(small(dense(3, "softmax")), request(tmp_path, height=11), [])
 
 
 def test_color_models_are_refused(tmp_path: Path) -> None:
@@ -297,7 +318,7 @@ def test_color_models_are_refused(tmp_path: Path) -> None:
     model = small(keras.layers.Flatten(), dense(3, "softmax"), shape=(HEIGHT, WIDTH, 3))
 
     with pytest.raises(IncompatibleModel, match=r"grayscale. Received: \(12, 10, 3\)"):
-        wrap_network(model, request(tmp_path), [])
+        wrap(model, request(tmp_path), [])
 
 
 def test_two_inputs_are_refused(tmp_path: Path) -> None:
@@ -307,7 +328,7 @@ def test_two_inputs_are_refused(tmp_path: Path) -> None:
     model = keras.Model([a, b], dense(3, "softmax")(keras.layers.Add()([a, b])))
 
     with pytest.raises(IncompatibleModel, match="one input and one output. Received: 2 and 1"):
-        wrap_network(model, request(tmp_path), [])
+        wrap(model, request(tmp_path), [])
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

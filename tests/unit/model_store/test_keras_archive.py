@@ -170,14 +170,6 @@ def test_a_configuration_that_is_no_object_is_refused(tmp_path: Path, text: byte
         read_archive(write(tmp_path / "m.keras", members={"config.json": text}))
 
 
-def test_a_legacy_file_says_how_to_convert_it(tmp_path: Path) -> None:
-    path = tmp_path / "model.h5"
-    path.write_bytes(weights())
-
-    with pytest.raises(IncompatibleModel, match=r"save\('model\.keras'\)"):
-        read_archive(path)
-
-
 @pytest.mark.parametrize("data", [b"", b"hello", b"\x80\x04\x95pickle", b"PK\x05\x06" + b"\0" * 18])
 def test_other_files_are_no_models(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "m.keras"

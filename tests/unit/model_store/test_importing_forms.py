@@ -1,0 +1,436 @@
+"""Every form in which Keras 3 has written a network of built-in layers comes in alike."""
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from keras_files import write_zip
+
+from model_store.bundle import open_model
+from model_store.errors import IncompatibleModel
+from model_store.making.importing import Imported, ImportRequest, import_model, wrap_network
+from model_store.spec import ImageSpec
+from model_store.store.store import ModelStore
+
+SIZE = (8, 8)
+LABELS = ("a", "b", "c")
+Config = dict[str, Any]
+
+
+@pytest.fixture(autouse=True)
+def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model_store.making.exporting._MEASURING_SECONDS", 0.0)
+
+
+@pytest.fixture(scope="module")
+def images() -> np.ndarray[Any, np.dtype[np.uint8]]:
+    return np.random.default_rng(3).integers(0, 256, (6, *SIZE), np.uint8)
+
+
+def functional(
+    *layers: Any, shape: tuple[int | None, ...] = (*SIZE, 1), lists: bool = False
+) -> Any:
+    import keras
+
+    inputs = outputs = keras.Input(shape)
+    for layer in layers:
+        outputs = layer(outputs)
+    return keras.Model([inputs], [outputs]) if lists else keras.Model(inputs, outputs)
+
+
+def dense(units: int, activation: str | None = None) -> Any:
+    import keras
+
+    initializer = keras.initializers.RandomNormal(stddev=0.7, seed=units)
+    return keras.layers.Dense(units, activation, kernel_initializer=initializer)
+
+
+def plain(**options: Any) -> Any:
+    import keras
+
+    return functional(keras.layers.Flatten(), dense(6, "relu"), dense(3, "softmax"), **options)
+
+
+def imported(
+    model: Any,
+    folder: Path,
+    labels: tuple[str, ...] = LABELS,
+    change: Callable[[Config], None] | None = None,
+) -> Imported:
+    path = folder / "model.keras"
+    model.save(path)
+    if change is not None:
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        config = json.loads(members["config.json"])
+        change(config)
+        write_zip(path, members | {"config.json": json.dumps(config).encode()})
+    asked = ImportRequest(path, labels, ImageSpec.for_size(*SIZE))
+    return import_model(ModelStore(folder / "models"), "new", asked)
+
+
+def floats(images: Any) -> Any:
+    return images[..., None] / np.float32(255)
+
+
+def layers_of(config: Config) -> list[Config]:
+    return list(config["config"]["layers"])
+
+
+def lists_of_tensors(config: Config) -> None:
+    for key in ("input_layers", "output_layers"):
+        config["config"][key] = [config["config"][key]]
+
+
+def dtypes(policy: Any) -> Callable[[Config], None]:
+    def change(config: Config) -> None:
+        for layer in layers_of(config)[1:]:
+            layer["config"]["dtype"] = policy
+
+    return change
+
+
+def policy(kind: str, module: str = "keras") -> Config:
+    return {
+        "module": module,
+        "class_name": kind,
+        "config": {"name": "float32"},
+        "registered_name": None,
+    }
+
+
+def as_keras_3_0(config: Config) -> None:
+    lists_of_tensors(config)
+    dtypes("float32")(config)
+    for layer in layers_of(config):
+        for new in ("ragged", "optional", "quantization_config"):
+            layer["config"].pop(new, None)
+        initializer = layer["config"].get("kernel_initializer")
+        if initializer is not None:
+            layer["config"]["kernel_initializer"] = {
+                "module": "keras.initializers",
+                "class_name": "GlorotUniform",
+                "config": {"seed": None},
+                "registered_name": None,
+            }
+
+
+def as_keras_3_4(config: Config) -> None:
+    lists_of_tensors(config)
+    dtypes(policy("FloatDTypePolicy"))(config)
+    for layer in layers_of(config):
+        layer["config"].pop("quantization_config", None)
+
+
+def as_keras_3_8(config: Config) -> None:
+    lists_of_tensors(config)
+    dtypes(policy("DTypePolicy"))(config)
+
+
+def without_build_config(config: Config) -> None:
+    for layer in layers_of(config):
+        layer.pop("build_config", None)
+
+
+def class_of(module: str, kind: str, registered: str | None) -> Callable[[Config], None]:
+    def change(config: Config) -> None:
+        config |= {"module": module, "class_name": kind, "registered_name": registered}
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        None,
+        as_keras_3_0,
+        as_keras_3_4,
+        as_keras_3_8,
+        without_build_config,
+        class_of("keras.src.models.functional", "Functional", "Functional"),
+        class_of("keras.src.models.functional", "Functional", None),
+        class_of("keras", "Model", None),
+        class_of("keras.models", "Model", None),
+        dtypes(policy("DTypePolicy", "keras.dtype_policies")),
+    ],
+    ids=[
+        "3.13",
+        "3.0",
+        "3.4",
+        "3.8",
+        "no build_config",
+        "registered",
+        "not registered",
+        "keras.Model",
+        "keras.models.Model",
+        "keras.dtype_policies",
+    ],
+)
+def test_a_functional_file_of_any_keras_3_answers_as_it_did(
+    tmp_path: Path, images: Any, change: Callable[[Config], None] | None
+) -> None:
+    model = plain()
+    expected = model(floats(images)).numpy()
+
+    bundle = imported(model, tmp_path, change=change).bundle
+
+    assert {"keras", "openvino-f32"} <= set(bundle.manifest.engines)
+    for engine in ("keras", "openvino-f32"):
+        answers = open_model(bundle, engine).predict(images)  # type: ignore[arg-type]  # a literal
+        assert np.allclose(answers, expected, atol=1e-5), engine
+
+
+def test_lists_of_tensors_are_a_tensor_each(tmp_path: Path, images: Any) -> None:
+    model = plain(lists=True)
+
+    bundle = imported(model, tmp_path).bundle
+
+    assert "openvino-f32" in bundle.manifest.engines
+    answers = open_model(bundle).predict(images)
+    assert np.allclose(answers, np.squeeze(model([floats(images)])), atol=1e-5)
+
+
+def test_a_branch_in_lists_is_served_by_keras(tmp_path: Path, images: Any) -> None:
+    import keras
+
+    inputs = keras.Input((*SIZE, 1))
+    flat = keras.layers.Flatten()(inputs)
+    both = keras.layers.Concatenate()([dense(4, "relu")(flat), dense(5, "tanh")(flat)])
+    model = keras.Model([inputs], [dense(3, "softmax")(both)])
+
+    bundle = imported(model, tmp_path, change=as_keras_3_0).bundle
+
+    assert list(bundle.manifest.engines) == ["keras"]
+    answers = open_model(bundle).predict(images)
+    assert np.allclose(answers, np.squeeze(model([floats(images)])), atol=1e-5)
+    assert bundle.manifest.layers[-1].output_shape == (None, 3)
+
+
+def test_a_layer_that_is_used_twice_is_computed_twice(tmp_path: Path, images: Any) -> None:
+    import keras
+
+    shared = dense(64, "relu")
+    model = functional(keras.layers.Flatten(), shared, shared, dense(3, "softmax"))
+    expected = model(floats(images)).numpy()
+
+    bundle = imported(model, tmp_path).bundle
+
+    assert np.allclose(open_model(bundle).predict(images), expected, atol=1e-5)
+
+
+def test_layers_of_the_same_name_on_two_levels_keep_apart(tmp_path: Path, images: Any) -> None:
+    import keras
+
+    first, second = dense(6, "relu"), dense(3, "softmax")
+    first.name = second.name = "pixels"
+    inner = keras.Sequential([keras.layers.Flatten(), first])
+    model = functional(inner, second)
+    expected = model(floats(images)).numpy()
+
+    bundle = imported(model, tmp_path).bundle
+
+    assert np.allclose(open_model(bundle).predict(images), expected, atol=1e-5)
+
+
+def augmentation() -> list[Any]:
+    import keras
+
+    layers = keras.layers
+    return [
+        layers.Resizing(*SIZE),
+        layers.RandomFlip(),
+        layers.RandomRotation(0.2),
+        layers.RandomZoom(0.2),
+        layers.RandomTranslation(0.2, 0.2),
+        layers.RandomContrast(0.5),
+        layers.RandomBrightness(0.5, value_range=(0, 1)),
+    ]
+
+
+def adapted() -> Any:
+    import keras
+
+    normalization = keras.layers.Normalization()
+    normalization.adapt(np.random.default_rng(0).uniform(0, 1, (30, *SIZE, 1)))
+    return normalization
+
+
+@pytest.mark.parametrize("kind", ["sequential", "functional", "nested"])
+def test_layers_that_prepare_images_keep_the_fast_engine(
+    tmp_path: Path, images: Any, kind: str
+) -> None:
+    import keras
+
+    front, back = [*augmentation(), adapted()], [dense(6, "relu"), dense(3, "softmax")]
+    if kind == "nested":
+        front = [keras.Sequential(front)]
+    layers = [*front, keras.layers.Flatten(), *back]
+    model = (
+        functional(*layers)
+        if kind == "functional"
+        else keras.Sequential([keras.Input((*SIZE, 1)), *layers])
+    )
+    expected = model(floats(images), training=False).numpy()
+
+    bundle = imported(model, tmp_path).bundle
+
+    assert "openvino-f32" in bundle.manifest.engines
+    for engine in bundle.manifest.engines:
+        assert np.allclose(open_model(bundle, engine).predict(images), expected, atol=1e-2), engine
+
+
+def test_a_network_of_any_size_gets_this_one(tmp_path: Path, images: Any) -> None:
+    import keras
+
+    layers = keras.layers
+    model = functional(
+        layers.Resizing(4, 4), layers.Flatten(), dense(3, "softmax"), shape=(None, None, 1)
+    )
+    expected = model(floats(images)).numpy()
+
+    bundle = imported(model, tmp_path).bundle
+
+    assert np.allclose(open_model(bundle).predict(images), expected, atol=1e-5)
+
+
+def test_a_network_that_takes_bytes_gets_them(tmp_path: Path, images: Any) -> None:
+    import keras
+
+    inputs = keras.Input(SIZE, dtype="uint8")
+    flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    model = keras.Model(inputs, dense(3, "softmax")(flat))
+    expected = model(images).numpy()
+
+    found = imported(model, tmp_path)
+
+    assert "It takes whole numbers; pixels reach it as 0-255." in found.notes
+    assert np.allclose(open_model(found.bundle).predict(images), expected, atol=1e-5)
+
+
+def test_mixed_precision_ends_in_float32(tmp_path: Path, images: Any) -> None:
+    import keras
+
+    layers = [dense(6, "relu"), dense(3, "softmax")]
+    for layer in layers:
+        layer.dtype_policy = "mixed_float16"
+    model = functional(keras.layers.Flatten(), *layers)
+    expected = model(floats(images)).numpy()
+
+    answers = open_model(imported(model, tmp_path).bundle, "keras").predict(images)
+
+    assert answers.dtype == np.float32
+    assert np.allclose(answers, expected, atol=1e-2)
+
+
+def test_a_network_that_was_never_built_says_what_to_do(tmp_path: Path) -> None:
+    import keras
+
+    with (
+        pytest.warns(UserWarning, match="not yet been built"),
+        pytest.raises(IncompatibleModel, match="never built. Call model.build"),
+    ):
+        imported(keras.Sequential([keras.layers.Flatten(), dense(3, "softmax")]), tmp_path)
+
+
+def sigmoid(outputs: Any) -> Any:
+    return 1 / (1 + np.exp(-outputs))
+
+
+def binary_heads() -> dict[str, list[Any]]:
+    import keras
+
+    return {
+        "a sigmoid unit": [dense(1, "sigmoid")],
+        "a unit and a sigmoid": [dense(1), keras.layers.Activation("sigmoid")],
+        "a sigmoid unit and a dropout": [dense(1, "sigmoid"), keras.layers.Dropout(0.5)],
+        "a head of its own": [keras.Sequential([dense(4, "relu"), dense(1, "sigmoid")])],
+        "a logit": [dense(1)],
+    }
+
+
+@pytest.mark.parametrize("kind", ["sequential", "functional", "branches"])
+@pytest.mark.parametrize("head", list(binary_heads()))
+def test_one_output_becomes_two_labels(images: Any, kind: str, head: str) -> None:
+    import keras
+
+    layers = [keras.layers.Flatten(), dense(4, "relu"), *binary_heads()[head]]
+    if kind == "sequential":
+        model = keras.Sequential([keras.Input((*SIZE, 1)), *layers])
+    elif kind == "functional":
+        model = functional(*layers)
+    else:
+        model = branched(*layers[2:])
+    yes = model(floats(images), training=False).numpy()[:, 0]
+    yes = sigmoid(yes) if head == "a logit" else yes
+
+    notes: list[str] = []
+    asked = ImportRequest(Path("m.keras"), ("no", "yes"), ImageSpec.for_size(*SIZE))
+    network = wrap_network(model, asked, images, notes)
+
+    assert any("no is 1 - p, yes is p" in note for note in notes)
+    assert np.allclose(network(images), np.stack([1 - yes, yes], axis=1), atol=1e-5)
+    assert is_foldable(network) == (kind != "branches")
+
+
+def is_foldable(network: Any) -> bool:
+    from model_store.making.folding import NotFoldable, fold
+
+    try:
+        return bool(fold(network))
+    except NotFoldable:
+        return False
+
+
+def branched(*head: Any) -> Any:
+    import keras
+
+    inputs = keras.Input((*SIZE, 1))
+    flat = keras.layers.Flatten()(inputs)
+    outputs = keras.layers.Add()([dense(4, "relu")(flat), dense(4, "tanh")(flat)])
+    for layer in head:
+        outputs = layer(outputs)
+    return keras.Model(inputs, outputs)
+
+
+@pytest.mark.parametrize("kind", ["functional", "branches"])
+def test_functional_logits_get_a_softmax(tmp_path: Path, images: Any, kind: str) -> None:
+    import keras
+
+    model = (
+        branched(dense(3)) if kind == "branches" else functional(keras.layers.Flatten(), dense(3))
+    )
+    expected = keras.ops.softmax(model(floats(images))).numpy()
+
+    found = imported(model, tmp_path)
+
+    assert "It ends in logits; a softmax was added." in found.notes
+    assert np.allclose(open_model(found.bundle).predict(images), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("ending", ["softmax", None])
+def test_an_average_is_what_it_is_an_average_of(
+    tmp_path: Path, images: Any, ending: str | None
+) -> None:
+    import keras
+
+    inputs = keras.Input((*SIZE, 1))
+    flat = keras.layers.Flatten()(inputs)
+    other = keras.layers.Dense(3, ending)
+    model = keras.Model(inputs, keras.layers.Average()([dense(3, ending)(flat), other(flat)]))
+    expected = model(floats(images)).numpy()
+    expected = expected if ending else keras.ops.softmax(expected).numpy()
+
+    found = imported(model, tmp_path)
+
+    assert ("It ends in logits; a softmax was added." in found.notes) == (ending is None)
+    assert np.allclose(open_model(found.bundle).predict(images), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("ending", ["tanh", "softmax"])
+def test_one_output_that_is_no_probability_is_refused(tmp_path: Path, ending: str) -> None:
+    with pytest.raises(IncompatibleModel, match=f"logit. Received: {ending} of one output"):
+        imported(branched(dense(1, ending)), tmp_path, ("no", "yes"))

@@ -1,0 +1,190 @@
+"""Networks get pixels of the range that they were trained on, or a doubt is uttered."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model_store.making.importing import ImportRequest, Pixels, wrap_network
+from model_store.making.probes import draw_images
+from model_store.spec import ImageSpec
+
+SIZE = (8, 8)
+SPEC = ImageSpec.for_size(*SIZE)
+
+
+def wrap(model: Any, pixels: Pixels = "auto", images: Any = None) -> tuple[Any, list[str]]:
+    notes: list[str] = []
+    request = ImportRequest(Path("m.keras"), ("dark", "bright"), SPEC, pixels)
+    images = draw_images(SPEC, 48) if images is None else images
+    return wrap_network(model, request, images, notes), notes
+
+
+@pytest.fixture(scope="module")
+def photos() -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """Images of which the first half is dark, and the second bright."""
+    rng = np.random.default_rng(0)
+    levels = np.r_[rng.uniform(0, 120, 48), rng.uniform(136, 255, 48)]
+    noise = rng.normal(0, 10, (96, *SIZE))
+    return np.clip(levels[:, None, None] + noise, 0, 255).astype(np.uint8)
+
+
+def telling(divisor: float) -> Any:
+    """Return a network that tells images apart if their pixels are divided by `divisor`."""
+    model = network()
+    first, second = model.layers[1:]
+    rng = np.random.default_rng(0)
+    first.kernel.assign(rng.normal(0, 1, (64, 8)) * divisor / 255)
+    first.bias.assign(np.full(8, 0.5))
+    second.kernel.assign(rng.normal(0, 1, (8, 2)))
+    return model
+
+
+def network(*front: Any) -> Any:
+    """Return a network with random weights."""
+    import keras
+
+    layers = keras.layers
+    back = [layers.Flatten(), layers.Dense(8, "relu"), layers.Dense(2, "softmax")]
+    return keras.Sequential([keras.Input((*SIZE, 1)), *front, *back])
+
+
+def expected(model: Any, images: Any, divisor: float) -> Any:
+    return model(images[..., None] / np.float32(divisor), training=False).numpy()
+
+
+def nested_rescaling() -> Any:
+    import keras
+
+    return keras.Sequential([keras.layers.Rescaling(1 / 255), keras.layers.RandomFlip()])
+
+
+def twice_nested() -> Any:
+    import keras
+
+    inputs = keras.Input((*SIZE, 1))
+    return keras.Model(inputs, nested_rescaling()(keras.layers.Dropout(0.1)(inputs)))
+
+
+def rescaling(scale: float, offset: float = 0.0) -> Callable[[], Any]:
+    def build() -> Any:
+        import keras
+
+        return keras.layers.Rescaling(scale, offset)
+
+    return build
+
+
+def normalization(divisor: float) -> Callable[[], Any]:
+    def build() -> Any:
+        import keras
+
+        layer = keras.layers.Normalization(axis=None)
+        layer.adapt(np.random.default_rng(1).integers(0, 256, (20, *SIZE, 1)) / divisor)
+        return layer
+
+    return build
+
+
+def batch_normalization() -> Any:
+    import keras
+
+    return keras.layers.BatchNormalization(momentum=0.5)
+
+
+@pytest.mark.parametrize(
+    ("front", "divisor"),
+    [
+        (nested_rescaling, 1),
+        (twice_nested, 1),
+        (rescaling(1 / 127.5, -1), 1),
+        (rescaling(2, -1), 255),
+        (normalization(1), 1),
+        (normalization(255), 255),
+        (batch_normalization, 1),
+        (batch_normalization, 255),
+    ],
+    ids=[
+        "a nested Rescaling",
+        "one nested twice",
+        "to -1 … 1",
+        "from 0 … 1 to -1 … 1",
+        "Normalization of bytes",
+        "Normalization of fractions",
+        "BatchNormalization of bytes",
+        "BatchNormalization of fractions",
+    ],
+)
+def test_layers_say_which_pixels_they_were_fitted_to(
+    photos: Any, front: Callable[[], Any], divisor: float
+) -> None:
+    model = network(front())
+    for _ in range(20):  # batch normalization takes note of what it sees
+        model(photos[..., None] / np.float32(divisor), training=True)
+    before = expected(model, photos, divisor)
+
+    wrapped, notes = wrap(model, images=photos)
+
+    assert np.allclose(wrapped(photos, training=False), before, atol=1e-4)
+    assert f"expects pixels of {'0-255' if divisor == 1 else '0-1'}" in notes[0]
+
+
+def test_a_rescaling_inside_of_branches_is_seen(photos: Any) -> None:
+    import keras
+
+    layers = keras.layers
+    inputs = keras.Input((*SIZE, 1))
+    flat = layers.Flatten()(layers.Rescaling(1 / 255)(inputs))
+    both = layers.Add()([layers.Dense(2)(flat), layers.Dense(2)(flat)])
+    model = keras.Model(inputs, layers.Softmax()(both))
+    before = expected(model, photos, 1)
+
+    wrapped, _ = wrap(model)
+
+    assert np.allclose(wrapped(photos), before, atol=1e-5)
+
+
+def test_a_normalization_after_weights_says_nothing_of_pixels(photos: Any) -> None:
+    import keras
+
+    layers = [keras.layers.Flatten(), keras.layers.Dense(8), batch_normalization()]
+    model = network(*layers)
+    for _ in range(20):
+        model(photos[..., None], training=True)
+
+    _, notes = wrap(model, images=photos)
+
+    assert notes[:1] == ["Pixels are divided by 255 before they reach it; --pixels 0-255 if not."]
+
+
+@pytest.mark.parametrize("source", ["examples", "drawings"])
+@pytest.mark.parametrize(
+    ("divisor", "pixels", "oddity"),
+    [
+        (255, "0-255", "with pixels of 0-255 it is certain of nearly every image"),
+        (1, "0-1", "with pixels of 0-1 it answers nearly the same for every image"),
+        (1, "auto", "with pixels of 0-1 it answers nearly the same for every image"),
+        (255, "0-1", None),
+        (255, "auto", None),
+        (1, "0-255", None),
+    ],
+)
+def test_answers_of_the_other_range_raise_a_doubt(
+    photos: Any,
+    source: str,
+    divisor: float,
+    pixels: Pixels,
+    oddity: str | None,
+) -> None:
+    images = photos if source == "examples" else None
+
+    _, notes = wrap(telling(divisor), pixels, images)
+
+    warnings = [note for note in notes if note.startswith("Warning")]
+    assert len(warnings) == (oddity is not None)
+    if oddity is not None:
+        other = "0-1" if pixels == "0-255" else "0-255"
+        assert oddity in warnings[0]
+        assert f"--pixels {other}" in warnings[0]
