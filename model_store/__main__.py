@@ -153,7 +153,7 @@ def expand(
     "import",
     epilog=(
         "Example: `python -m model_store import model.keras --name parts --labels bad,good "
-        "--height 960 --width 480`"
+        "--height 960 --width 480 --images images`"
     ),
 )
 def import_(
@@ -179,8 +179,6 @@ def import_(
     images: Annotated[
         Path | None,
         typer.Option(
-            exists=True,
-            file_okay=False,
             help="A folder of example images: engines are measured on up to 256 of them, and up "
             "to 8 become probes, which are stored in the bundle.",
         ),

@@ -1,6 +1,7 @@
 """Models that were trained elsewhere become bundles that answer as they did."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 from keras_files import layer, network, write
 
+import model_store.making.importing
 from model_store.bundle import open_model
 from model_store.errors import IncompatibleModel, UnsafeModel, UnsupportedFormat
+from model_store.making.assembling import Assembled
 from model_store.making.importing import ImportRequest, Pixels, import_model, wrap_network
 from model_store.making.probes import draw_images
 from model_store.pixels.preprocessing import encode_png
@@ -146,6 +149,34 @@ def test_without_examples_a_rounded_engine_is_not_the_default(
     imported = import_model(store, "plain", request(path))
 
     assert imported.bundle.manifest.default_engine in ("openvino-f32", "keras")
+
+
+def test_without_examples_it_says_how_much_speed_is_left(
+    store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(small(dense(3, "softmax")), tmp_path)
+    real = model_store.making.importing.assemble
+
+    def with_fast_int8(*arguments: Any) -> Assembled:  # whether this CPU has it or not
+        made = real(*arguments)
+        exact = made.engines["openvino-f32"]
+        rounded = made.engines.get("openvino-int8", exact)
+        engines = {
+            **made.engines,
+            "openvino-f32": exact.model_copy(update={"latency_ms": {"1": 9.0}}),
+            "openvino-int8": rounded.model_copy(update={"latency_ms": {"1": 2.5}}),
+        }
+        return replace(made, engines=engines, default_engine="openvino-int8")
+
+    monkeypatch.setattr("model_store.making.importing.assemble", with_fast_int8)
+
+    imported = import_model(store, "plain", request(path))
+
+    assert imported.bundle.manifest.default_engine == "openvino-f32"
+    assert any(
+        "openvino-int8 is 3.6 times as fast" in note and "--images FOLDER" in note
+        for note in imported.notes
+    )
 
 
 def test_examples_are_measured_on_and_kept_as_probes(
