@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.batching.queue import Place
-from app.errors import DeadlineExpired
+from app.errors import DeadlineExpired, EmptyUpload
 from app.loaded_model import LoadedModel
 from model_store.pixels.preprocessing import preprocess
 
@@ -91,7 +91,7 @@ class Pipeline:
         """Return the probabilities of one encoded image.
 
         Raises:
-            ImageError: the bytes cannot become pixels.
+            EmptyUpload, ImageError: the bytes cannot become pixels.
             Overloaded, DeadlineExpired: there was no time for it.
             ComputeError: the engine failed.
         """
@@ -130,7 +130,14 @@ class Pipeline:
         return make_pixels
 
     def pixels(self, model: LoadedModel, data: bytes) -> NDArray[np.uint8]:
-        """Return the (H, W) pixels of an encoded image. Slow; not for the event loop's thread."""
+        """Return the (H, W) pixels of an encoded image. Slow; not for the event loop's thread.
+
+        Raises:
+            EmptyUpload: no bytes.
+            ImageError: the bytes cannot become pixels.
+        """
+        if not data:
+            raise EmptyUpload("Expected an image. Received: no bytes")
         return preprocess(data, model.spec, max_pixels=self._max_pixels)
 
     def in_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:

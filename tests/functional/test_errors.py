@@ -179,6 +179,26 @@ async def test_batch_needs_a_form_with_images(client: httpx.AsyncClient) -> None
     check_problem(empty, 400, "empty_upload")
 
 
+async def test_an_empty_image_is_the_same_error_on_every_way(client: httpx.AsyncClient) -> None:
+    empty = ("x.png", b"")
+    alone = [
+        await client.post("/predict", content=b""),
+        await client.post("/predict", files={"file": empty}),
+        await client.post("/preview", files={"file": empty}),
+        await client.post("/explain", content=b""),
+    ]
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [""]}
+    v2 = await client.post("/v2/models/toy/infer", json={"inputs": [tensor]})
+    batch = await client.post("/predict/batch", files=[("files", empty), ("files", png())])
+
+    details = {check_problem(one, 400, "empty_upload")["detail"] for one in alone}
+    assert details == {"Expected an image. Received: no bytes"} == {v2.json()["error"]}
+    assert (v2.status_code, v2.json()["code"]) == (400, "empty_upload")
+    first, second = batch.json()["results"]
+    assert (first["error"]["code"], first["error"]["status"]) == ("empty_upload", 400)
+    assert "label" in second
+
+
 async def test_engine_failure_is_opaque(client: httpx.AsyncClient, toy: FakeModel) -> None:
     toy.error = RuntimeError("/home/secret/weights.bin")
     response = await client.post("/predict", content=png())
