@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.batching.queue import Place
-from app.errors import DeadlineExpired, EmptyUpload
+from app.errors import DeadlineExpired
 from app.loaded_model import LoadedModel
+from app.received import check_received
 from model_store.pixels.preprocessing import preprocess
 
 T = TypeVar("T")
@@ -91,7 +92,7 @@ class Pipeline:
         """Return the probabilities of one encoded image.
 
         Raises:
-            EmptyUpload, ImageError: the bytes cannot become pixels.
+            EmptyUpload, MalformedUpload, ImageError: the bytes cannot become pixels.
             Overloaded, DeadlineExpired: there was no time for it.
             ComputeError: the engine failed.
         """
@@ -133,11 +134,10 @@ class Pipeline:
         """Return the (H, W) pixels of an encoded image. Slow; not for the event loop's thread.
 
         Raises:
-            EmptyUpload: no bytes.
-            ImageError: the bytes cannot become pixels.
+            EmptyUpload, MalformedUpload: not the bytes of an image at all.
+            ImageError: they cannot become pixels.
         """
-        if not data:
-            raise EmptyUpload("Expected an image. Received: no bytes")
+        check_received(data)
         return preprocess(data, model.spec, max_pixels=self._max_pixels)
 
     def in_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:

@@ -1,6 +1,5 @@
 """Encoded bytes to luma at the file's own resolution, whatever the bytes are."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -14,19 +13,20 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from model_store.errors import ImageError, UndecodableImage, UnsupportedFormat
+from model_store.pixels.formats import FORMATS, format_of
 from model_store.pixels.grayscale import to_grayscale
 from model_store.pixels.guards import before_loading, before_opening
 from model_store.pixels.orientation import exif_orientation
 from model_store.spec import ImageFormat, ImageSpec
 
-# What the first bytes of a file are, and Pillow's class for it. Not Image.open: that one warns of
-# large images, through the process-wide warning filters, and guesses at multi-picture files.
-_FORMATS: dict[ImageFormat, tuple[re.Pattern[bytes], type[ImageFile]]] = {
-    "JPEG": (re.compile(rb"\xff\xd8\xff"), JpegImageFile),
-    "PNG": (re.compile(rb"\x89PNG\r\n\x1a\n"), PngImageFile),
-    "WEBP": (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), WebPImageFile),
-    "BMP": (re.compile(rb"BM"), BmpImageFile),
-    "GIF": (re.compile(rb"GIF8[79]a"), GifImageFile),
+# Not Image.open: that one warns of large images, through the process-wide warning filters, and
+# guesses at multi-picture files.
+_DECODERS: dict[ImageFormat, type[ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WEBP": WebPImageFile,
+    "BMP": BmpImageFile,
+    "GIF": GifImageFile,
 }
 
 # What the decoder multiplies the samples of shallow PNGs by.
@@ -76,21 +76,19 @@ def decode(data: bytes, spec: ImageSpec, max_pixels: int, floor: DraftFloor) -> 
     except Exception as error:  # a decoder given hostile bytes may raise anything
         raise UndecodableImage(
             f"Expected a complete {kind} image. Received: {len(data)} bytes that begin as "
-            f"{kind} and cannot be decoded ({type(error).__name__})"
+            f"{kind} and are cut short or broken"
         ) from error
 
 
-def format_of(data: bytes) -> ImageFormat | None:
-    """Return the format that the first bytes announce, or None."""
-    return next((kind for kind, (first, _) in _FORMATS.items() if first.match(data)), None)
-
-
 def _allowed_format(data: bytes, formats: tuple[ImageFormat, ...]) -> ImageFormat:
-    kind = format_of(data)
-    if kind is None or kind not in formats:
-        received = f"{len(data)} bytes of no known image format" if kind is None else kind
-        raise UnsupportedFormat(f"Expected one of {', '.join(formats)}. Received: {received}")
-    return kind
+    received = format_of(data)
+    for kind in formats:
+        if kind == received:
+            return kind
+    what = f"{len(data)} bytes of no known image format"
+    if received is not None:
+        what = f"{received}. {FORMATS[received].advice}"
+    raise UnsupportedFormat(f"Expected one of {', '.join(formats)}. Received: {what}")
 
 
 def open_image(data: bytes, kind: ImageFormat, max_pixels: int) -> tuple[ImageFile, bytes | None]:
@@ -101,7 +99,7 @@ def open_image(data: bytes, kind: ImageFormat, max_pixels: int) -> tuple[ImageFi
         Exception: whatever Pillow raises at hostile bytes.
     """
     visible, exif = before_opening(data, kind, max_pixels)
-    image = _FORMATS[kind][1](BytesIO(visible), "")
+    image = _DECODERS[kind](BytesIO(visible), "")
     before_loading(image, kind, max_pixels)
     return image, exif or image.info.get("exif")
 

@@ -123,7 +123,10 @@ def _jpeg_segments(data: bytes, end: int) -> Iterator[tuple[int, int, int]]:
         length = int.from_bytes(data[body : body + 2])
         end = body + length
         if length < 2 or end > len(data):
-            raise UndecodableImage("Expected complete JPEG segments. Received: one that is cut off")
+            raise UndecodableImage(
+                f"Expected complete JPEG segments. Received: {len(data)} bytes that are cut short "
+                "or broken"
+            )
         yield data[body - 1], start, end
 
 
@@ -164,7 +167,10 @@ def _png_pixels(data: bytes) -> tuple[bytes, bytes | None]:
         start, name = end, data[end + 4 : end + 8]
         end = start + 12 + int.from_bytes(data[start : start + 4])
         if end > len(data):
-            raise UndecodableImage("Expected PNG chunks up to IEND. Received: a truncated file")
+            raise UndecodableImage(
+                f"Expected PNG chunks up to IEND. Received: {len(data)} bytes that are cut short "
+                "or broken"
+            )
         if name in _PNG_PIXELS:
             _check_crc(name, data[start:end])
             kept.append(data[start:end])

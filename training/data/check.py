@@ -7,19 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from model_store.pixels.formats import FORMATS
 from model_store.sources import Item, Source
 from training.data.cache import Record
 
 FEW_IMAGES = 20
 IMBALANCE = 4
 _NAMES_SHOWN = 5
-_EXTENSIONS = {
-    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
-    "PNG": {".png"},
-    "WEBP": {".webp"},
-    "BMP": {".bmp", ".dib"},
-    "GIF": {".gif"},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +106,7 @@ def _wrong_extensions(readable: Sequence[tuple[Item, Record]]) -> list[tuple[str
         for item, record in readable
         # Arrays have no extension to be wrong.
         if not item.name.endswith("]")
-        and PurePosixPath(item.name).suffix.lower() not in _EXTENSIONS[str(record.format)]
+        and PurePosixPath(item.name).suffix.lower() not in FORMATS[str(record.format)].extensions
     ]
 
 

@@ -30,7 +30,8 @@ from odd_files import odd_files
 from PIL import Image
 
 from model_store.errors import ImageError
-from model_store.pixels.decoding import format_of, open_image
+from model_store.pixels.decoding import open_image
+from model_store.pixels.formats import format_of
 from model_store.pixels.preprocessing import DEFAULT_MAX_PIXELS, preprocess
 from model_store.spec import ImageSpec
 
