@@ -6,6 +6,7 @@ AppError
 │   ├── InvalidParameter        a query parameter or protocol field that is not understood
 │   ├── MalformedUpload         neither an image as the body nor the multipart form we ask for
 │   ├── EmptyUpload             no bytes, or no images
+│   ├── NothingToSee            a picture without ink, for a model of ink
 │   ├── TooManyImages           more than HALFTONE_MAX_IMAGES in one request
 │   ├── UploadTooLarge          more than HALFTONE_MAX_UPLOAD_BYTES
 │   ├── UploadTooSlow           not complete within HALFTONE_UPLOAD_SECONDS
@@ -45,6 +46,10 @@ class MalformedUpload(RequestError):
 
 class EmptyUpload(RequestError):
     """The body holds no bytes, or the form no images."""
+
+
+class NothingToSee(RequestError):
+    """The model knows characters of ink, and the picture shows none."""
 
 
 class TooManyImages(RequestError):

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.batching.queue import Place
-from app.errors import DeadlineExpired
+from app.errors import DeadlineExpired, NothingToSee
 from app.loaded_model import LoadedModel
 from app.received import check_received
 from model_store.pixels.preprocessing import preprocess
@@ -93,6 +93,7 @@ class Pipeline:
 
         Raises:
             EmptyUpload, MalformedUpload, ImageError: the bytes cannot become pixels.
+            NothingToSee: they show no ink.
             Overloaded, DeadlineExpired: there was no time for it.
             ComputeError: the engine failed.
         """
@@ -121,10 +122,10 @@ class Pipeline:
         return await asyncio.gather(*map(one, images))
 
     def decoding(self, model: LoadedModel, data: bytes) -> MakePixels:
-        """Return what makes the pixels of an encoded image, and counts them as incoming."""
+        """Return what makes the visible pixels of an encoded image, and counts them as incoming."""
 
         def make_pixels() -> NDArray[np.uint8]:
-            pixels = self.pixels(model, data)
+            pixels = self.visible_pixels(model, data)
             model.observe(pixels)
             return pixels
 
@@ -139,6 +140,20 @@ class Pipeline:
         """
         check_received(data)
         return preprocess(data, model.spec, max_pixels=self._max_pixels)
+
+    def visible_pixels(self, model: LoadedModel, data: bytes) -> NDArray[np.uint8]:
+        """Do what `pixels` does, where the model can see something in them.
+
+        Raises:
+            NothingToSee: a model of ink would answer blank paper with a guess.
+        """
+        pixels = self.pixels(model, data)
+        if model.spec.ink is not None and not pixels.any():
+            raise NothingToSee(
+                "Expected a picture of ink on paper. Received: one in which nothing stands out; "
+                f"transparency counts as grey level {model.spec.alpha_background} of 255"
+            )
+        return pixels
 
     def in_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Return what `work` does on a decode thread, or raise what it raises."""
