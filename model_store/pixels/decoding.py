@@ -13,7 +13,8 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from model_store.errors import ImageError, UndecodableImage, UnsupportedFormat
-from model_store.pixels.formats import FORMATS, format_of
+from model_store.pixels.contained import CONTAINED, decode_contained
+from model_store.pixels.formats import FORMATS, ImageHeader, format_of
 from model_store.pixels.grayscale import to_grayscale
 from model_store.pixels.guards import before_loading, before_opening
 from model_store.pixels.orientation import exif_orientation
@@ -38,16 +39,6 @@ DraftFloor = Callable[[tuple[int, int], int], tuple[int, int]]
 
 
 @dataclass(frozen=True, slots=True)
-class ImageHeader:
-    """What the header of an encoded image says, before orientation is applied."""
-
-    format: str
-    mode: str
-    width: int
-    height: int
-
-
-@dataclass(frozen=True, slots=True)
 class Decoded:
     """Luma as it is stored, and how to turn it upright (EXIF orientation, 1 to 8)."""
 
@@ -69,6 +60,9 @@ def decode(data: bytes, spec: ImageSpec, max_pixels: int, floor: DraftFloor) -> 
     """
     kind = _allowed_format(data, spec.formats)
     try:
+        if kind in CONTAINED:
+            loaded, turn, source = decode_contained(data, kind, max_pixels)
+            return Decoded(to_grayscale(loaded, spec.alpha_background), turn, source)
         image, exif = open_image(data, kind, max_pixels)
         return _loaded(image, exif, spec, floor)
     except ImageError:

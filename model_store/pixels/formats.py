@@ -12,8 +12,18 @@ class Format:
     """How to know a format, and what to do where a model does not take it."""
 
     first_bytes: bytes  # a pattern
-    extensions: frozenset[str] = frozenset()  # of formats that are decoded
+    extensions: tuple[str, ...] = ()  # of formats that are decoded; the usual one first
     advice: str = "Convert it to one of these."
+
+
+@dataclass(frozen=True, slots=True)
+class ImageHeader:
+    """What the header of an encoded image says, before orientation is applied."""
+
+    format: str
+    mode: str
+    width: int
+    height: int
 
 
 # Any XML or byte order mark that may stand before the first tag of a text.
@@ -21,19 +31,20 @@ _BEFORE_TAG = rb"(?i)(?:\xef\xbb\xbf)?\s{0,100}<"
 
 # The first that matches counts.
 FORMATS: dict[str, Format] = {
-    "JPEG": Format(rb"\xff\xd8\xff", frozenset({".jpg", ".jpeg", ".jpe", ".jfif"})),
-    "PNG": Format(rb"\x89PNG\r\n\x1a\n", frozenset({".png"})),
-    "WEBP": Format(rb"RIFF.{4}WEBP", frozenset({".webp"})),
-    "BMP": Format(rb"BM", frozenset({".bmp", ".dib"})),
-    "GIF": Format(rb"GIF8[79]a", frozenset({".gif"})),
+    "JPEG": Format(rb"\xff\xd8\xff", (".jpg", ".jpeg", ".jpe", ".jfif")),
+    "PNG": Format(rb"\x89PNG\r\n\x1a\n", (".png",)),
+    "WEBP": Format(rb"RIFF.{4}WEBP", (".webp",)),
+    "BMP": Format(rb"BM", (".bmp", ".dib")),
+    "GIF": Format(rb"GIF8[79]a", (".gif",)),
     # Two codings in one container. Where its first brand is neutral, the others tell.
-    "AVIF": Format(rb".{4}ftyp(?:(?:mif1|msf1)(?:.{4}){1,16}?)?avi[fs]"),
+    "AVIF": Format(rb".{4}ftyp(?:(?:mif1|msf1)(?:.{4}){1,16}?)?avi[fs]", (".avif", ".avifs")),
     "HEIC": Format(
         rb".{4}ftyp(?:hei[cxms]|hev[cxms]|mif1|msf1)",
+        (".heic", ".heif", ".hif"),
         advice="Export it as JPEG. An iPhone takes JPEGs itself after Settings > Camera > "
         "Formats > Most Compatible.",
     ),
-    "TIFF": Format(rb"II[*+]\x00|MM\x00[*+]"),
+    "TIFF": Format(rb"II[*+]\x00|MM\x00[*+]", (".tif", ".tiff")),
     "JPEG 2000": Format(rb"\x00{3}\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"),
     "PDF": Format(rb"%PDF-", advice="It is a document: export its page as PNG."),
     "HTML": Format(
@@ -51,3 +62,8 @@ _PATTERNS = {name: re.compile(one.first_bytes, re.DOTALL) for name, one in FORMA
 def format_of(data: bytes) -> str | None:
     """Return the name in `FORMATS` that the first bytes announce, or None."""
     return next((name for name, pattern in _PATTERNS.items() if pattern.match(data)), None)
+
+
+def extension_of(data: bytes) -> str:
+    """Return the usual extension of a format that is decoded, with its dot."""
+    return FORMATS[format_of(data) or ""].extensions[0]

@@ -64,7 +64,7 @@ def before_opening(data: bytes, kind: ImageFormat, max_pixels: int) -> tuple[byt
         return _png_pixels(data)
     if kind != "BMP":  # Pillow gets memory for a canvas as soon as it opens one
         canvas = _webp_canvas(data) if kind == "WEBP" else _gif_canvas(data)
-        _check_size(kind, canvas, max_pixels)
+        check_size(kind, canvas, max_pixels)
     return data, None
 
 
@@ -75,14 +75,20 @@ def before_loading(image: ImageFile, kind: ImageFormat, max_pixels: int) -> None
         ImageError: loading the image would take too long or too much memory, or give colours
             that are not in the file.
     """
-    _check_size(kind, image.size, max_pixels)
+    check_size(kind, image.size, max_pixels)
     if kind == "PNG":
         _check_palette(image)
     elif kind == "BMP":
         _check_run_lengths(image)
 
 
-def _check_size(kind: ImageFormat, size: tuple[int, int], max_pixels: int) -> None:
+def check_size(kind: ImageFormat, size: tuple[int, int], max_pixels: int) -> None:
+    """Check what the header of a file announces.
+
+    Raises:
+        TooManyPixels: more than `max_pixels`.
+        UndecodableImage: a side that is too long.
+    """
     width, height = size
     if max(size) > MAX_SIDE:
         raise UndecodableImage(

@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 import pytest
 from fake_models import FakeModel, FakeStore, Start, png
+from heic_files import HEIC
 from PIL import Image
 
 from app import errors
@@ -244,10 +245,17 @@ async def test_wrapped_images_are_refused_with_the_way_that_works(
 async def test_formats_that_no_model_takes_are_named_with_what_to_do(
     client: httpx.AsyncClient,
 ) -> None:
-    response = await client.post("/predict", content=b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    response = await client.post("/predict", content=b"%PDF-1.7")
     detail = check_problem(response, 415, "unsupported_format")["detail"]
 
-    assert "Received: HEIC. Export it as JPEG." in detail
+    assert "Received: PDF. It is a document: export its page as PNG." in detail
+
+
+def noise(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
 
 
 @pytest.mark.parametrize("kind", ALL_FORMATS)
@@ -255,11 +263,9 @@ async def test_formats_that_no_model_takes_are_named_with_what_to_do(
 async def test_a_truncated_image_is_called_so_without_our_internals(
     client: httpx.AsyncClient, kind: str, share: float
 ) -> None:
-    buffer = io.BytesIO()
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    Image.fromarray(noise).save(buffer, kind)
-    size = int(share * len(buffer.getvalue()))
-    response = await client.post("/predict", content=buffer.getvalue()[:size])
+    image = HEIC["color"] if kind == "HEIC" else noise(kind)
+    size = int(share * len(image))
+    response = await client.post("/predict", content=image[:size])
     detail = check_problem(response, 422, "undecodable_image")["detail"]
 
     assert f"Received: {size} bytes" in detail

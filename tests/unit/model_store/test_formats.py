@@ -51,6 +51,13 @@ def test_a_format_that_is_not_taken_is_named_with_what_to_do(name: str) -> None:
     assert str(refusal.value).endswith(f"Received: {name}. {FORMATS[name].advice}")
 
 
+def test_an_older_model_says_what_to_do_about_the_photographs_of_phones() -> None:
+    spec = ImageSpec.for_size(8, 8).model_copy(update={"formats": ("JPEG", "PNG")})
+
+    with pytest.raises(UnsupportedFormat, match="one of JPEG, PNG. Received: HEIC. Export it as J"):
+        preprocess(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", spec)
+
+
 def test_a_format_that_only_this_model_does_not_take_is_named_too() -> None:
     spec = ImageSpec.for_size(8, 8).model_copy(update={"formats": ("PNG", "JPEG")})
 

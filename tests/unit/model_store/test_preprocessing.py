@@ -41,7 +41,9 @@ def test_source_tells_the_header(pixels):
 
 @pytest.mark.parametrize("data", [b"", b"\xff", b"hello", b"\x00" * 5000])
 def test_bytes_of_no_format_name_the_formats(data):
-    with pytest.raises(UnsupportedFormat, match="Expected one of JPEG, PNG, WEBP, BMP, GIF"):
+    with pytest.raises(
+        UnsupportedFormat, match="Expected one of JPEG, PNG, WEBP, BMP, GIF, HEIC, AVIF, TIFF"
+    ):
         preprocess(data, SPEC)
 
 
