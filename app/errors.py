@@ -7,6 +7,7 @@ AppError
 │   ├── CompressedUpload        a Content-Encoding
 │   ├── MalformedUpload         neither an image as the body nor the multipart form we ask for
 │   ├── EmptyUpload             no bytes, or no images
+│   ├── NothingToSee            a picture without ink, for a model of ink
 │   ├── TooManyImages           more than HALFTONE_MAX_IMAGES in one request
 │   ├── UploadTooLarge          more than HALFTONE_MAX_UPLOAD_BYTES
 │   ├── UploadTooSlow           not complete within HALFTONE_UPLOAD_SECONDS
@@ -50,6 +51,10 @@ class CompressedUpload(RequestError):
 
 class EmptyUpload(RequestError):
     """The body holds no bytes, or the form no images."""
+
+
+class NothingToSee(RequestError):
+    """The model knows characters of ink, and the picture shows none."""
 
 
 class TooManyImages(RequestError):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from app.batching.cost_model import CostModel
 from app.batching.queue import BatchQueue
-from app.drift import DriftMonitor
+from app.observability.drift import DriftMonitor
 from model_store.bundle import Model
 from model_store.engines import Inputs
 from model_store.pixels.novelty import Novelty

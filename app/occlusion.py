@@ -48,7 +48,8 @@ class Explainer:
             label: index into its labels; None: the most probable one.
 
         Raises:
-            ImageError: the bytes cannot become pixels.
+            EmptyUpload, MalformedUpload, ImageError: the bytes cannot become pixels.
+            NothingToSee: they show no ink.
             Overloaded: other explanations are being computed.
         """
         if self._running >= AT_ONCE:
@@ -62,7 +63,7 @@ class Explainer:
             self._running -= 1
 
     async def _explain(self, model: LoadedModel, data: bytes, label: int | None) -> bytes:
-        pixels = await self._pipeline.in_thread(lambda: self._pipeline.pixels(model, data))
+        pixels = await self._pipeline.in_thread(lambda: self._pipeline.visible_pixels(model, data))
         step = stride(model.shape)
         occluded = occlusions(pixels, step)
         images = [lambda: pixels, *occluded]

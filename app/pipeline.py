@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.batching.queue import Place
-from app.errors import DeadlineExpired
+from app.errors import DeadlineExpired, NothingToSee
 from app.loaded_model import LoadedModel
+from app.received import check_received
 from model_store.engines import Inputs
 from model_store.pixels.preprocessing import preprocess
 
@@ -93,7 +94,8 @@ class Pipeline:
         """Return the probabilities of one encoded image.
 
         Raises:
-            ImageError: the bytes cannot become pixels.
+            EmptyUpload, MalformedUpload, ImageError: the bytes cannot become pixels.
+            NothingToSee: they show no ink.
             Overloaded, DeadlineExpired: there was no time for it.
             ComputeError: the engine failed.
         """
@@ -129,12 +131,32 @@ class Pipeline:
         return await asyncio.gather(*map(one, images))
 
     def decoding(self, model: LoadedModel, data: bytes) -> MakePixels:
-        """Return what makes the pixels of an encoded image."""
-        return partial(self.pixels, model, data)
+        """Return what makes the visible pixels of an encoded image."""
+        return partial(self.visible_pixels, model, data)
 
     def pixels(self, model: LoadedModel, data: bytes) -> NDArray[np.uint8]:
-        """Return the (H, W) pixels of an encoded image. Slow; not for the event loop's thread."""
+        """Return the (H, W) pixels of an encoded image. Slow; not for the event loop's thread.
+
+        Raises:
+            EmptyUpload, MalformedUpload: not the bytes of an image at all.
+            ImageError: they cannot become pixels.
+        """
+        check_received(data)
         return preprocess(data, model.spec, max_pixels=self._max_pixels)
+
+    def visible_pixels(self, model: LoadedModel, data: bytes) -> NDArray[np.uint8]:
+        """Do what `pixels` does, where the model can see something in them.
+
+        Raises:
+            NothingToSee: a model of ink would answer blank paper with a guess.
+        """
+        pixels = self.pixels(model, data)
+        if model.spec.ink is not None and not pixels.any():
+            raise NothingToSee(
+                "Expected a picture of ink on paper. Received: one in which nothing stands out; "
+                f"transparency counts as grey level {model.spec.alpha_background} of 255"
+            )
+        return pixels
 
     def in_thread(self, work: Callable[[], T]) -> asyncio.Future[T]:
         """Return what `work` does on a decode thread, or raise what it raises."""

@@ -3,7 +3,7 @@
 import platform
 from importlib import metadata
 
-_LIBRARIES = ("keras", "tensorflow", "openvino", "numpy", "pillow")
+_LIBRARIES = ("keras", "tensorflow", "openvino", "numpy", "pillow", "pi-heif")
 
 
 def library_versions() -> dict[str, str]:

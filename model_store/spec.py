@@ -1,12 +1,12 @@
 """What a model's images look like: data that is stored with the model and read back strictly."""
 
 import hashlib
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
-ImageFormat = Literal["JPEG", "PNG", "WEBP", "BMP", "GIF"]
-ALL_FORMATS: tuple[ImageFormat, ...] = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+ImageFormat = Literal["JPEG", "PNG", "WEBP", "BMP", "GIF", "HEIC", "AVIF", "TIFF"]
+ALL_FORMATS: tuple[ImageFormat, ...] = get_args(ImageFormat)
 
 
 MAX_16 = 65535  # the largest 16-bit sample

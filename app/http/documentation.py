@@ -42,6 +42,7 @@ BODY = (
 IMAGE = (
     *BODY,
     *(store_errors.UnsupportedFormat, store_errors.UndecodableImage, store_errors.TooManyPixels),
+    errors.NothingToSee,
 )
 _SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},

@@ -21,6 +21,7 @@ from app.loaded_model import LoadedModel
 from app.observability.metrics import Instruments
 from app.pipeline import STAGES, Answer, Pipeline, Timings
 from app.registry import Registry
+from model_store.spec import ALL_FORMATS
 
 TopK = Annotated[
     int | None,
@@ -41,8 +42,9 @@ def predict_router(
         @router.post(
             f"{at.prefix}/predict",
             summary="Predict one image",
-            description="The image as the form's file `file`, or as the raw body: JPEG, PNG, WebP, "
-            "BMP or GIF. Its content alone decides its format, not its name or Content-Type.",
+            description="The image as the form's file `file`, or as the raw body: "
+            f"{', '.join(ALL_FORMATS[:-1])} or {ALL_FORMATS[-1]}, as far as the model takes them. "
+            "Its content alone decides its format, not its name or Content-Type.",
             operation_id=f"predict{at.suffix}",
             response_model=PredictAnswer,
             responses={200: docs.TIMED, **docs.problems(*docs.IMAGE)},

@@ -73,6 +73,7 @@ TABLE: Mapping[type[Exception], Row] = {
     store_errors.TooManyPixels: Row(
         422, "too_many_pixels", "The image has too many pixels", "HALFTONE_MAX_PIXELS"
     ),
+    errors.NothingToSee: Row(422, "nothing_to_see", "There is nothing to see in the picture"),
     errors.ClientGone: Row(499, "client_gone", "The client closed the connection"),
     errors.InferenceFailed: Row(
         500, "inference_failed", "The model failed", detail="The model failed on this image."

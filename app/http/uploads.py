@@ -1,7 +1,9 @@
 """Request bodies to images in memory: the raw body, or a form's files. Nothing touches a disk."""
 
 import sys
+from collections.abc import AsyncGenerator
 
+from python_multipart.multipart import parse_options_header
 from starlette.datastructures import FormData, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
@@ -25,25 +27,20 @@ class _Form(MultiPartParser):
 async def read_image(request: Request) -> bytes:
     """Return the one image of a request: the form's file `file`, or the whole body.
 
+    It may be empty.
+
     Raises:
         MalformedUpload: a form that does not hold exactly one `file`.
-        EmptyUpload: no bytes.
     """
     if not is_form(request):
-        body = await request.body()
-    else:
-        images = await _read_files(request, "file", MAX_OTHER_FIELDS)
-        if len(images) != 1:
-            raise MalformedUpload(
-                f"Expected one file named 'file'. Received: {len(images)}. Many images go to "
-                "/predict/batch, as 'files'."
-            )
-        body = images[0]
-    if not body:
-        raise EmptyUpload(
-            "Expected an image as the body, or as the file 'file'. Received: no bytes"
+        return await request.body()
+    images = await _read_files(request, "file", MAX_OTHER_FIELDS)
+    if len(images) != 1:
+        raise MalformedUpload(
+            f"Expected one file named 'file'. Received: {len(images)}. Many images go to "
+            "/predict/batch, as 'files'."
         )
-    return body
+    return images[0]
 
 
 async def read_images(request: Request, max_images: int) -> list[bytes]:
@@ -85,9 +82,9 @@ async def _read_files(request: Request, name: str, max_files: int) -> list[bytes
 
 
 async def _parse(request: Request, max_files: int) -> FormData:
-    parser = _Form(
-        request.headers, request.stream(), max_files=max_files, max_fields=MAX_OTHER_FIELDS
-    )
+    _, options = parse_options_header(request.headers["content-type"])
+    stream = _without_preamble(request.stream(), options.get(b"boundary", b""))
+    parser = _Form(request.headers, stream, max_files=max_files, max_fields=MAX_OTHER_FIELDS)
     try:
         form = await parser.parse()
     except MultiPartException as error:
@@ -103,3 +100,23 @@ async def _parse(request: Request, max_files: int) -> FormData:
         await form.close()
         raise MalformedUpload("Expected a multipart form that ends with its boundary.")
     return form
+
+
+async def _without_preamble(
+    stream: AsyncGenerator[bytes, None], boundary: bytes
+) -> AsyncGenerator[bytes, None]:
+    """Yield a form from the line of its first boundary on.
+
+    What stands before is to be ignored (RFC 2046, section 5.1.1); the parser takes it for a fault.
+    """
+    line = b"\n--" + boundary
+    held = b"\n"  # the body's first line begins a line, too
+    async for chunk in stream:
+        held += chunk
+        at = held.find(line)
+        if at >= 0:
+            yield held[at + 1 :]
+            break
+        held = held[-len(line) :]
+    async for chunk in stream:
+        yield chunk

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from model_store.bundle import pixels_sha256
 from model_store.manifest import Probe
+from model_store.pixels.formats import extension_of
 from model_store.pixels.preprocessing import preprocess
 from model_store.spec import ImageFormat, ImageSpec
 
@@ -21,7 +22,6 @@ FOLDER = "probe"
 MAX_GIVEN = 8
 _LONGEST_SIDE = 1600  # keeps the drawn files small
 _EXIF_ORIENTATION = 0x0112
-_SUFFIXES = ((b"\x89PNG", "png"), (b"\xff\xd8", "jpg"), (b"RIFF", "webp"), (b"BM", "bmp"))
 
 Drawing = tuple[ImageFormat, Callable[[int, int], bytes]]
 
@@ -48,7 +48,7 @@ def write_probes(
     pixels = np.empty((len(encoded), spec.height, spec.width), np.uint8)
     for index, data in enumerate(encoded):
         preprocess(data, spec, out=pixels[index])
-        paths.append(f"{FOLDER}/{index:02d}.{_suffix(data)}")
+        paths.append(f"{FOLDER}/{index:02d}{extension_of(data)}")
         (folder / paths[-1]).write_bytes(data)
     return paths, pixels
 
@@ -188,7 +188,3 @@ def _encode(image: Image.Image, format_: ImageFormat, **options: object) -> byte
     buffer = BytesIO()
     image.save(buffer, format_, **options)
     return buffer.getvalue()
-
-
-def _suffix(data: bytes) -> str:
-    return next((suffix for magic, suffix in _SUFFIXES if data.startswith(magic)), "gif")

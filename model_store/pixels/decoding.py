@@ -1,6 +1,5 @@
 """Encoded bytes to luma at the file's own resolution, whatever the bytes are."""
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,22 +14,22 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from model_store.errors import ImageError, UndecodableImage, UnsupportedFormat
+from model_store.pixels.contained import CONTAINED, decode_contained
+from model_store.pixels.formats import FORMATS, ImageHeader, format_of
 from model_store.pixels.grayscale import SIXTEEN_BIT, to_grayscale
 from model_store.pixels.guards import before_loading, before_opening
 from model_store.pixels.orientation import exif_orientation
 from model_store.spec import ALL_FORMATS, ImageFormat, ImageSpec
 
-# What the first bytes of a file are, and Pillow's class for it. Not Image.open: that one warns of
-# large images, through the process-wide warning filters, and guesses at multi-picture files.
-_FORMATS: dict[ImageFormat, tuple[re.Pattern[bytes], type[ImageFile]]] = {
-    "JPEG": (re.compile(rb"\xff\xd8\xff"), JpegImageFile),
-    "PNG": (re.compile(rb"\x89PNG\r\n\x1a\n"), PngImageFile),
-    "WEBP": (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), WebPImageFile),
-    "BMP": (re.compile(rb"BM"), BmpImageFile),
-    "GIF": (re.compile(rb"GIF8[79]a"), GifImageFile),
+# Not Image.open: that one warns of large images, through the process-wide warning filters, and
+# guesses at multi-picture files.
+_DECODERS: dict[ImageFormat, type[ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WEBP": WebPImageFile,
+    "BMP": BmpImageFile,
+    "GIF": GifImageFile,
 }
-
-FIRST_BYTES = 12  # so many are enough to tell the format
 
 # What the decoder multiplies the samples of shallow PNGs by.
 _FULL_SCALE = {"L;2": 85, "L;4": 17}
@@ -38,16 +37,6 @@ _FULL_SCALE = {"L;2": 85, "L;4": 17}
 # Width and height of the stored image, and its orientation, to the smallest width and height
 # that a reduced decoding may have.
 DraftFloor = Callable[[tuple[int, int], int], tuple[int, int]]
-
-
-@dataclass(frozen=True, slots=True)
-class ImageHeader:
-    """What the header of an encoded image says, before orientation is applied."""
-
-    format: str
-    mode: str
-    width: int
-    height: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +61,16 @@ def decode(data: bytes, spec: ImageSpec, max_pixels: int, floor: DraftFloor) -> 
     """
     kind = _allowed_format(data, spec.formats)
     try:
+        if kind in CONTAINED:
+            loaded, turn, source = decode_contained(data, kind, max_pixels)
+            luma = to_grayscale(loaded, spec.alpha_background, depth16_max=spec.depth16_max)
+            return Decoded(luma, turn, source)
         image, exif = open_image(data, kind, max_pixels)
         return _loaded(image, exif, spec, floor)
     except ImageError:
         raise
     except Exception as error:  # a decoder given hostile bytes may raise anything
-        raise _undecodable(data, kind, error) from error
-
-
-def _undecodable(data: bytes, kind: ImageFormat, error: Exception) -> UndecodableImage:
-    return UndecodableImage(
-        f"Expected a complete {kind} image. Received: {len(data)} bytes that begin as "
-        f"{kind} and cannot be decoded ({type(error).__name__})"
-    )
-
-
-def format_of(data: bytes) -> ImageFormat | None:
-    """Return the format that the first bytes announce, or None."""
-    return next((kind for kind, (first, _) in _FORMATS.items() if first.match(data)), None)
+        raise _undecodable(data, kind) from error
 
 
 def largest_16_bit_sample(data: bytes, max_pixels: int) -> int | None:
@@ -100,23 +81,33 @@ def largest_16_bit_sample(data: bytes, max_pixels: int) -> int | None:
     """
     kind = _allowed_format(data, ALL_FORMATS)
     try:
-        image, _ = open_image(data, kind, max_pixels)
-        if image.mode not in SIXTEEN_BIT:
-            return None
-        image.load()
-        return int(np.asarray(image).max())
+        if kind in CONTAINED:
+            image, _, _ = decode_contained(data, kind, max_pixels)
+        else:
+            image, _ = open_image(data, kind, max_pixels)
+        return int(np.asarray(image).max()) if image.mode in SIXTEEN_BIT else None
     except ImageError:
         raise
     except Exception as error:  # a decoder given hostile bytes may raise anything
-        raise _undecodable(data, kind, error) from error
+        raise _undecodable(data, kind) from error
+
+
+def _undecodable(data: bytes, kind: ImageFormat) -> UndecodableImage:
+    return UndecodableImage(
+        f"Expected a complete {kind} image. Received: {len(data)} bytes that begin as "
+        f"{kind} and are cut short or broken"
+    )
 
 
 def _allowed_format(data: bytes, formats: tuple[ImageFormat, ...]) -> ImageFormat:
-    kind = format_of(data)
-    if kind is None or kind not in formats:
-        received = f"{len(data)} bytes of no known image format" if kind is None else kind
-        raise UnsupportedFormat(f"Expected one of {', '.join(formats)}. Received: {received}")
-    return kind
+    received = format_of(data)
+    for kind in formats:
+        if kind == received:
+            return kind
+    what = f"{len(data)} bytes of no known image format"
+    if received is not None:
+        what = f"{received}. {FORMATS[received].advice}"
+    raise UnsupportedFormat(f"Expected one of {', '.join(formats)}. Received: {what}")
 
 
 def open_image(data: bytes, kind: ImageFormat, max_pixels: int) -> tuple[ImageFile, bytes | None]:
@@ -127,7 +118,7 @@ def open_image(data: bytes, kind: ImageFormat, max_pixels: int) -> tuple[ImageFi
         Exception: whatever Pillow raises at hostile bytes.
     """
     visible, exif = before_opening(data, kind, max_pixels)
-    image = _FORMATS[kind][1](BytesIO(visible), "")
+    image = _DECODERS[kind](BytesIO(visible), "")
     before_loading(image, kind, max_pixels)
     return image, exif or image.info.get("exif")
 

@@ -64,7 +64,7 @@ def before_opening(data: bytes, kind: ImageFormat, max_pixels: int) -> tuple[byt
         return _png_pixels(data)
     if kind != "BMP":  # Pillow gets memory for a canvas as soon as it opens one
         canvas = _webp_canvas(data) if kind == "WEBP" else _gif_canvas(data)
-        _check_size(kind, canvas, max_pixels)
+        check_size(kind, canvas, max_pixels)
     return data, None
 
 
@@ -75,14 +75,20 @@ def before_loading(image: ImageFile, kind: ImageFormat, max_pixels: int) -> None
         ImageError: loading the image would take too long or too much memory, or give colours
             that are not in the file.
     """
-    _check_size(kind, image.size, max_pixels)
+    check_size(kind, image.size, max_pixels)
     if kind == "PNG":
         _check_palette(image)
     elif kind == "BMP":
         _check_run_lengths(image)
 
 
-def _check_size(kind: ImageFormat, size: tuple[int, int], max_pixels: int) -> None:
+def check_size(kind: ImageFormat, size: tuple[int, int], max_pixels: int) -> None:
+    """Check what the header of a file announces.
+
+    Raises:
+        TooManyPixels: more than `max_pixels`.
+        UndecodableImage: a side that is too long.
+    """
     width, height = size
     if max(size) > MAX_SIDE:
         raise UndecodableImage(
@@ -123,7 +129,10 @@ def _jpeg_segments(data: bytes, end: int) -> Iterator[tuple[int, int, int]]:
         length = int.from_bytes(data[body : body + 2])
         end = body + length
         if length < 2 or end > len(data):
-            raise UndecodableImage("Expected complete JPEG segments. Received: one that is cut off")
+            raise UndecodableImage(
+                f"Expected complete JPEG segments. Received: {len(data)} bytes that are cut short "
+                "or broken"
+            )
         yield data[body - 1], start, end
 
 
@@ -164,7 +173,10 @@ def _png_pixels(data: bytes) -> tuple[bytes, bytes | None]:
         start, name = end, data[end + 4 : end + 8]
         end = start + 12 + int.from_bytes(data[start : start + 4])
         if end > len(data):
-            raise UndecodableImage("Expected PNG chunks up to IEND. Received: a truncated file")
+            raise UndecodableImage(
+                f"Expected PNG chunks up to IEND. Received: {len(data)} bytes that are cut short "
+                "or broken"
+            )
         if name in _PNG_PIXELS:
             _check_crc(name, data[start:end])
             kept.append(data[start:end])

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, features
 
-from model_store.pixels.decoding import ImageHeader, decode
+from model_store.libraries import library_versions
+from model_store.pixels.decoding import decode
+from model_store.pixels.formats import ImageHeader
 from model_store.pixels.ink import WORKING_SIDE, normalize_ink
 from model_store.spec import ImageSpec
 
@@ -100,9 +102,10 @@ def preprocess_with_source(
 @cache
 def preprocessing_version() -> str:
     """Return a string that changes when the same bytes and spec could give other pixels."""
-    libraries = ("pil", "libjpeg_turbo", "jpg", "webp", "zlib")
+    libraries = ("pil", "libjpeg_turbo", "jpg", "webp", "zlib", "avif", "libtiff")
     versions = (f"{name}-{features.version(name) or 'none'}" for name in libraries)
-    return "+".join((str(_RULES_VERSION), *versions))
+    heif = f"pi-heif-{library_versions().get('pi-heif', 'none')}"
+    return "+".join((str(_RULES_VERSION), *versions, heif))
 
 
 def encode_png(pixels: NDArray[np.uint8]) -> bytes:

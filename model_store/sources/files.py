@@ -6,7 +6,8 @@ import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
-from model_store.pixels.decoding import FIRST_BYTES, format_of
+from model_store.pixels.formats import FIRST_BYTES, format_of
+from model_store.spec import ALL_FORMATS
 
 # What Windows, macOS and network drives leave in folders; hidden files are junk by their first dot.
 _JUNK = {"thumbs.db", "desktop.ini", "__macosx", "@eadir"}
@@ -27,7 +28,7 @@ def is_image_file(file: Path) -> bool:
     if kind is not None and kind.startswith("image/"):
         return True
     with file.open("rb") as opened:
-        return format_of(opened.read(FIRST_BYTES)) is not None
+        return format_of(opened.read(FIRST_BYTES)) in ALL_FORMATS
 
 
 def printable(name: str) -> str:

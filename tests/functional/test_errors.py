@@ -1,16 +1,22 @@
 """Every refusal: its status, its code, and that it is a problem document."""
 
+import base64
 import gzip
+import io
 from collections.abc import Iterable
 
 import httpx
+import numpy as np
 import pytest
 from fake_models import FakeModel, FakeStore, Start, png
+from heic_files import HEIC
+from PIL import Image
 
 from app import errors
 from app.http.problems import TABLE, problem, row_of
 from model_store import errors as store_errors
 from model_store.errors import ProbeMismatch
+from model_store.spec import ALL_FORMATS
 
 
 def leaves(kind: type[Exception]) -> Iterable[type[Exception]]:
@@ -247,6 +253,94 @@ async def test_batch_needs_a_form_with_images(client: httpx.AsyncClient) -> None
         headers={"content-type": "multipart/form-data; boundary=b"},
     )
     check_problem(empty, 400, "empty_upload")
+
+
+async def test_an_empty_image_is_the_same_error_on_every_way(client: httpx.AsyncClient) -> None:
+    empty = ("x.png", b"")
+    alone = [
+        await client.post("/predict", content=b""),
+        await client.post("/predict", files={"file": empty}),
+        await client.post("/preview", files={"file": empty}),
+        await client.post("/explain", content=b""),
+    ]
+    tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [""]}
+    v2 = await client.post("/v2/models/toy/infer", json={"inputs": [tensor]})
+    batch = await client.post("/predict/batch", files=[("files", empty), ("files", png())])
+
+    details = {check_problem(one, 400, "empty_upload")["detail"] for one in alone}
+    assert details == {"Expected an image. Received: no bytes"} == {v2.json()["error"]}
+    assert (v2.status_code, v2.json()["code"]) == (400, "empty_upload")
+    first, second = batch.json()["results"]
+    assert (first["error"]["code"], first["error"]["status"]) == ("empty_upload", 400)
+    assert "label" in second
+
+
+IN_BASE64 = base64.b64encode(png())
+LATER = "/v2/models/{name}/infer"
+
+
+@pytest.mark.parametrize(
+    ("body", "received", "advice"),
+    [
+        (IN_BASE64, "PNG in base64", LATER),
+        (base64.encodebytes(png()), "PNG in base64", LATER),
+        (base64.urlsafe_b64encode(b"\xff\xd8\xff\xfe\xff").rstrip(b"="), "JPEG in base64", LATER),
+        (b'"' + IN_BASE64 + b'"', "PNG in base64", LATER),
+        (b"data:image/png;base64," + IN_BASE64, "a data URL", "Send the bytes"),
+        (b'{"image": "' + IN_BASE64 + b'"}', "JSON", LATER),
+        (b"[[0, 1], [2, 3]]", "JSON", LATER),
+        (
+            b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n',
+            "a multipart body",
+            "Content-Type multipart/form-data",
+        ),
+    ],
+    ids=["base64", "lines", "URL-safe", "quoted", "data URL", "JSON", "pixels", "multipart"],
+)
+@pytest.mark.parametrize("content_type", ["image/png", "application/json", "multipart/related"])
+async def test_wrapped_images_are_refused_with_the_way_that_works(
+    client: httpx.AsyncClient, body: bytes, received: str, advice: str, content_type: str
+) -> None:
+    raw = await client.post("/predict", content=body, headers={"content-type": content_type})
+    form = await client.post("/predict", files={"file": body})
+    batch = await client.post("/predict/batch", files=[("files", body)])
+
+    detail = check_problem(raw, 400, "malformed_upload")["detail"]
+    assert f"Received: {received}. " in detail
+    assert advice in detail
+    assert check_problem(form, 400, "malformed_upload")["detail"] == detail
+    assert batch.json()["results"][0]["error"]["detail"] == detail
+
+
+async def test_formats_that_no_model_takes_are_named_with_what_to_do(
+    client: httpx.AsyncClient,
+) -> None:
+    response = await client.post("/predict", content=b"%PDF-1.7")
+    detail = check_problem(response, 415, "unsupported_format")["detail"]
+
+    assert "Received: PDF. It is a document: export its page as PNG." in detail
+
+
+def noise(kind: str) -> bytes:
+    buffer = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
+    Image.fromarray(pixels).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ALL_FORMATS)
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.95])
+async def test_a_truncated_image_is_called_so_without_our_internals(
+    client: httpx.AsyncClient, kind: str, share: float
+) -> None:
+    image = HEIC["color"] if kind == "HEIC" else noise(kind)
+    size = int(share * len(image))
+    response = await client.post("/predict", content=image[:size])
+    detail = check_problem(response, 422, "undecodable_image")["detail"]
+
+    assert f"Received: {size} bytes" in detail
+    assert detail.endswith("cut short or broken")
+    assert "Error" not in detail
 
 
 async def test_engine_failure_is_opaque(client: httpx.AsyncClient, toy: FakeModel) -> None:

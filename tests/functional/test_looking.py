@@ -8,7 +8,7 @@ import pytest
 from fake_models import FakeModel, Start, png
 from PIL import Image
 
-from app.drift import ENOUGH_IMAGES
+from app.observability.drift import ENOUGH_IMAGES
 from model_store.pixels.preprocessing import preprocess
 
 

@@ -109,7 +109,7 @@ async def test_batch_of_64_with_3_broken_gives_61_results_and_3_errors_in_order(
     assert response.status_code == 200
     assert [entry["index"] for entry in results] == list(range(64))
     assert [n for n, entry in enumerate(results) if "error" in entry] == [7, 31, 63]
-    assert [results[n]["error"]["status"] for n in (7, 31, 63)] == [422, 422, 415]
+    assert [results[n]["error"]["status"] for n in (7, 31, 63)] == [422, 422, 400]
     assert {"code", "detail", "title"} <= results[31]["error"].keys()
     good = [n for n in range(64) if n not in (7, 31, 63)]
     assert [received(results[n]) for n in good] == [expected(toy, images[n]) for n in good]

@@ -3,6 +3,7 @@
 import base64
 import json
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -80,12 +81,23 @@ async def test_pixels_as_json(client: httpx.AsyncClient, changes: dict[str, Any]
     assert output(answer.json(), "label")["data"] == best
 
 
-@pytest.mark.parametrize("encode", ["base64", "latin-1"])
+ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
+    "base64": base64.b64encode,
+    "URL-safe": base64.urlsafe_b64encode,
+    "without padding": lambda image: base64.b64encode(image).rstrip(b"="),
+    "in lines": base64.encodebytes,
+    "in lines of Windows": lambda image: base64.encodebytes(image).replace(b"\n", b"\r\n"),
+    "latin-1": lambda image: image,
+}
+
+
+@pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
+@pytest.mark.parametrize("spare", range(3))
 async def test_encoded_images_as_json(
-    client: httpx.AsyncClient, toy: FakeModel, encode: str
+    client: httpx.AsyncClient, toy: FakeModel, encode: Callable[[bytes], bytes], spare: int
 ) -> None:
-    image = png(seed=4)
-    text = base64.b64encode(image).decode() if encode == "base64" else image.decode("latin-1")
+    image = png(seed=4) + bytes([255] * spare)  # so that padding of each length occurs
+    text = encode(image).decode("latin-1")
     tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [text]}
     answer = await client.post(INFER, json={"inputs": [tensor]})
 
@@ -192,6 +204,17 @@ async def test_bad_requests_are_400_in_the_protocols_form(
     assert response.status_code == 400, response.text
     assert isinstance(response.json()["error"], str)
     assert response.json()["error"]
+
+
+async def test_both_shapes_of_pixels_are_named_where_neither_came(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.post(INFER, json={"inputs": [pixels_input(shape=[3, 5])]})
+    schema = (await client.get("/openapi.json")).json()["components"]["schemas"]["Tensor"]
+    shapes = f"[N, {HEIGHT}, {WIDTH}] or [N, {HEIGHT * WIDTH}]"
+
+    assert answer.json()["error"] == f"Expected pixels of shape {shapes}. Received: [3, 5]"
+    assert "flattened [N, height * width]" in schema["properties"]["shape"]["description"]
 
 
 @pytest.mark.parametrize("data", [b"abc", struct.pack("<I", 100) + b"abc"])

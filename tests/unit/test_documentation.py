@@ -10,6 +10,7 @@ from app.http.problems import TABLE
 from app.main import create_app
 from app.settings import ELSEWHERE, Settings, variable
 from model_store.__main__ import app as store_commands
+from model_store.spec import ALL_FORMATS
 from training.__main__ import app as training_commands
 
 ROOT = Path(__file__).parents[2]
@@ -123,6 +124,16 @@ def test_every_script_that_a_page_names_is_there(page: Path) -> None:
     named = set(re.findall(r"\bscripts/(\w+)", page.read_text()))
 
     assert named <= {path.name for path in (ROOT / "scripts").iterdir()}
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/serving.md", "docs/security.md"])
+def test_pages_list_the_formats_that_are_decoded(name: str) -> None:
+    text = " ".join((ROOT / name).read_text().split())
+    lists = re.findall(r"JPEG, PNG, [\w, ]+? (?:and|or) \w+", text)
+
+    assert lists
+    for stated in lists:
+        assert re.split(", | AND | OR ", stated.upper()) == list(ALL_FORMATS)
 
 
 @every_page

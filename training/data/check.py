@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from model_store.pixels.formats import FORMATS
 from model_store.sources import Item, Source
 from model_store.spec import ImageSpec
 from training.data.cache import Record
@@ -15,13 +16,6 @@ from training.data.depth import Depth16, look_at_depth
 FEW_IMAGES = 20
 IMBALANCE = 4
 _NAMES_SHOWN = 5
-_EXTENSIONS = {
-    "JPEG": {".jpg", ".jpeg", ".jpe", ".jfif"},
-    "PNG": {".png"},
-    "WEBP": {".webp"},
-    "BMP": {".bmp", ".dib"},
-    "GIF": {".gif"},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +115,7 @@ def _wrong_extensions(readable: Sequence[tuple[Item, Record]]) -> list[tuple[str
         for item, record in readable
         # Arrays have no extension to be wrong.
         if not item.name.endswith("]")
-        and PurePosixPath(item.name).suffix.lower() not in _EXTENSIONS[str(record.format)]
+        and PurePosixPath(item.name).suffix.lower() not in FORMATS[str(record.format)].extensions
     ]
 
 

@@ -88,9 +88,14 @@ class Tensor(BaseModel):
 
     name: str
     datatype: Literal["BYTES", "UINT8", "FP32"]
-    shape: list[Dimension] = Field(max_length=4)
+    shape: list[Dimension] = Field(
+        max_length=4,
+        description="image: [N]. pixels: [N, height, width], or flattened [N, height * width].",
+    )
     parameters: dict[str, Any] = {}
-    data: list[Any] | None = None
+    data: list[Any] | None = Field(
+        None, description="BYTES as base64, or as one character from U+0000 to U+00FF per byte."
+    )
 
 
 class RequestedOutput(BaseModel):

@@ -4,8 +4,6 @@ https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protoc
 tensor data extension.
 """
 
-import base64
-import binascii
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from app.errors import InvalidParameter
 from app.http.v2.schemas import Tensor
+from app.received import decode_base64
 
 
 def read_images(tensor: Tensor, binary: bytes | None) -> list[bytes]:
@@ -39,9 +38,11 @@ def read_pixels(tensor: Tensor, binary: bytes | None, shape: tuple[int, int]) ->
         (N, H, W) uint8.
     """
     dtype = np.dtype("<u1" if tensor.datatype == "UINT8" else "<f4")
-    if tensor.shape[1:] not in ([*shape], [shape[0] * shape[1]]):
+    height, width = shape
+    if tensor.shape[1:] not in ([height, width], [height * width]):
         raise InvalidParameter(
-            f"Expected pixels of shape [N, {shape[0]}, {shape[1]}]. Received: {tensor.shape}"
+            f"Expected pixels of shape [N, {height}, {width}] or [N, {height * width}]. "
+            f"Received: {tensor.shape}"
         )
     _check_count(tensor, tensor.shape[0])
     values = _numbers(tensor, binary, dtype)
@@ -113,11 +114,10 @@ def _json_bytes(element: object) -> bytes:
     """
     if isinstance(element, str):
         try:
-            return base64.b64decode(element, validate=True)
-        except (binascii.Error, ValueError):
-            pass
-        try:
-            return element.encode("latin-1")
+            raw = element.encode("latin-1")
         except UnicodeEncodeError:
             pass
+        else:
+            decoded = decode_base64(raw)
+            return raw if decoded is None else decoded
     raise InvalidParameter("Expected BYTES as strings: base64, or one character per byte.")

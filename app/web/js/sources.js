@@ -14,6 +14,8 @@ export function listen(onFiles, onNothing) {
 /** Let the file dialog offer the formats the model takes; a phone then converts its own. */
 export function offerFormats(formats) {
   const types = formats.map((format) => `image/${format.toLowerCase()}`);
+  // Not every system knows which files are of this type.
+  if (formats.includes("HEIC")) types.push(".heic", ".heif");
   byId("files").accept = types.join(",") || "image/*";
 }
 

@@ -32,7 +32,7 @@ def model(name: str, labels: Sequence[str], height: int, width: int) -> dict[str
         "name": name,
         "version": 3,
         "labels": list(labels),
-        "image": {"height": height, "width": width, "formats": ["JPEG", "PNG", "WEBP"]},
+        "image": {"height": height, "width": width, "formats": ["JPEG", "PNG", "WEBP", "HEIC"]},
         "metrics": {"accuracy": 0.9934, "images": 10000},
     }
 

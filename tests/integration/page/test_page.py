@@ -31,7 +31,8 @@ def test_choose_button_opens_the_file_dialog_for_the_models_formats(page: Page) 
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Choose pictures").click()
     assert chooser.value.is_multiple()
-    assert page.locator("#files").get_attribute("accept") == "image/jpeg,image/png,image/webp"
+    types = "image/jpeg,image/png,image/webp,image/heic,.heic,.heif"
+    assert page.locator("#files").get_attribute("accept") == types
     chooser.value.set_files([picture("chosen.png")])
     expect(page.locator("#answer")).to_be_visible()
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from app.drift import ENOUGH_IMAGES, DriftMonitor, stability_index
+from app.observability.drift import ENOUGH_IMAGES, DriftMonitor, stability_index
 from model_store.manifest import Reference
 
 

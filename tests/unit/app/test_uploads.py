@@ -10,19 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.requests import Request
 
-from app.errors import AppError, EmptyUpload, MalformedUpload, TooManyImages
+from app.errors import AppError, MalformedUpload, TooManyImages
 from app.http.uploads import read_image, read_images
 
 FORM = "multipart/form-data; boundary=b"
 
 
-def request_of(body: bytes, content_type: str) -> Request:
-    """A request whose body comes in two pieces."""
-    pieces = iter([(body[:7], True), (body[7:], False)])
+def request_of(body: bytes, content_type: str, piece: int = 7) -> Request:
+    """A request whose body comes in pieces: of `piece` bytes at first, then twice as many, …"""
+    rest = body
 
     async def receive() -> dict:
-        piece, more = next(pieces)
-        return {"type": "http.request", "body": piece, "more_body": more}
+        nonlocal rest, piece
+        head, rest = rest[:piece], rest[piece:]
+        piece *= 2
+        return {"type": "http.request", "body": head, "more_body": bool(rest)}
 
     headers = [(b"content-type", content_type.encode())]
     return Request({"type": "http", "headers": headers}, receive)
@@ -121,6 +123,29 @@ async def test_a_field_that_is_no_file_is_refused_with_what_is_expected() -> Non
         await read_image(request_of(body, FORM))
 
 
-async def test_an_empty_file_is_no_image() -> None:
-    with pytest.raises(EmptyUpload):
-        await read_image(form([("file", b"")]))
+PREAMBLES = [
+    b"\r\n",
+    b"\n",
+    b"This is a multipart message.\r\n",
+    b"\r\nA form - with -- dashes\r\n--and more\r\n\r\n",
+    b"text before a boundary that begins no line --b\r\n",
+    b"--\r\n" * 1000,
+]
+
+
+@pytest.mark.parametrize("preamble", PREAMBLES, ids=lambda preamble: repr(preamble[:12]))
+@pytest.mark.parametrize("piece", [1, 7, 100_000])
+async def test_what_stands_before_the_first_boundary_is_ignored(
+    preamble: bytes, piece: int
+) -> None:
+    part = (
+        b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\ndata\r\n--b--\r\n'
+    )
+    body = preamble + part + b"and after the last"
+
+    assert await read_image(request_of(body, FORM, piece)) == b"data"
+
+
+async def test_a_form_without_its_boundary_is_refused() -> None:
+    with pytest.raises(MalformedUpload, match="ends with its boundary"):
+        await read_image(request_of(b"no boundary --b here" * 1000, FORM))

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from handmade_images import encoded
+from PIL import Image
 from tiny_models import TINY_LABELS, TINY_SPEC, tiny_network
 
 import model_store.making.exporting
@@ -68,6 +70,15 @@ def test_at_most_eight_given_images_become_probes(tmp_path: Path, images: Any) -
     assert len(made.probes) == 10 + 8
     assert set(given[:8]) <= stored
     assert given[8] not in stored
+
+
+def test_a_given_probe_is_called_by_its_format(tmp_path: Path, images: Any) -> None:
+    given = [encoded(Image.fromarray(images[0]), kind) for kind in ("TIFF", "AVIF", "JPEG")]
+
+    assemble(tmp_path, tiny_network(seed=0), TINY_SPEC, TINY_LABELS, images, given)
+
+    names = {path.name: path.read_bytes() for path in (tmp_path / "probe").iterdir()}
+    assert [names[name] for name in ("10.tif", "11.avif", "12.jpg")] == given
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\x89PNG\r\n\x1a\n"])

@@ -126,5 +126,5 @@ def test_input_is_not_changed():
 def test_version_names_the_libraries_that_decide_the_pixels():
     version = preprocessing_version()
     assert version == preprocessing_version()
-    for library in ("pil-", "libjpeg_turbo-", "webp-", "zlib-"):
+    for library in ("pil-", "libjpeg_turbo-", "webp-", "zlib-", "avif-", "libtiff-", "pi-heif-"):
         assert library in version

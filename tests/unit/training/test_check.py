@@ -70,6 +70,15 @@ def test_what_cannot_be_read_is_listed_with_the_reason(tmp_path: Path, cache: Pi
     assert "1 files cannot be read" in findings.warnings()[0]
 
 
+def test_a_format_that_is_not_read_is_named_with_what_to_do(
+    tmp_path: Path, cache: PixelCache
+) -> None:
+    root = write_classes(tmp_path / "data", {"a": 20, "b": 20})
+    (root / "a" / "page.pdf").write_bytes(b"%PDF-1.7")
+    warning = look(root, cache).warnings()[0]
+    assert "Received: PDF. It is a document: export its page as PNG." in warning
+
+
 def test_content_decides_over_the_extension(tmp_path: Path, cache: PixelCache) -> None:
     root = write_classes(tmp_path / "data", {"a": 20, "b": 20})
     Image.fromarray(np.eye(9, dtype=np.uint8) * 200).save(root / "a" / "x.jpg", format="PNG")
