@@ -11,7 +11,7 @@ from model_store.pixels.pooling import block_means
 from training.data.cache import PixelCache
 
 # Up to so many bytes are held in memory; what is larger is read from the cache batch by batch.
-_IN_MEMORY_BYTES = 400_000_000
+_IN_MEMORY_BYTES = 200_000_000
 _READ_AT_A_TIME = 256
 
 Floats = NDArray[np.float32]
@@ -38,10 +38,16 @@ class Inputs:
         size = self.read(np.arange(1)).nbytes
         if size * len(self) > _IN_MEMORY_BYTES:
             return self
-        everything = np.arange(len(self))
-        starts = range(0, len(self), _READ_AT_A_TIME)
-        held = np.concatenate([self.read(everything[k : k + _READ_AT_A_TIME]) for k in starts])
-        return Inputs(self.truth, held.__getitem__)
+        return Inputs(self.truth, self.everything().__getitem__)
+
+    def everything(self) -> Floats:
+        """Return all images, (N, rows, columns), N >= 1; read in parts, for they come from more."""
+        first = self.read(np.arange(1))
+        images = np.empty((len(self), *first.shape[1:]), np.float32)
+        for start in range(0, len(self), _READ_AT_A_TIME):
+            part = images[start : start + _READ_AT_A_TIME]
+            part[:] = self.read(np.arange(start, start + len(part)))
+        return images
 
 
 def cached_inputs(

@@ -46,7 +46,7 @@ def baselines(train: Inputs, test: Inputs, labels: int, seed: int) -> dict[str, 
         LOGISTIC: LogisticRegression(C=0.01, max_iter=200),
         PERCEPTRON: MLPClassifier((_HIDDEN,), max_iter=_ITERATIONS, random_state=seed),
     }
-    asked = features(test.read(np.arange(len(test))))
+    asked = features(test.everything())
     with threadpool_limits(1), warnings.catch_warnings():
         # Where they were stopped is good enough to compare with.
         warnings.simplefilter("ignore", ConvergenceWarning)
