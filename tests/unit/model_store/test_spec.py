@@ -15,12 +15,18 @@ BEFORE = (
     '"orientation":"exif","alpha_background":255,"depth16":"scale",'
     '"formats":["JPEG","PNG","WEBP","BMP","GIF"],"ink":null}'
 )
+FORMATS_BEFORE = ("JPEG", "PNG", "WEBP", "BMP", "GIF")
+
+
+def before(spec: ImageSpec) -> ImageSpec:
+    """The spec that the same call of `for_size` gave when fewer formats were decoded."""
+    return spec.model_copy(update={"formats": FORMATS_BEFORE})
 
 
 def test_a_spec_without_the_white_of_16_bits_reads_as_before() -> None:
     spec = ImageSpec.model_validate_json(BEFORE)
 
-    assert spec == ImageSpec.for_size(12, 7)
+    assert spec == before(ImageSpec.for_size(12, 7))
     assert spec.depth16_max == 65535
     assert spec.model_dump_json() == BEFORE
     assert spec.digest == "1609c736f346a91ae194f04b0633aff92634fa2c7dd1c350ed1bbdda0b5413e7"
@@ -30,7 +36,7 @@ def test_the_shipped_bundle_has_the_spec_that_it_had() -> None:
     (folder,) = (ROOT / "models" / "digits").glob("[0-9]*")
     spec = read_manifest(folder).image
 
-    assert spec == ImageSpec.for_size(28, 28, InkNormalization(box=20))
+    assert spec == before(ImageSpec.for_size(28, 28, InkNormalization(box=20)))
     assert spec.digest == "c2a852926169cc6955e95605b1c72faa99d466f4d22f43625daba32b3cba77f0"
 
 

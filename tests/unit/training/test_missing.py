@@ -97,7 +97,7 @@ def test_a_folder_without_any_image(tmp_path: Path, cache: PixelCache) -> None:
     root = write_classes(tmp_path / "data", {"a": 10, "b": 10})
     (root / "papers").mkdir()
     (root / "papers" / "notes.txt").write_text("hello")
-    Image.new("L", (4, 4)).save(root / "papers" / "scan.tif")
+    Image.new("L", (4, 4)).save(root / "papers" / "scan.jp2")
 
     assert "None of the 2 files of 'papers' can be read as an image" in refusal(root, cache)
 
