@@ -70,10 +70,11 @@ def workers(count: int, threads: int, listener: Listener) -> Iterator[Workers]:
     """Give `count` processes, each of which computes on `threads` threads."""
     context = multiprocessing.get_context("spawn")
     # Memory of a step that the C library gives back, the next one gets page by page: a third more
-    # time. Read by the C library of the processes that are started. The last one keeps the ends of
-    # its threads' heaps, which the others do not.
+    # time. Read by the C library of the processes that are started. Heaps of other threads shrink
+    # whatever is set, so there is one for all; it grows in steps that outlast many of them.
     os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 << 20))
     os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(1 << 30))
+    os.environ.setdefault("MALLOC_ARENA_MAX", "1")
     os.environ.setdefault("MALLOC_TOP_PAD_", str(64 << 20))
     told, stop = context.Queue(), context.Event()
     executor = ProcessPoolExecutor(count, context, _start, (told, stop, threads))
