@@ -6,7 +6,7 @@ import httpx
 import pytest
 from canned_service import PATIENCE_MS, picture
 from playwright.sync_api import Browser, Page, expect
-from test_page_live import PATIENCE_S, SHIPPED, serving
+from test_page_live import PATIENCE_S, SHIPPED, photo, serving
 
 from app.http.page import POLICY
 
@@ -49,7 +49,7 @@ def test_an_image_can_be_tried_on_the_reference(reference: Page) -> None:
     block = reference.locator("#operations-predict-predict")
     block.locator(".opblock-summary-control").first.click()
     block.get_by_role("button", name="Try it out").click()
-    block.locator("input[type=file]").set_input_files(picture())
+    block.locator("input[type=file]").set_input_files(picture(data=photo()))
     block.get_by_role("button", name="Execute").click()
 
     answer = block.locator(".live-responses-table")
