@@ -9,8 +9,7 @@ from starlette.responses import Response
 from app.errors import InvalidParameter
 from app.http import documentation as docs
 from app.http.disconnects import while_connected
-from app.http.models import addresses
-from app.http.parameters import only
+from app.http.models import addresses, only
 from app.http.uploads import read_image
 from app.loaded_model import LoadedModel
 from app.occlusion import Explainer

@@ -58,7 +58,7 @@ class Envelope:
         metrics: Instruments,
         readiness: Readiness,
         tracing: "Spans | None",
-        root_path: str = "",
+        root_path: str,
     ) -> None:
         self._app = app
         self._metrics = metrics

@@ -1,12 +1,13 @@
-"""The addresses that a model has; GET /models and /models/{name}: what is served, and what not."""
+"""A model's addresses, what a query may hold, and GET /models: what is served, and what is not."""
 
+import difflib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Request
 
-from app.errors import NotReady
+from app.errors import InvalidParameter, NotReady
 from app.http import documentation as docs
 from app.http.schemas import EngineInfo, LoadFailure, ModelDetail, ModelInfo, ModelList
 from app.loaded_model import LoadedModel
@@ -49,6 +50,23 @@ def addresses(registry: Registry) -> tuple[Address, Address, Address]:
         Address("/models/{name}", "_with_model", by_name),
         Address("/models/{name}/versions/{version}", "_with_version", by_version),
     )
+
+
+def only(*names: str) -> Callable[[Request], Coroutine[Any, Any, None]]:
+    """Return FastAPI's dependency that refuses query parameters with other names.
+
+    It raises InvalidParameter, with the nearest name.
+    """
+
+    async def refuse_others(request: Request) -> None:
+        for name in request.query_params:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+                hint = f" Did you mean {near[0]}?" if near else ""
+                expected = f"the query parameter {names[0]!r}" if names else "no query parameters"
+                raise InvalidParameter(f"Expected {expected}. Received: {name[:40]!r}.{hint}")
+
+    return refuse_others
 
 
 def models_router(registry: Registry) -> APIRouter:

@@ -12,8 +12,7 @@ from starlette.responses import Response
 
 from app.http import documentation as docs
 from app.http.disconnects import while_connected
-from app.http.models import addresses
-from app.http.parameters import only
+from app.http.models import addresses, only
 from app.http.problems import problem, row_of
 from app.http.schemas import BatchAnswer, PredictAnswer
 from app.http.uploads import read_image, read_images

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from model_store.bundle import Bundle
 from model_store.engines.keras import load_model, runtime
 from model_store.engines.keras_archive import read_archive
-from model_store.errors import ImageError, IncompatibleModel, NoImages
+from model_store.errors import ImageError, IncompatibleModel
 from model_store.making.answers import answer
 from model_store.making.assembling import Assembled, assemble
 from model_store.making.chains import chain, every_layer
@@ -24,7 +24,7 @@ from model_store.making.pixel_range import PixelRange, doubt, range_of_layers
 from model_store.making.probes import MAX_GIVEN, draw_images
 from model_store.manifest import BundleContents, EngineName
 from model_store.pixels.preprocessing import preprocess
-from model_store.sources import Source
+from model_store.sources import Source, image_indices
 from model_store.spec import ImageSpec
 from model_store.store.store import ModelStore
 
@@ -203,9 +203,7 @@ def _spread(source: Source, most: int) -> list[int]:
     Raises:
         NoImages: there is no image among the files.
     """
-    images = [index for index in range(len(source.items)) if source.is_image(index)]
-    if not images:
-        raise NoImages(f"Expected images. Received: {len(source.items)} other files")
+    images = image_indices(source)
     return [images[int(k)] for k in np.linspace(0, len(images) - 1, min(len(images), most))]
 
 

@@ -16,6 +16,7 @@ from model_store.sources.source import (
     Item,
     Source,
     content_sha256,
+    image_indices,
     judged_images,
     natural_key,
 )
@@ -27,6 +28,7 @@ __all__ = [
     "Item",
     "Source",
     "content_sha256",
+    "image_indices",
     "judged_images",
     "label_of",
     "natural_key",

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from model_store.errors import NoImages
+
 SPLITS = ("train", "val", "test")
 
 
@@ -58,6 +60,19 @@ def judged_images(source: Source) -> tuple[str, list[int]]:
     """Return the split that a model is judged on and its images: test, or all if there is none."""
     test = [index for index, item in enumerate(source.items) if item.split == "test"]
     return ("test", test) if test else ("all", list(range(len(source.items))))
+
+
+def image_indices(source: Source) -> list[int]:
+    """Return which items are meant as images.
+
+    Raises:
+        NoImages: none is.
+        OSError: one cannot be read.
+    """
+    images = [index for index in range(len(source.items)) if source.is_image(index)]
+    if not images:
+        raise NoImages(f"Expected images. Received: {len(source.items)} other files")
+    return images
 
 
 def content_sha256(source: Source, index: int) -> bytes:

@@ -124,8 +124,9 @@ class PixelCache:
             contents = [content for content in found if isinstance(content, bytes)]
             with self._lock():
                 known = self._known(contents)
-                todo = {c: i for i, c in enumerate(found) if isinstance(c, bytes)}
-                todo = {content: i for content, i in todo.items() if content not in known}
+                todo = {
+                    c: i for i, c in enumerate(found) if isinstance(c, bytes) and c not in known
+                }
                 advance(len(found) - len(todo))
                 self._check_space(len(todo))
                 for chunk in _chunks(list(todo.items())):

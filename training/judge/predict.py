@@ -13,9 +13,8 @@ from typing import Literal, TextIO
 import typer
 
 from model_store.bundle import Model
-from model_store.errors import NoImages
 from model_store.inference import Prediction, predict_all
-from model_store.sources import Source, natural_key, open_unlabelled
+from model_store.sources import Source, image_indices, natural_key, open_unlabelled
 from training.progress import Reporter
 
 STANDARD_OUTPUT = Path("-")
@@ -94,13 +93,10 @@ def _class_columns(labels: Sequence[str]) -> Sequence[str]:
 
 
 def _submission(source: Source, labels: Sequence[str]) -> _Table:
-    everything = range(len(source.items))
-    images = [i for i in everything if source.is_image(i)]
-    if not images:
-        raise NoImages(f"Expected images. Received: {len(source.items)} other files")
+    images = image_indices(source)
     ids = _numbers([source.items[i].name for i in images])
     ordered = sorted(zip(ids, images, strict=True))
-    others = sorted(set(everything) - set(images))
+    others = sorted(set(range(len(source.items))) - set(images))
     return _Table(
         [i for _, i in ordered],
         ("ImageId", "Label"),

@@ -13,8 +13,7 @@ import app
 from app.errors import InvalidParameter, TooManyImages
 from app.http import documentation as docs
 from app.http.disconnects import while_connected
-from app.http.models import addresses
-from app.http.parameters import only
+from app.http.models import addresses, only
 from app.http.predict import count
 from app.http.problems import TABLE
 from app.http.v2.messages import LABEL, PROBABILITIES, parse_request, write_response
