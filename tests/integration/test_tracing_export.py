@@ -83,21 +83,19 @@ def test_a_collector_and_the_log_are_told_of_a_request_and_of_no_secret(
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         with running(MODELS, log_format="json") as service:
             service.wait_until_ready()
+            address, secret = f"{service.url}/predict", {"authorization": "Bearer SECRET"}
             answer = httpx.post(
-                f"{service.url}/predict",
-                content=IMAGE.read_bytes(),
-                params={"token": "SECRET"},
-                headers={"authorization": "Bearer SECRET"},
-                timeout=PATIENCE_S,
+                address, content=IMAGE.read_bytes(), headers=secret, timeout=PATIENCE_S
             )
+            refused = httpx.post(address, params={"token": "SECRET"}, timeout=PATIENCE_S)
             logged = json.loads(service.wait_for_log(r'.*"path":"/predict".*').group())
             service.process.send_signal(signal.SIGTERM)
             code = service.process.wait(PATIENCE_S)
 
-    assert (answer.status_code, code) == (200, 0)
+    assert (answer.status_code, refused.status_code, code) == (200, 400, 0)
     assert collector.services() == {"halftone"}
     names = collector.span_names()
-    assert names.count("POST /predict") == 1
+    assert names.count("POST /predict") == 2
     assert sorted(set(names) - {"GET /readyz"}) == ["POST /predict", "decode", "inference", "queue"]
     assert logged["request_id"] == answer.headers["x-request-id"]
     assert (logged["status"], logged["model"], logged["version"]) == (200, "digits", 1)
