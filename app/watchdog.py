@@ -62,7 +62,7 @@ class Watchdog:
     async def _probe(self, model: LoadedModel) -> None:
         try:
             with model.queue.place(float("inf")) as place:
-                await place.compute(np.zeros(model.shape, np.uint8))
+                await place.compute(model.inputs(np.zeros(model.shape, np.uint8)))
         except Unavailable:
             return
         except AppError as error:
