@@ -21,6 +21,7 @@ class CostModel:
         self._per_image_s = per_image_s
         self._load = 1.0
         self.decode_s = 0.0  # of one image; nothing is known yet
+        self.delay_s = 0.0  # by which images were later than expected: the event loop's, mostly
 
     @classmethod
     def through(cls, one_s: float, full_s: float, full: int) -> "CostModel":
@@ -42,6 +43,10 @@ class CostModel:
     def observe_decoding(self, seconds: float) -> None:
         """Learn from an image that took `seconds` to decode."""
         self.decode_s += SMOOTHING * (seconds - self.decode_s)
+
+    def observe_delay(self, seconds: float) -> None:
+        """Learn from an image that was done `seconds` later than was expected of it."""
+        self.delay_s += SMOOTHING * (max(0.0, seconds) - self.delay_s)
 
     def observe(self, images: int, seconds: float) -> None:
         """Learn from a batch that took `seconds`."""

@@ -44,6 +44,7 @@ class Place:
 
     queue: "BatchQueue"
     deadline: float
+    expected_s: float  # until its answer, were there nothing but the queue
     entered_at: float = field(default_factory=time.monotonic)
     decode_at: float = 0.0
     decoded_at: float = 0.0
@@ -137,7 +138,8 @@ class BatchQueue:
             QueueClosed, NotReady: the engine was closed, or ended.
         """
         self._check_open()
-        expected_s = self.expected_s()
+        # Who comes alone is tried, however late the last ones were.
+        expected_s = self.expected_s() + (self._costs.delay_s if self._depth else 0.0)
         spare_s = deadline - time.monotonic() - expected_s
         if self._depth >= self._capacity:
             raise Overloaded(
@@ -155,7 +157,7 @@ class BatchQueue:
     def place(self, deadline: float) -> Iterator[Place]:
         """Hold one place during the block; raises as `check` does."""
         self.check(deadline)
-        place = Place(self, deadline)
+        place = Place(self, deadline, self.expected_s())
         with self._changed:
             self._depth += 1
         try:
@@ -221,6 +223,8 @@ class BatchQueue:
             raise NotReady("The engine has ended. The service must be restarted.")
 
     def _leave(self, place: Place) -> None:
+        left_at = min(time.monotonic(), place.deadline)
+        self._costs.observe_delay(left_at - place.entered_at - place.expected_s)
         with self._changed:
             if not place.started_at:
                 self._depth -= 1

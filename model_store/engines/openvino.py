@@ -47,7 +47,7 @@ _PRECISIONS = {
 _CAPABILITIES = {"openvino-int8": "INT8", "openvino-bf16": "BF16", "openvino-f32": "FP32"}
 # Weights that one core's cache holds are soon read. A second thread would spend more time waiting
 # for its next share, which it does busily, than computing.
-_ONE_THREAD_BYTES = 4 << 20
+_ONE_THREAD_BYTES = 32 << 20
 _CPU_INFO = Path("/proc/cpuinfo")
 # One for the process: each sets up a stack for signals, and the second to go would bring back that
 # of the first, which is gone; the next signal would end the process.

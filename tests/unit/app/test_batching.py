@@ -277,6 +277,20 @@ async def test_images_that_are_still_to_be_decoded_take_time(open_queue: Open) -
             queue.check(time.monotonic() + 9)
 
 
+async def test_images_later_than_expected_keep_others_out_but_not_who_comes_alone(
+    open_queue: Open,
+) -> None:
+    queue = open_queue()
+    deadline = time.monotonic() + 10
+    with queue.place(deadline) as place:
+        place.entered_at -= 1000  # as on a host that is busy with refusing others
+
+    with queue.place(deadline), pytest.raises(Overloaded):
+        queue.check(deadline)
+    with queue.place(time.monotonic() + 10):
+        pass
+
+
 async def test_engine_failure_reaches_every_caller_and_the_next_batch_works(
     engine: Engine, open_queue: Open
 ) -> None:
