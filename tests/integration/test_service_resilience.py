@@ -30,10 +30,11 @@ def free_port() -> int:
 class Traffic:
     """Keep-alive clients that ask without end; whatever is not answered with 200 is lost."""
 
-    def __init__(self, url: str, clients: int) -> None:
+    def __init__(self, url: str, clients: int, image: bytes | None = None) -> None:
         self.answered = 0
         self.lost: list[str] = []
         self._url = url
+        self._image = image or images(1)[0]
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._ask) for _ in range(clients)]
 
@@ -56,12 +57,11 @@ class Traffic:
             time.sleep(0.01)
 
     def _ask(self) -> None:
-        image = images(1)[0]
         with httpx.Client(base_url=self._url, timeout=PATIENCE_S) as client:
             # With pauses, or the load alone would take a small machine's whole time.
             while not self._stop.wait(0.005):
                 try:
-                    response = client.post("/predict", content=image)
+                    response = client.post("/predict", content=self._image)
                 except httpx.TransportError as error:
                     self.lost.append(repr(error))
                 else:
