@@ -3,15 +3,14 @@
 import json
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
-from typer.core import TyperCommand
 
 from model_store.calling import calling, what_brings_tensorflow
 from model_store.command_line import (
@@ -26,6 +25,15 @@ from model_store.command_line import (
 from model_store.errors import ModelStoreError
 from model_store.spec import MAX_16
 from training.errors import NotLearning, TrainingError, TrainingInterrupted
+from training.options import (
+    AsJson,
+    Directory,
+    Height,
+    SpreadHidden,
+    Width,
+    augmentations,
+    check_augmentation,
+)
 from training.progress import Reporter
 
 if TYPE_CHECKING:
@@ -42,34 +50,6 @@ app = command_line(
     f"{_CALL} fit images --name parts --height 240 --width 320",
     f"{_CALL} evaluate parts images/test --json",
 )
-
-Directory = Annotated[
-    Path,
-    typer.Argument(
-        metavar="DIR",
-        help="Class folders; or train/ and test/ (and val/) with class folders; or an .npz.",
-    ),
-]
-Height = Annotated[int, typer.Option(min=1, max=8192, help="Rows of the model's images.")]
-Width = Annotated[int, typer.Option(min=1, max=8192, help="Columns of the model's images.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-
-
-def _augmentations(incomplete: str) -> list[str]:
-    from training.learn.augmentation import PARTS
-
-    return [name for name in PARTS if name.startswith(incomplete)]
-
-
-def _known_augmentation(name: str | None) -> str | None:
-    if name is not None:
-        from training.learn.augmentation import augmentation
-
-        try:
-            augmentation(name)
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
-    return name
 
 
 @app.command(epilog=f"Example: `{_CALL} check images`")
@@ -103,15 +83,8 @@ def check(
         assemble_dataset(source, records, cache, seed=0)
 
 
-class _SpreadHidden(TyperCommand):
-    """Reads `--hidden 512 512` as `--hidden 512 --hidden 512`, which is what click knows."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, _spread_hidden(args))
-
-
 @app.command(
-    cls=_SpreadHidden,
+    cls=SpreadHidden,
     epilog=f"Example: `{_CALL} fit images --name parts --height 240 --width 320`",
 )
 def fit(
@@ -143,8 +116,7 @@ def fit(
     augmentation: Annotated[
         str | None,
         typer.Option(
-            callback=_known_augmentation,
-            autocompletion=_augmentations,
+            autocompletion=augmentations,
             help="none, shifts, small, large, any-angle, mirror, upside-down, flips, handwriting, "
             "or two joined, as flips+small. Default: what generalises best.",
         ),
@@ -175,6 +147,7 @@ def fit(
     """Train a model and publish it as the next version of NAME."""
     with _one_sentence_errors():
         _need("tensorflow")  # before minutes of reading
+        check_augmentation(augmentation)
         from model_store.store.store import ModelStore, default_root
         from training.data.cache import default_cache_root
         from training.fit import FitRequest
@@ -312,18 +285,6 @@ def _need(package: str) -> None:
 def stop_as_by_hand() -> None:
     """Let SIGTERM, as from a container engine or a scheduler, end a command as Ctrl-C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-
-
-def _spread_hidden(arguments: Sequence[str]) -> list[str]:
-    """Return `--hidden 512 512` as `--hidden 512 --hidden 512`, which is what click reads."""
-    spread: list[str] = []
-    within = False
-    for argument in arguments:
-        if within and argument.isdigit() and spread[-1] != "--hidden":
-            spread.append("--hidden")
-        within = argument == "--hidden" or (within and argument.isdigit())
-        spread.append(argument)
-    return spread
 
 
 def main() -> None:
