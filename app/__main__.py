@@ -1,9 +1,11 @@
 """python -m app: uvicorn with the project's settings."""
 
+import argparse
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 import uvicorn
 
@@ -11,27 +13,36 @@ from app.errors import InvalidSetting
 from app.http.api_keys import read_digests
 from app.http.server import ServerConfig
 from app.observability.logs import logging_config
-from app.settings import Settings, describe, load_settings
+from app.settings import Settings, describe, load_settings, variable
 from app.supervisor import Supervisor
+from model_store.calling import calling
 
 HELP = """\
-usage: python -m app [--help]
+usage: {call} [--host ADDRESS] [--port PORT] [--models DIR] [--model NAME]
 
-Serve the models of a store over HTTP. Environment variables decide everything:
+Serve the models of a store over HTTP. Environment variables decide everything; the options stand
+for four of them, and are stronger:
 
 {settings}
 
 Examples:
-  python -m app
-  HALFTONE_PORT=9000 HALFTONE_MODELS=/srv/models python -m app
+  {call}
+  {call} --port 9000 --models /srv/models
+  HALFTONE_WORKERS=2 {call}
   curl -F file=@image.jpg http://127.0.0.1:8000/predict
 """
+_OPTIONS = ("host", "port", "models", "model")
 
 
 def main(arguments: Sequence[str]) -> int:
     """Serve until a signal says stop; return the exit code."""
-    if arguments:
-        return _explain(arguments)
+    given = _parser().parse_args(arguments)
+    if given.help:
+        return _print_help()
+    # Worker processes read the environment too.
+    os.environ.update(
+        {variable(name): value for name in _OPTIONS if (value := getattr(given, name)) is not None}
+    )
     try:
         settings = load_settings()
         if settings.api_keys_file is not None:
@@ -78,19 +89,24 @@ def _serve(settings: Settings) -> int:
     return 0 if server.started else 3
 
 
-def _explain(arguments: Sequence[str]) -> int:
-    if arguments[0] in ("-h", "--help"):
-        return _print_help()
-    print(  # noqa: T201  # there is no log yet
-        f"python -m app takes no arguments. Received: {arguments[0]!r}. Try --help.",
-        file=sys.stderr,
-    )
-    return 2
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """End with one sentence."""
+        self.exit(2, f"{self.prog}: {message}. Try --help.\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(calling("app"), add_help=False, allow_abbrev=False)
+    parser.add_argument("-h", "--help", action="store_true")
+    for name in _OPTIONS:
+        parser.add_argument(f"--{name}")
+    return parser
 
 
 def _print_help() -> int:
     try:
-        print(HELP.format(settings=describe()), flush=True)  # noqa: T201  # what was asked for
+        text = HELP.format(call=calling("app"), settings=describe())
+        print(text, flush=True)  # noqa: T201  # what was asked for
     except BrokenPipeError:  # whoever read has seen enough; Python flushes once more at its end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

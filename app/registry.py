@@ -12,6 +12,7 @@ from operator import attrgetter
 from app.errors import NotReady
 from app.loaded_model import LoadedModel
 from app.observability.metrics import Instruments
+from model_store.calling import calling
 from model_store.errors import ModelNotFound, ModelStoreError, VersionNotFound
 from model_store.store.current import CurrentVersion
 from model_store.store.store import ModelStore
@@ -130,8 +131,9 @@ class Registry:
         if self._failures:
             return "No model could be loaded. /models says why."
         return (
-            "The store has no models. Publish one with `python -m training fit DIR --name NAME` or "
-            "`python -m model_store import FILE`; it is noticed within seconds."
+            "The store has no models. Publish one with "
+            f"`{calling('training')} fit DIR --name NAME` or "
+            f"`{calling('model_store')} import FILE`; it is noticed within seconds."
         )
 
     async def refresh(self, *, retry: bool = False) -> None:

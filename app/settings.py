@@ -12,6 +12,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import InvalidSetting
+from model_store.calling import calling
 from model_store.errors import InvalidName
 from model_store.manifest import EngineName, check_name
 
@@ -186,8 +187,8 @@ def refuse_unknown(environ: Iterable[str]) -> None:
             continue
         if name.upper().startswith(PREFIX) and name.upper() not in known | ELSEWHERE:
             near = difflib.get_close_matches(name.upper(), known, n=1)
-            hint = f" Did you mean {near[0]}?" if near else " `python -m app --help` lists them."
-            raise InvalidSetting(f"{name} is not a setting of this service.{hint}")
+            hint = f"Did you mean {near[0]}?" if near else f"`{calling('app')} --help` lists them."
+            raise InvalidSetting(f"{name} is not a setting of this service. {hint}")
 
 
 def describe() -> str:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
+from model_store.calling import calling
 from model_store.command_line import Depth16Max, command_line, one_sentence_errors, run
 from model_store.command_line import ModelName as Name
 from model_store.descriptions import describe, list_models, listing
@@ -19,11 +20,13 @@ from model_store.spec import MAX_16, ImageSpec
 from model_store.store.store import ModelStore, default_root
 from model_store.verification import verify as verify_bundle
 
+_CALL = calling("model_store")
+
 app = command_line(
     "Look after the models in the store, which is the folder HALFTONE_MODELS (or ./models).",
-    "python -m model_store list",
-    "python -m model_store verify digits",
-    "python -m model_store rollback digits",
+    f"{_CALL} list",
+    f"{_CALL} verify digits",
+    f"{_CALL} rollback digits",
 )
 
 Version = Annotated[
@@ -32,7 +35,7 @@ Version = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-@app.command("list", epilog="Example: `python -m model_store list --json`")
+@app.command("list", epilog=f"Example: `{_CALL} list --json`")
 def list_(as_json: AsJson = False) -> None:
     """List the models and which of their versions is current."""
     with one_sentence_errors():
@@ -46,7 +49,7 @@ def list_(as_json: AsJson = False) -> None:
             typer.echo(f"No models in {store.root}.")
 
 
-@app.command(epilog="Example: `python -m model_store show digits`")
+@app.command(epilog=f"Example: `{_CALL} show digits`")
 def show(name: Name, version: Version = None, as_json: AsJson = False) -> None:
     """Say what a model is: labels, images, layers, metrics, engines."""
     with one_sentence_errors():
@@ -57,7 +60,7 @@ def show(name: Name, version: Version = None, as_json: AsJson = False) -> None:
             typer.echo("\n".join(describe(bundle)))
 
 
-@app.command(epilog="Example: `python -m model_store verify digits --version 1`")
+@app.command(epilog=f"Example: `{_CALL} verify digits --version 1`")
 def verify(name: Name, version: Version = None, as_json: AsJson = False) -> None:
     """Hash every file of a model and replay its probes on every engine that runs here."""
     with one_sentence_errors():
@@ -84,7 +87,7 @@ def verify(name: Name, version: Version = None, as_json: AsJson = False) -> None
             typer.echo(f"{engine} was not checked: {reason}")
 
 
-@app.command(epilog="Example: `python -m model_store promote digits 2`")
+@app.command(epilog=f"Example: `{_CALL} promote digits 2`")
 def promote(
     name: Name, version: Annotated[int, typer.Argument(min=1, help="One of its versions.")]
 ) -> None:
@@ -94,7 +97,7 @@ def promote(
         typer.echo(f"{name} {current.version} is current; {current.previous} was before.")
 
 
-@app.command(epilog="Example: `python -m model_store rollback digits`")
+@app.command(epilog=f"Example: `{_CALL} rollback digits`")
 def rollback(name: Name) -> None:
     """Verify the version that was current before, and swap the two."""
     with one_sentence_errors():
@@ -102,7 +105,7 @@ def rollback(name: Name) -> None:
         typer.echo(f"{name} {current.version} is current; {current.previous} was before.")
 
 
-@app.command(epilog="Example: `python -m model_store diff parts 1 2 new-images --json`")
+@app.command(epilog=f"Example: `{_CALL} diff parts 1 2 new-images --json`")
 def diff(
     name: Name,
     old: Annotated[int, typer.Argument(min=1, metavar="OLD", help="A version.")],
@@ -133,7 +136,7 @@ def diff(
             typer.echo("\n".join(describe_diff(found, new)))
 
 
-@app.command(epilog="Example: `python -m model_store expand parts -o full.keras`")
+@app.command(epilog=f"Example: `{_CALL} expand parts -o full.keras`")
 def expand(
     name: Name,
     output: Annotated[
@@ -152,7 +155,7 @@ def expand(
 @app.command(
     "import",
     epilog=(
-        "Example: `python -m model_store import model.keras --name parts --labels bad,good "
+        f"Example: `{_CALL} import model.keras --name parts --labels bad,good "
         "--height 960 --width 480 --images images`"
     ),
 )
@@ -230,4 +233,4 @@ def _print_json(value: Any) -> None:
 
 
 if __name__ == "__main__":
-    run(app, "model_store", sys.argv[1:])
+    run(app, "python -m model_store", sys.argv[1:])

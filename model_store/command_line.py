@@ -71,12 +71,12 @@ def command_line(help_text: str, *examples: str) -> typer.Typer:
     return app
 
 
-def run(app: typer.Typer, package: str, arguments: Sequence[str]) -> NoReturn:
-    """Run `python -m package` and end the process: 0, 1 for a failure, 2 for wrong usage."""
+def run(app: typer.Typer, program: str, arguments: Sequence[str]) -> NoReturn:
+    """Run what `program` calls, and end the process: 0, 1 for a failure, 2 for wrong usage."""
     if isinstance(sys.stdout, TextIOWrapper):
         # A path that is no UTF-8, or a letter that the terminal lacks, must not end a command.
         sys.stdout.reconfigure(errors="backslashreplace")
-    app(args=list(arguments), prog_name=f"python -m {package}", complete_var=completion.VARIABLE)
+    app(args=list(arguments), prog_name=program, complete_var=completion.VARIABLE)
     raise SystemExit
 
 

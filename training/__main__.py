@@ -3,14 +3,16 @@
 import json
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from model_store.calling import calling, what_brings_tensorflow
 from model_store.command_line import (
     INTERRUPTED,
     Depth16Max,
@@ -22,51 +24,35 @@ from model_store.command_line import (
 )
 from model_store.errors import ModelStoreError
 from model_store.spec import MAX_16
-from training.errors import TrainingError, TrainingInterrupted
+from training.errors import NotLearning, TrainingError, TrainingInterrupted
+from training.options import (
+    AsJson,
+    Directory,
+    Height,
+    SpreadHidden,
+    Width,
+    augmentations,
+    check_augmentation,
+)
 from training.progress import Reporter
 
 if TYPE_CHECKING:
     from model_store.bundle import Model
     from model_store.store.store import ModelStore
-    from training.fit import Fitted
+
+_CALL = calling("training")
+_ROOMS = ("model_store", "training")
+_WHERE_TO_LOOK = "What to look at: docs/training.md#when-it-does-not-learn-well"
 
 app = command_line(
     "From a folder of labelled images to a published bundle.",
-    "python -m training check images",
-    "python -m training fit images --name parts --height 240 --width 320",
-    "python -m training evaluate parts images/test --json",
+    f"{_CALL} check images",
+    f"{_CALL} fit images --name parts --height 240 --width 320",
+    f"{_CALL} evaluate parts images/test --json",
 )
 
-Directory = Annotated[
-    Path,
-    typer.Argument(
-        metavar="DIR",
-        help="Class folders; or train/ and test/ (and val/) with class folders; or an .npz.",
-    ),
-]
-Height = Annotated[int, typer.Option(min=1, max=8192, help="Rows of the model's images.")]
-Width = Annotated[int, typer.Option(min=1, max=8192, help="Columns of the model's images.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
-
-def _augmentations(incomplete: str) -> list[str]:
-    from training.learn.augmentation import PARTS
-
-    return [name for name in PARTS if name.startswith(incomplete)]
-
-
-def _known_augmentation(name: str | None) -> str | None:
-    if name is not None:
-        from training.learn.augmentation import augmentation
-
-        try:
-            augmentation(name)
-        except ValueError as error:
-            raise typer.BadParameter(str(error)) from None
-    return name
-
-
-@app.command(epilog="Example: `python -m training check images`")
+@app.command(epilog=f"Example: `{_CALL} check images`")
 def check(
     directory: Directory,
     height: Height = 960,
@@ -75,16 +61,16 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Say what is in a folder of labelled images, and what is wrong with it."""
-    from model_store.sources import open_labelled
-    from model_store.spec import ImageSpec
-    from training.data.cache import PixelCache, default_cache_root
-    from training.data.check import inspect
-    from training.data.dataset import assemble_dataset
-    from training.data.findings_text import describe
-    from training.learn.selection import finest_pool
-
-    reporter = Reporter()
     with _one_sentence_errors():
+        from model_store.sources import open_labelled
+        from model_store.spec import ImageSpec
+        from training.data.cache import PixelCache, default_cache_root
+        from training.data.check import inspect
+        from training.data.dataset import assemble_dataset
+        from training.data.findings_text import describe
+        from training.learn.selection import finest_pool
+
+        reporter = Reporter()
         source = open_labelled(directory)
         pool = finest_pool(height, width)  # what fit reads by default
         spec = ImageSpec.for_size(height, width, depth16_max=depth16_max)
@@ -98,7 +84,8 @@ def check(
 
 
 @app.command(
-    epilog="Example: `python -m training fit images --name parts --height 240 --width 320`"
+    cls=SpreadHidden,
+    epilog=f"Example: `{_CALL} fit images --name parts --height 240 --width 320`",
 )
 def fit(
     directory: Directory,
@@ -129,8 +116,7 @@ def fit(
     augmentation: Annotated[
         str | None,
         typer.Option(
-            callback=_known_augmentation,
-            autocompletion=_augmentations,
+            autocompletion=augmentations,
             help="none, shifts, small, large, any-angle, mirror, upside-down, flips, handwriting, "
             "or two joined, as flips+small. Default: what generalises best.",
         ),
@@ -160,10 +146,13 @@ def fit(
 ) -> None:
     """Train a model and publish it as the next version of NAME."""
     with _one_sentence_errors():
+        _need("tensorflow")  # before minutes of reading
+        check_augmentation(augmentation)
         from model_store.store.store import ModelStore, default_root
         from training.data.cache import default_cache_root
         from training.fit import FitRequest
         from training.fit import fit as run_fit
+        from training.fitted_text import describe_fitted, other_labels
 
         request = FitRequest(
             path=directory,
@@ -185,11 +174,14 @@ def fit(
         )
         store = ModelStore(default_root())
         before = _labels(store, name)
-        fitted = run_fit(request, store, default_cache_root(), Reporter())
-        _say_fitted(fitted, before)
+        reporter = Reporter()
+        fitted = run_fit(request, store, default_cache_root(), reporter)
+        typer.echo("\n".join(describe_fitted(fitted, images_in_bundle=not without_images)))
+        if warning := other_labels(fitted, before):
+            reporter.warn(warning)
 
 
-@app.command(epilog="Example: `python -m training evaluate parts images/test --json`")
+@app.command(epilog=f"Example: `{_CALL} evaluate parts images/test --json`")
 def evaluate(
     name: ModelName,
     directory: Directory,
@@ -216,7 +208,7 @@ def evaluate(
             typer.echo("\n".join(describe_evaluation(evaluation, wrong)))
 
 
-@app.command(epilog="Example: `python -m training predict parts new-images -o predictions.csv`")
+@app.command(epilog=f"Example: `{_CALL} predict parts new-images -o predictions.csv`")
 def predict(
     name: ModelName,
     directory: Annotated[
@@ -250,34 +242,6 @@ def predict(
             reporter.say(f"Wrote {output}")
 
 
-def _say_fitted(fitted: "Fitted", before: tuple[str, ...] | None) -> None:
-    manifest, folder = fitted.bundle.manifest, fitted.bundle.folder
-    name = manifest.name
-    if (metrics := manifest.metrics) is not None:
-        typer.echo(
-            f"test accuracy {metrics.accuracy:.4f}  loss {metrics.loss:.4f}  "
-            f"calibration error {metrics.ece:.4f}  ({metrics.images} images, read once)"
-        )
-    for simple in manifest.baselines:
-        typer.echo(f"  {simple.name}: {simple.accuracy:.4f}")
-    typer.echo(f"published {name} version {manifest.version}: {folder}")
-    typer.echo(f"report: {folder / 'report.html'}")
-    if not fitted.promoted:
-        typer.echo(f"It does not serve: {fitted.reason}.")
-        typer.echo(
-            f"to serve it all the same: python -m model_store promote {name} {manifest.version}"
-        )
-        return
-    typer.echo(f"It serves: {fitted.reason}.")
-    typer.echo(f"serve it: HALFTONE_MODEL={name} python -m app")
-    if before not in (None, manifest.labels):
-        typer.echo(
-            f"warning: the version before has other labels ({', '.join(before)}), and clients "
-            f"of {name} get these now; `python -m model_store rollback {name}` brings it back.",
-            err=True,
-        )
-
-
 def _labels(store: "ModelStore", name: str) -> tuple[str, ...] | None:
     """Return the labels of the version that serves; None: there is none, or it is damaged."""
     try:
@@ -305,29 +269,28 @@ def _one_sentence_errors() -> Iterator[None]:
             yield
         except TrainingInterrupted as error:
             fail(str(error), error, INTERRUPTED)
+        except NotLearning as error:
+            fail(f"{error} {_WHERE_TO_LOOK}", error)
+        except ModuleNotFoundError as error:
+            if (error.name or "").partition(".")[0] in _ROOMS:
+                raise
+            fail(f"{error.name} is not installed here. {what_brings_tensorflow()}", error)
 
 
-def _stop_as_by_hand() -> None:
+def _need(package: str) -> None:
+    if find_spec(package) is None:
+        raise ModuleNotFoundError(name=package)
+
+
+def stop_as_by_hand() -> None:
     """Let SIGTERM, as from a container engine or a scheduler, end a command as Ctrl-C does."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-def _spread_hidden(arguments: Sequence[str]) -> list[str]:
-    """Return `--hidden 512 512` as `--hidden 512 --hidden 512`, which is what click reads."""
-    spread: list[str] = []
-    within = False
-    for argument in arguments:
-        if within and argument.isdigit() and spread[-1] != "--hidden":
-            spread.append("--hidden")
-        within = argument == "--hidden" or (within and argument.isdigit())
-        spread.append(argument)
-    return spread
-
-
 def main() -> None:
     """Run the command line."""
-    _stop_as_by_hand()
-    run(app, "training", _spread_hidden(sys.argv[1:]))
+    stop_as_by_hand()
+    run(app, "python -m training", sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.calling import what_brings_tensorflow
 from model_store.cpu import available_cpus
 from model_store.engines import Engine, Inputs
 from model_store.engines.keras_archive import KerasArchive, read_archive
@@ -190,7 +191,7 @@ def runtime() -> tuple[Any, Any]:
             import tensorflow
     except ImportError as error:
         raise EngineUnavailable(
-            f"The Keras engine needs TensorFlow: pip install tensorflow ({error})"
+            f"The Keras engine needs TensorFlow ({error}). {what_brings_tensorflow()}"
         ) from error
     if keras.backend.backend() != "tensorflow":
         raise EngineUnavailable(

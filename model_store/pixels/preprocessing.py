@@ -1,6 +1,7 @@
 """Encoded bytes to the pixels that a model sees: the one function for training and for serving."""
 
 import math
+from dataclasses import replace
 from functools import cache
 from io import BytesIO
 
@@ -87,16 +88,18 @@ def preprocess_with_source(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     out: NDArray[np.uint8] | None = None,
 ) -> tuple[NDArray[np.uint8], ImageHeader]:
-    """Do what `preprocess` does, and tell what the header of the file said."""
+    """Do what `preprocess` does, and tell what the header said; the size is the upright image's."""
     _check_out(out, spec)
     decoded = decode(data, spec, max_pixels, lambda size, turn: _draft_floor(size, turn, spec))
     luma, turn = decoded.luma, decoded.orientation
+    across, down = _turned((decoded.source.width, decoded.source.height), turn)
+    source = replace(decoded.source, width=across, height=down)
     if spec.ink is not None:
         upright = np.asarray(_upright(_working_copy(luma), turn))
-        return _filled(out, normalize_ink(upright, spec)), decoded.source
+        return _filled(out, normalize_ink(upright, spec)), source
     # Turned after the resize, which is the same picture for less work.
     size = _turned((spec.width, spec.height), turn)
-    return _deliver(_upright(_resized(luma, size, spec), turn), out), decoded.source
+    return _deliver(_upright(_resized(luma, size, spec), turn), out), source
 
 
 @cache

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from model_store.calling import calling
 from model_store.errors import StoreDamaged
 from model_store.store.durable import write_atomically
 
@@ -38,7 +39,7 @@ def read_current(folder: Path) -> CurrentVersion | None:
     except (OSError, ValidationError) as error:
         raise StoreDamaged(
             f"{folder.name}/{CURRENT_FILE} cannot be understood; write it again with "
-            f"'python -m model_store promote {folder.name} VERSION'"
+            f"'{calling('model_store')} promote {folder.name} VERSION'"
         ) from error
 
 

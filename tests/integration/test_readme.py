@@ -1,5 +1,6 @@
 """Runs every command of the README, in a folder of its own, as a reader would."""
 
+import json
 import os
 import re
 import shutil
@@ -51,6 +52,15 @@ def run(script: str, folder: Path, *, seconds: int = 900) -> str:
         timeout=seconds,
     )
     assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def refused(program: str, folder: Path) -> str:
+    """Run a program that ends with an error, and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 1
     return done.stdout
 
 
@@ -129,7 +139,9 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
         shutil.copy(folder / "images" / "bad" / "00.png", folder / name)
     (folder / ".venv").symlink_to(sys.prefix)
     write_notebook_model(folder / "model.keras")
-    run(block("training check", "training fit"), folder)
+    setup, commands = block("training check", "training fit").split("\n", maxsplit=1)
+    assert setup.startswith("scripts/setup train ")  # tests/unit/test_setup_script.py runs it
+    run(commands, folder)
     run(block("model_store import"), folder)
     return folder
 
@@ -157,6 +169,8 @@ def test_calls_are_answered(reader: Path) -> None:
         done = run(f"{sys.executable} - <<'END'\n{program}\nEND", reader)
         assert done.split()[0] == "bad"
         assert float(done.split()[1]) > 0.9
+        said = refused(program.replace("part.png", "model.keras"), reader)
+        assert json.loads(said.splitlines()[0])["code"] == "unsupported_format"
 
 
 @pytest.mark.slow
@@ -197,6 +211,7 @@ def test_every_block_is_run() -> None:
         "import httpx",
         "docker compose up",
         "model_store rollback",
+        "pip install .",  # tests/integration/test_installed.py
     )
     for _, text in BLOCKS:
         assert any(word in text for word in known), text

@@ -70,9 +70,9 @@ def graph() -> dict[str, set[str]]:
 @pytest.mark.parametrize(
     ("package", "forbidden"),
     [
-        ("app", ("training", "tests", "benchmarks")),
-        ("training", ("app", "tests", "benchmarks")),
-        ("model_store", ("app", "training", "tests", "benchmarks")),
+        ("app", ("training", "halftone", "tests", "benchmarks")),
+        ("training", ("app", "halftone", "tests", "benchmarks")),
+        ("model_store", ("app", "training", "halftone", "tests", "benchmarks")),
     ],
 )
 def test_no_package_imports_past_the_model_store(

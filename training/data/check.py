@@ -12,6 +12,7 @@ from model_store.sources import Item, Source
 from model_store.spec import ImageSpec
 from training.data.cache import Record
 from training.data.depth import Depth16, look_at_depth
+from training.data.size import Size, look_at_size
 
 FEW_IMAGES = 20
 IMBALANCE = 4
@@ -35,6 +36,8 @@ class Findings:
     imbalance: float  # largest class over smallest
     layout: list[str]  # how the folders were understood, where that is not plain
     depth16: Depth16 | None  # None: no image has 16 bits
+    size: Size | None  # None: no image can be read
+    asked: tuple[int, int]  # height and width of the model's images
 
     def as_json(self) -> dict[str, Any]:
         """Return plain values for `json.dumps`."""
@@ -53,6 +56,8 @@ class Findings:
             sentences.append(_listed(len(named), "files cannot be read and are left out", named))
         if self.depth16 is not None and (warning := self.depth16.warning()):
             sentences.append(warning)
+        if self.size is not None:
+            sentences += self.size.warnings(*self.asked)
         sentences += [_listed(len(g), what, [" = ".join(n) for n in g]) for g, what in groups if g]
         if self.wrong_extensions:
             named = [f"{name} is {kind}" for name, kind in self.wrong_extensions.items()]
@@ -98,6 +103,8 @@ def inspect(source: Source, records: Sequence[Record], spec: ImageSpec) -> Findi
         imbalance=max(per_label.values(), default=0) / smallest if smallest else math.inf,
         layout=list(source.notes),
         depth16=look_at_depth(source, records, spec.depth16_max),
+        size=look_at_size(_sizes(records), spec.height, spec.width),
+        asked=(spec.height, spec.width),
     )
 
 
@@ -107,6 +114,10 @@ def _counts(source: Source, readable: Sequence[tuple[Item, Record]]) -> dict[str
     for item, _ in readable:
         counts[item.split or "all"][str(item.label)] += 1
     return counts
+
+
+def _sizes(records: Sequence[Record]) -> list[tuple[int, int]]:
+    return [(r.height, r.width) for r in records if r.height and r.width]
 
 
 def _wrong_extensions(readable: Sequence[tuple[Item, Record]]) -> list[tuple[str, str]]:

@@ -22,6 +22,8 @@ def _lines(findings: Findings) -> Iterator[str]:
     yield f"formats: {_counted(findings.formats)}"
     yield f"modes: {_counted(findings.modes)}"
     yield f"sizes (width x height): {_counted(findings.sizes)}"
+    if (size := findings.size) is not None:
+        yield f"a size that suits them: {size.options}"
     warnings = findings.warnings()
     yield f"warnings: {len(warnings) or 'none'}"
     for warning in warnings:

@@ -29,11 +29,9 @@ _COLUMNS = {
 
 def headline(record: RunRecord) -> dict[str, Any]:
     """Return the key figures of the first screen."""
-    test, engine, pool = record.test, record.default_engine, record.settings.pool
-    inputs = (record.spec.height // pool) * (record.spec.width // pool)
+    test, engine = record.test, record.default_engine
     wrong = round(test.images * (1 - test.accuracy))
     return {
-        "widths": (inputs, *record.settings.hidden, len(record.labels)),
         "images": record.dataset.images.get("train", sum(record.dataset.images.values())),
         "wrong": wrong,
         "interval": accuracy_interval(test.images - wrong, test.images),
@@ -42,9 +40,11 @@ def headline(record: RunRecord) -> dict[str, Any]:
 
 
 def network(record: RunRecord) -> dict[str, Any]:
-    """Return the layers, each with its share of the widest one's outputs, on a log scale."""
-    widest = max(map(_outputs, record.layers), default=1)
+    """Return the units; the layers, each with its share of the widest's outputs, on a log scale."""
+    widest, pool = max(map(_outputs, record.layers), default=1), record.settings.pool
+    inputs = (record.spec.height // pool) * (record.spec.width // pool)
     return {
+        "widths": (inputs, *record.settings.hidden, len(record.labels)),
         "parameters": sum(layer.parameters for layer in record.layers),
         "layers": [
             (layer, math.log(1 + _outputs(layer)) / math.log(1 + widest)) for layer in record.layers

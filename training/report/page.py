@@ -13,17 +13,17 @@ from training.report import choosing, images, numbers, text
 # Title in the navigation, and what computes the chapter's numbers; None leaves the chapter out.
 # A new chapter is a line here and a `chapter` block, at the same place, in report.html.
 _CHAPTERS: dict[str, tuple[str, Callable[[RunRecord], Any]]] = {
-    "samples": ("Images", images.class_samples),
-    "augmentation": ("Augmentation", images.augmented),
-    "network": ("Network", numbers.network),
-    "learning": ("Learning", numbers.learning),
-    "choosing": ("Choice", choosing.choice),
     "comparisons": ("Worth", choosing.comparisons),
     "confusion": ("Confusion", numbers.confusion),
     "classes": ("Classes", numbers.classes),
-    "calibration": ("Calibration", numbers.calibration),
     "predictions": ("Right & wrong", images.predictions),
+    "calibration": ("Calibration", numbers.calibration),
+    "samples": ("Images", images.class_samples),
+    "augmentation": ("Augmentation", images.augmented),
     "data": ("Data", numbers.data),
+    "choosing": ("Choice", choosing.choice),
+    "learning": ("Learning", numbers.learning),
+    "network": ("Network", numbers.network),
     "engines": ("Engines", numbers.engines),
     "settings": ("Settings", numbers.settings),
 }

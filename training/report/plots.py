@@ -14,10 +14,8 @@ from matplotlib.ticker import (
     LogLocator,
     MaxNLocator,
     NullFormatter,
-    NullLocator,
     PercentFormatter,
     StrMethodFormatter,
-    SymmetricalLogLocator,
 )
 from numpy.typing import NDArray
 
@@ -142,15 +140,13 @@ def losses_over_inputs(
 
 def reliability_diagram(bins: Reliability, alt: str) -> Markup:
     """Draw accuracy over confidence per bin, with how many predictions each bin holds."""
-    with _figure((4.7, 4.0)) as figure:
-        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
+    with _figure((4.7, 4.2)) as figure:
+        upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
         _accuracy_bars(upper, bins)
         width = float(bins.edges[1] - bins.edges[0])
         lower.bar(bins.edges[:-1], bins.count, width, align="edge", color=_MUTED, alpha=0.6)
-        lower.set_yscale("symlog", linthresh=1)
-        lower.set_ylim(bottom=0)
-        lower.yaxis.set_major_locator(SymmetricalLogLocator(base=100, linthresh=1))
-        lower.yaxis.set_minor_locator(NullLocator())
+        lower.set_ylim(0, max(1, int(bins.count.max())) * 1.02)
+        lower.yaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10], integer=True))
         lower.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
         lower.set_ylabel("images")
         lower.set_xlabel("probability of the answer")

@@ -23,12 +23,13 @@ from model_store.pixels.novelty import Novelty
 from model_store.sources import open_labelled
 from model_store.store.seen import seen_by
 from model_store.store.store import ModelStore
-from training.__main__ import _spread_hidden, app
+from training.__main__ import app
 from training.data.cache import PixelCache
 from training.data.dataset import Dataset
 from training.errors import MissingClass, NotLearning, TrainingInterrupted, TrainingProcessDied
 from training.fit import fit
 from training.learn import selection as selection_module
+from training.options import _spread_hidden
 
 ROOT = Path(__file__).resolve().parents[3]
 

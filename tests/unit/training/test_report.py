@@ -261,11 +261,11 @@ def test_simpler_models_and_the_version_before_stand_beside_the_network(tmp_path
     assert "version 7 has 83.33%" in page.text
 
 
-def test_block_means_are_said_in_the_headline(tmp_path):
+def test_block_means_are_said_of_the_network(tmp_path):
     record = run_record(size=(960, 480), images=20)
     pooled = replace(record, settings=record.settings.model_copy(update={"pool": 8}))
-    assert "by means over 8 × 8 of them" in _report(pooled, tmp_path).text
-    assert "by means over" not in _report(record, tmp_path).text
+    assert "means over 8 × 8 pixels" in _report(pooled, tmp_path).text
+    assert "means over" not in _report(record, tmp_path).text
 
 
 def test_an_interrupted_run_of_one_epoch_is_shown(tmp_path):

@@ -1,0 +1,70 @@
+"""scripts/setup: what it installs into an environment that holds something already."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+# Says yes to every question, and writes down what pip is asked to install.
+PYTHON = '#!/bin/sh\ncase "$*" in *" install "*) echo "$*" >> pip.log ;; esac\n'
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with small requirements and a Python that installs nothing."""
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "setup", tmp_path / "scripts")
+    (tmp_path / "requirements").mkdir()
+    for name in ("serve", "train", "dev", "tools"):
+        (tmp_path / "requirements" / f"{name}.txt").write_text(name)
+    for venv in (".venv", ".venv-tools"):
+        python = tmp_path / venv / "bin" / "python"
+        python.parent.mkdir(parents=True)
+        python.write_text(PYTHON)
+        python.chmod(0o755)
+    return tmp_path
+
+
+def setup(checkout: Path, *arguments: str) -> list[str]:
+    """Run the script; return which requirements it installed."""
+    log = checkout / "pip.log"
+    log.unlink(missing_ok=True)
+    subprocess.run([checkout / "scripts" / "setup", *arguments], check=True, capture_output=True)
+    return [line.split("/")[-1] for line in log.read_text().splitlines()] if log.exists() else []
+
+
+def test_an_environment_grows_in_place(checkout: Path) -> None:
+    assert setup(checkout, "serve") == ["serve.txt"]
+    assert setup(checkout, "serve") == []
+    assert setup(checkout, "train") == ["train.txt"]
+    assert setup(checkout) == ["dev.txt"]
+
+
+def test_an_environment_that_holds_more_will_do(checkout: Path) -> None:
+    setup(checkout)
+
+    assert setup(checkout, "serve") == setup(checkout, "train") == setup(checkout) == []
+
+
+def test_an_environment_of_other_requirements_is_brought_up_to_date(checkout: Path) -> None:
+    setup(checkout)
+    for name in ("serve", "train", "dev"):
+        (checkout / "requirements" / f"{name}.txt").write_text(f"a newer {name}")
+
+    assert setup(checkout, "serve") == ["serve.txt"]
+    assert setup(checkout) == ["dev.txt"]
+
+
+def test_another_environment_takes_any_requirements(checkout: Path) -> None:
+    assert setup(checkout, ".venv-tools", "requirements/tools.txt") == ["tools.txt"]
+    assert setup(checkout, ".venv-tools", "requirements/tools.txt") == []
+    assert setup(checkout, "serve") == ["serve.txt"]
+
+
+def test_a_word_that_it_does_not_know_is_refused(checkout: Path) -> None:
+    with pytest.raises(subprocess.CalledProcessError) as refused:
+        setup(checkout, "trian")
+
+    assert b"expected serve, train, dev" in refused.value.stderr

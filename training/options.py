@@ -1,0 +1,57 @@
+"""Options that commands share, and how they are read."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+
+Directory = Annotated[
+    Path,
+    typer.Argument(
+        metavar="DIR",
+        help="Class folders; or train/ and test/ (and val/) with class folders; or an .npz.",
+    ),
+]
+Height = Annotated[int, typer.Option(min=1, max=8192, help="Rows of the model's images.")]
+Width = Annotated[int, typer.Option(min=1, max=8192, help="Columns of the model's images.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def augmentations(incomplete: str) -> list[str]:
+    """Return the parts of augmentations that begin with `incomplete`."""
+    from training.learn.augmentation import PARTS
+
+    return [name for name in PARTS if name.startswith(incomplete)]
+
+
+def check_augmentation(name: str | None) -> None:
+    """Raise BadParameter where no augmentation is called so."""
+    if name is not None:
+        from training.learn.augmentation import augmentation
+
+        try:
+            augmentation(name)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--augmentation") from None
+
+
+class SpreadHidden(TyperCommand):
+    """Reads `--hidden 512 512` as `--hidden 512 --hidden 512`, which is what click knows."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Spread them, then do as usual."""
+        return super().parse_args(ctx, _spread_hidden(args))
+
+
+def _spread_hidden(arguments: Sequence[str]) -> list[str]:
+    """Return `--hidden 512 512` as `--hidden 512 --hidden 512`, which is what click reads."""
+    spread: list[str] = []
+    within = False
+    for argument in arguments:
+        if within and argument.isdigit() and spread[-1] != "--hidden":
+            spread.append("--hidden")
+        within = argument == "--hidden" or (within and argument.isdigit())
+        spread.append(argument)
+    return spread
