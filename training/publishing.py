@@ -32,8 +32,8 @@ from model_store.pixels.preprocessing import preprocess
 from model_store.store.seen import seen_by, write_seen
 from training.data.dataset import Dataset, Split
 from training.finished import FinishedRun
-from training.judge.chance import compare_with_chance, refuse_chance
-from training.judge.metrics import expected_calibration_error, fit_temperature, measure
+from training.judge.chance import refuse_chance
+from training.judge.metrics import fit_temperature, measure, reliability
 from training.learn.augmentation import augmentation
 from training.learn.network import Standardization, after_means, publish
 from training.record import RunRecord, Sample
@@ -116,7 +116,7 @@ def _outcome(finished: FinishedRun, probabilities: Floats, temperature: float) -
     uncalibrated = _with_temperature(probabilities, 1 / temperature)
     calibration = Calibration(
         temperature=temperature,
-        ece_before=expected_calibration_error(data.test.truth, uncalibrated),
+        ece_before=reliability(data.test.truth, uncalibrated).ece,
         ece_after=metrics.ece,
     )
     right = probabilities.argmax(axis=1) == data.test.truth
@@ -186,13 +186,9 @@ def _predict(model: keras.Model, finished: FinishedRun, split: Split) -> Floats:
 
 
 def _refuse_chance(data: Dataset, val: NDArray[np.float32], test: NDArray[np.float32]) -> None:
-    counts = np.bincount(data.train.truth, minlength=len(data.labels)).astype(np.float64)
-    comparison = compare_with_chance(
-        np.concatenate([data.val.truth, data.test.truth]),
-        np.concatenate([val, test]),
-        counts / counts.sum(),
-    )
-    refuse_chance(comparison, data.labels[comparison.majority])
+    counts = np.bincount(data.train.truth, minlength=len(data.labels))
+    truth = np.concatenate([data.val.truth, data.test.truth])
+    refuse_chance(truth, np.concatenate([val, test]), counts / counts.sum(), data.labels)
 
 
 def _assemble(
