@@ -55,17 +55,18 @@ def measure(
     """
     predicted = probabilities.argmax(axis=1)
     rows = _per_class(labels, truth, predicted)
-    support = np.array([row.support for row in rows])
+    counts = confusion_matrix(truth, predicted, labels=np.arange(len(labels)))
+    of_truth = probabilities[np.arange(len(truth)), truth].astype(np.float64)
     return Metrics(
         split=split,
         images=len(truth),
         accuracy=float(np.mean(predicted == truth)),
         balanced_accuracy=float(np.mean([row.recall for row in rows if row.support])),
-        majority_share=float(support.max() / len(truth)),
-        loss=_cross_entropy(truth, probabilities),
+        majority_share=max(row.support for row in rows) / len(truth),
+        loss=float(-np.log(of_truth.clip(_SMALLEST, 1)).mean()),
         ece=reliability(truth, probabilities).ece,
         per_class=rows,
-        confusion=_confusion(truth, predicted, len(labels)),
+        confusion=tuple(map(tuple, counts.tolist())),
     )
 
 
@@ -132,11 +133,6 @@ def accuracy_interval(correct: int, images: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _cross_entropy(truth: NDArray[Any], probabilities: NDArray[Any]) -> float:
-    chosen = probabilities[np.arange(len(truth)), truth].astype(np.float64)
-    return float(-np.log(chosen.clip(_SMALLEST, 1)).mean())
-
-
 def _per_class(
     labels: Sequence[str], truth: NDArray[Any], predicted: NDArray[Any]
 ) -> tuple[ClassMetrics, ...]:
@@ -149,10 +145,3 @@ def _per_class(
         )
         for label, p, r, f1, support in zip(labels, *columns, strict=True)
     )
-
-
-def _confusion(
-    truth: NDArray[Any], predicted: NDArray[Any], n_labels: int
-) -> tuple[tuple[int, ...], ...]:
-    counts = confusion_matrix(truth, predicted, labels=np.arange(n_labels))
-    return tuple(tuple(row) for row in counts.tolist())
