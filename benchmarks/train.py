@@ -66,7 +66,7 @@ def _ours() -> float:
     from training.learn.trainer import train
 
     ends: list[float] = []
-    recipe = Recipe(HIDDEN, 0.2, "flips", 1.0, 1, epochs=3, batch_size=_BATCH, seed=0)
+    recipe = Recipe("flips", 1.0, epochs=3, batch_size=_BATCH, seed=0)
     listener = Listener(lambda _: None, lambda _: ends.append(time.perf_counter()))
     truth = np.arange(_STEPS * _BATCH) % 2
     with tempfile.TemporaryDirectory() as folder:

@@ -5,36 +5,33 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
-from typing import Literal
 
 import numpy as np
 
 from model_store.bundle import Bundle, Model, open_model
-from model_store.comparing import SIGNIFICANCE, sentence
 from model_store.cpu import available_cpus
 from model_store.engines.keras import runtime
 from model_store.errors import ImageError, ModelStoreError
-from model_store.manifest import BundleContents
 from model_store.pixels.ink import is_ink_form
 from model_store.pixels.preprocessing import preprocess
 from model_store.sources import Source, label_of, open_labelled
-from model_store.spec import ImageSpec, InkNormalization
+from model_store.spec import ImageSpec
 from model_store.store.store import ModelStore
-from training.data.cache import PixelCache, Record
+from training.data.cache import PixelCache
 from training.data.check import Findings, inspect
 from training.data.dataset import Dataset, assemble_dataset
 from training.errors import NotLearning, TrainingInterrupted
-from training.finished import FinishedRun
-from training.learn.checkpoint import TrainedRun, keep_run, load_run
+from training.learn.checkpoint import TrainedRun, load_run
 from training.learn.recipe import Recipe, batch_size_for, planned_epochs
-from training.learn.selection import Question, Selector, finest_pool, question
-from training.learn.task import Architecture, EpochEnd, Floats, Listener, Task
+from training.learn.selection import Selector, finest_pool, question
+from training.learn.task import Architecture, Floats, Listener, Task
 from training.learn.workers import workers
 from training.progress import Reporter
+from training.promotion import Promote, decide, worse_than_baselines
+from training.record import FinishedRun
 
 _INK_SAMPLE = 500
 _INK_LARGEST_SIDE = 64
@@ -42,10 +39,7 @@ _LARGE_KERNEL = 50_000_000  # weights; such a network gains from every thread
 _MOST_WORKERS = 4
 _THUMBNAIL_INPUTS = 2_000
 _DROPOUT = 0.2
-_EPOCH_LINE_SECONDS = 5.0
 REPORT_FILE = "report.html"
-
-Promote = Literal["if-not-worse", "always", "never"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,18 +73,6 @@ class Fitted:
     reason: str  # one sentence
 
 
-@dataclass
-class _Stages:
-    reporter: Reporter
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def timed(self, name: str) -> Iterator[None]:
-        started = time.monotonic()
-        yield
-        self.seconds[name] = time.monotonic() - started
-
-
 def fit(request: FitRequest, store: ModelStore, cache_root: Path, reporter: Reporter) -> Fitted:
     """Read, check, split, choose, train, test once, compare, and publish.
 
@@ -99,34 +81,39 @@ def fit(request: FitRequest, store: ModelStore, cache_root: Path, reporter: Repo
             was interrupted and nobody asked to publish what it had.
         ModelStoreError: the name is invalid, or the bundle fails its own proof.
     """
-    stages = _Stages(reporter)
+    seconds: dict[str, float] = {}
     with store.draft(request.name) as draft:
         source = open_labelled(request.path)
-        spec = _spec(request, source)
-        cache = PixelCache(
-            cache_root, spec, request.pool or finest_pool(request.height, request.width)
-        )
-        with stages.timed("reading"):
-            records, findings, data = _read(request, source, cache, reporter)
-        run, simple = _learn(request, data, _pixel_aspect(spec, records), cache_root, stages)
+        pool = request.pool or finest_pool(request.height, request.width)
+        cache = PixelCache(cache_root, _spec(request, source), pool)
+        with _timed(seconds, "reading"):
+            findings, data = _read(request, source, cache, reporter)
+        folder = cache_root / "runs" / f"{request.name}-{data.record.fingerprint[:12]}"
+        if request.publish_kept:
+            run = load_run(folder)
+            with reporter.waiting("Training simpler models to compare with"):
+                simple = _baselines(data, request.seed)
+        else:
+            selector = _selector(request, data, reporter.say)
+            run, simple = _train(request, data, selector, folder, reporter, seconds)
+            if run.learned.interrupted:
+                _refuse_interrupted(request, run, reporter)
         current = _current(store, request.name, data.labels)
         finished = FinishedRun(
             request.name,
             source,
             data,
-            spec,
-            _architecture(request, data, run.recipe, run.recipe.pool),
             run,
             simple,
             current,
-            [*findings.warnings(), *_left_out(data)],
-            stages.seconds,
+            [*findings.warnings(), *data.warnings()],
+            seconds,
             request.images_in_bundle,
         )
         reporter.say("Calibrating, exporting and testing once …")
         # Imported late: TensorFlow is needed in this process from here on.
         runtime()
-        from training.publishing import worse_than_baselines, write_bundle
+        from training.publishing import write_bundle
 
         with reporter.waiting("Publishing"), ExitStack() as opened:
             if current is not None:
@@ -134,25 +121,21 @@ def fit(request: FitRequest, store: ModelStore, cache_root: Path, reporter: Repo
             try:
                 contents = write_bundle(finished, draft.folder)
             except NotLearning as error:
-                raise _with_report(error, draft.folder, run.folder) from error
+                raise _with_report(error, draft.folder, folder) from error
             for warning in worse_than_baselines(contents):
                 reporter.warn(warning)
-            promoted, reason = _decide(request.promote, contents)
+            promoted, reason = decide(request.promote, contents)
             bundle = draft.publish(contents, promote=promoted)
-    shutil.rmtree(run.folder, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
     cache.close()
     return Fitted(bundle, promoted, reason)
 
 
-def _architecture(request: FitRequest, data: Dataset, recipe: Recipe, pool: int) -> Architecture:
-    return Architecture(
-        request.height,
-        request.width,
-        pool,
-        len(data.labels),
-        tuple(recipe.hidden),
-        recipe.dropout,
-    )
+@contextmanager
+def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
+    started = time.monotonic()
+    yield
+    seconds[stage] = time.monotonic() - started
 
 
 def _spec(request: FitRequest, source: Source) -> ImageSpec:
@@ -163,109 +146,109 @@ def _spec(request: FitRequest, source: Source) -> ImageSpec:
     random = np.random.default_rng(request.seed)
     sample = []
     for index in random.permutation(len(source.items))[:_INK_SAMPLE]:
-        try:
+        with suppress(ImageError, OSError):
             sample.append(preprocess(source.encoded(int(index)), plain))
-        except (ImageError, OSError):
-            continue
-    ink: InkNormalization | None = is_ink_form(np.stack(sample)) if sample else None
-    return plain.model_copy(update={"ink": ink})
+    return plain.model_copy(update={"ink": is_ink_form(np.stack(sample)) if sample else None})
 
 
 def _read(
     request: FitRequest, source: Source, cache: PixelCache, reporter: Reporter
-) -> tuple[list[Record], Findings, Dataset]:
+) -> tuple[Findings, Dataset]:
     with reporter.stage("Reading", len(source.items)) as advance:
         records = cache.index(source, advance)
     findings = inspect(source, records, cache.spec)
     for warning in findings.warnings():
         reporter.warn(warning)
     data = assemble_dataset(source, records, cache, request.seed)
-    for warning in _left_out(data):
+    for warning in data.warnings():
         reporter.warn(warning)
     sizes = ", ".join(f"{len(split)} {split.name}" for split in (data.train, data.val, data.test))
     reporter.say(f"{len(data.labels)} classes; images: {sizes}")
-    return records, findings, data
-
-
-def _left_out(data: Dataset) -> list[str]:
-    if not data.left_out:
-        return []
-    return [
-        f"{len(data.left_out)} images stand in a held-out split too and are left out of training: "
-        f"{', '.join(data.left_out[:5])}{' …' if len(data.left_out) > 5 else ''}."
-    ]
-
-
-def _pixel_aspect(spec: ImageSpec, records: Sequence[Record]) -> float:
-    """Return height over width of a pixel as it was photographed: images are stretched."""
-    sizes = [(r.height, r.width) for r in records if r.height and r.width]
-    return median((height / spec.height) / (width / spec.width) for height, width in sizes)
-
-
-def _learn(
-    request: FitRequest, data: Dataset, pixel_aspect: float, cache_root: Path, stages: _Stages
-) -> tuple[TrainedRun, dict[str, Floats]]:
-    """Return the trained network, and what simpler models say of the test images."""
-    folder = cache_root / "runs" / f"{request.name}-{data.record.fingerprint[:12]}"
-    if request.publish_kept:
-        run = _kept(folder)
-        with stages.reporter.waiting("Training simpler models to compare with"):
-            return run, _baselines(data, request.seed)
-    run, simple = _train(request, data, pixel_aspect, folder, stages)
-    if run.interrupted and not _publishing_is_wanted(request, run, stages.reporter):
-        raise TrainingInterrupted(
-            f"Stopped. The weights of epoch {run.best_epoch} are kept; to publish them, run the "
-            "same command with --publish-kept."
-        )
-    return run, simple
+    return findings, data
 
 
 def _train(
-    request: FitRequest, data: Dataset, pixel_aspect: float, folder: Path, stages: _Stages
+    request: FitRequest,
+    data: Dataset,
+    selector: Selector,
+    folder: Path,
+    reporter: Reporter,
+    seconds: dict[str, float],
 ) -> tuple[TrainedRun, dict[str, Floats]]:
-    """Choose resolution and augmentation, train the network, and simpler models beside it."""
-    handwriting = data.cache.spec.ink is not None and request.augmentation is None
-    asked = question(
-        request.height, request.width, request.pool, request.augmentation, handwriting=handwriting
-    )
-    recipe = _recipe(request, data, asked, pixel_aspect)
-    what = _architecture(request, data, recipe, data.cache.pool)
-    count = min(available_cpus(), _MOST_WORKERS)
-    told = _Told(stages.reporter)
-    listener = Listener(told.cost, told.epoch)
-    with workers(count, 1, listener) as side_by_side:
-        selector = Selector(
-            lambda pool: data.images(data.train, pool).part(data.train.distinct),
-            (lambda pool: data.images(data.val, pool)) if data.val_is_given else None,
-            recipe,
-            what,
-            side_by_side,
-            request.quick,
+    """Choose resolution and augmentation, train the network, and simpler models beside it.
+
+    Returns:
+        The trained network, and what simpler models say of the test images.
+    """
+    processes = min(available_cpus(), _MOST_WORKERS)
+    planned = selector.planned_cost()
+    guess = _task(data, selector.what, selector.recipe, selector.asked.pools[0])
+    # Trials share the processor, the last training does not gain from it: it counts so many times.
+    with reporter.share("Learning", planned + processes * guess.cost) as progress:
+        trials = Listener(progress.advance, lambda _: None)
+        with _timed(seconds, "choosing"), workers(processes, 1, trials) as side_by_side:
+            selection = selector.choose(side_by_side)
+        progress.advance(planned - progress.done)
+        recipe = replace(selector.recipe, augmentation=selection.augmentation)
+        task = _task(data, selector.what, recipe, selection.pool)
+        rows, columns = task.what.inputs
+        reporter.say(f"Chosen: {rows} x {columns} inputs, augmentation {selection.augmentation}")
+        threads = available_cpus() if task.what.weights >= _LARGE_KERNEL else 1
+        training = Listener(
+            lambda cost: progress.advance(processes * cost),
+            lambda end: reporter.say_at_times(str(end), always=end.epoch == end.epochs),
         )
-        guess = replace(what, pool=asked.pools[0])
-        planned = selector.planned_cost(asked)
-        with told.showing(planned + count * _task(data, guess, recipe).cost):
-            with stages.timed("choosing"):
-                selection = selector.choose(asked, stages.reporter.say)
-            told.skip_to(planned, count)  # one process of several is at work from here on
-            task = _task(
-                data,
-                replace(what, pool=selection.pool),
-                replace(recipe, pool=selection.pool, augmentation=selection.augmentation),
-            )
-            rows, columns = task.what.inputs
-            stages.reporter.say(
-                f"Chosen: {rows} x {columns} inputs, augmentation {selection.augmentation}"
-            )
-            with stages.timed("training"), ThreadPoolExecutor(1) as beside:
-                simple = beside.submit(_baselines, data, request.seed)
-                if task.what.weights < _LARGE_KERNEL:
-                    learned = side_by_side.train(task, folder)
-                else:
-                    with workers(1, available_cpus(), listener) as alone:
-                        learned = alone.train(task, folder)
-                stages.reporter.say(learned.ended)
-                return keep_run(folder, task.recipe, selection, learned), simple.result()
+        with (
+            _timed(seconds, "training"),
+            ThreadPoolExecutor(1) as beside,
+            workers(1, threads, training) as alone,
+        ):
+            simple = beside.submit(_baselines, data, request.seed)
+            run = TrainedRun(folder, task.what, recipe, selection, alone.train(task, folder))
+            run.keep()
+            reporter.say(run.learned.ended)
+    return run, simple.result()
+
+
+def _selector(request: FitRequest, data: Dataset, tell: Callable[[str], None]) -> Selector:
+    """Return what chooses the settings that are left open, with those that are not."""
+    images, is_ink = len(data.train), data.cache.spec.ink is not None
+    asked = question(
+        request.height, request.width, request.pool, request.augmentation, handwriting=is_ink
+    )
+    # Distorted characters never repeat: there is nothing to overfit, and more to learn.
+    handwriting = asked.augmentations == ("handwriting",)
+    default_dropout = 0.0 if handwriting else _DROPOUT
+    what = Architecture(
+        request.height,
+        request.width,
+        data.cache.pool,
+        len(data.labels),
+        tuple(request.hidden),
+        default_dropout if request.dropout is None else request.dropout,
+    )
+    recipe = Recipe(
+        asked.augmentations[0],
+        data.pixel_aspect,
+        request.epochs or planned_epochs(images, handwriting=handwriting, quick=request.quick),
+        batch_size_for(images),
+        request.seed,
+        ema_momentum=0.999 if handwriting else None,
+    )
+    return Selector(
+        asked,
+        lambda pool: data.images(data.train, pool).part(data.train.distinct),
+        (lambda pool: data.images(data.val, pool)) if data.val_is_given else None,
+        recipe,
+        what,
+        request.quick,
+        tell,
+    )
+
+
+def _task(data: Dataset, what: Architecture, recipe: Recipe, pool: int) -> Task:
+    train, val = data.images(data.train, pool), data.images(data.val, pool)
+    return Task(train, val, replace(what, pool=pool), recipe)
 
 
 def _baselines(data: Dataset, seed: int) -> dict[str, Floats]:
@@ -279,79 +262,22 @@ def _baselines(data: Dataset, seed: int) -> dict[str, Floats]:
     return baselines(train, test, len(data.labels), seed)
 
 
-def _recipe(request: FitRequest, data: Dataset, asked: Question, pixel_aspect: float) -> Recipe:
-    """Return the settings before anything is chosen."""
-    images, handwriting = len(data.train), asked.augmentations == ("handwriting",)
-    dropout = request.dropout
-    if dropout is None:
-        dropout = 0.0 if handwriting else _DROPOUT  # nothing to overfit where no image repeats
-    return Recipe(
-        tuple(request.hidden),
-        dropout,
-        asked.augmentations[0],
-        pixel_aspect,
-        asked.pools[-1],
-        request.epochs or planned_epochs(images, handwriting=handwriting, quick=request.quick),
-        batch_size_for(images),
-        request.seed,
-        ema_momentum=0.999 if handwriting else None,
+def _refuse_interrupted(request: FitRequest, run: TrainedRun, reporter: Reporter) -> None:
+    """Keep an interrupted run for later, unless its weights are wanted now.
+
+    Raises:
+        TrainingInterrupted: they are not.
+    """
+    epoch, accuracies = run.learned.best_epoch, run.learned.history["val_accuracy"]
+    if request.publish_interrupted or reporter.ask(
+        f"Publish the best weights so far (epoch {epoch}, validation accuracy "
+        f"{accuracies[epoch - 1]:.1%})?"
+    ):
+        return
+    raise TrainingInterrupted(
+        f"Stopped. The weights of epoch {epoch} are kept; to publish them, run the same command "
+        "with --publish-kept."
     )
-
-
-def _task(data: Dataset, what: Architecture, recipe: Recipe) -> Task:
-    train, val = data.images(data.train, what.pool), data.images(data.val, what.pool)
-    return Task(train, val, what, recipe)
-
-
-class _Told:
-    """What the training processes told so far, on its way to a reporter."""
-
-    def __init__(self, reporter: Reporter) -> None:
-        self._reporter = reporter
-        self._advance: Callable[[int], None] = lambda _: None
-        self._done, self._weight, self._said = 0, 1, -math.inf
-
-    @contextmanager
-    def showing(self, total: int) -> Iterator[None]:
-        """Show progress towards a cost of `total`."""
-        with self._reporter.share("Learning", total) as self._advance:
-            yield
-
-    def skip_to(self, done: int, weight: int) -> None:
-        """Go on as if `done` were done; what is told from now on counts `weight` times."""
-        self._advance(done - self._done)
-        self._weight = weight
-
-    def cost(self, cost: int) -> None:
-        self._done += cost
-        self._advance(cost * self._weight)
-
-    def epoch(self, end: EpochEnd) -> None:
-        if time.monotonic() - self._said < _EPOCH_LINE_SECONDS and end.epoch < end.epochs:
-            return
-        self._said = time.monotonic()
-        self._reporter.say(
-            f"epoch {end.epoch}/{end.epochs}  loss {end.loss:.4f}  accuracy {end.accuracy:.4f}  "
-            f"val_loss {end.val_loss:.4f}  val_accuracy {end.val_accuracy:.4f}"
-        )
-
-
-def _publishing_is_wanted(request: FitRequest, run: TrainedRun, reporter: Reporter) -> bool:
-    accuracy = run.history["val_accuracy"][run.best_epoch - 1]
-    return request.publish_interrupted or reporter.ask(
-        f"Publish the best weights so far (epoch {run.best_epoch}, validation accuracy "
-        f"{accuracy:.1%})?"
-    )
-
-
-def _kept(folder: Path) -> TrainedRun:
-    try:
-        return load_run(folder)
-    except OSError as error:
-        raise TrainingInterrupted(
-            "Expected the weights of an interrupted run with the same --name, data and seed. "
-            "Received: none"
-        ) from error
 
 
 def _current(store: ModelStore, name: str, labels: Sequence[str]) -> Model | None:
@@ -370,22 +296,3 @@ def _with_report(error: NotLearning, draft: Path, folder: Path) -> NotLearning:
     report.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(draft / REPORT_FILE, report)
     return NotLearning(f"{error} Its report: {report}")
-
-
-def _decide(promote: Promote, contents: BundleContents) -> tuple[bool, str]:
-    """Return whether a version becomes the current one, and why."""
-    if promote != "if-not-worse":
-        return promote == "always", f"as asked (--promote {promote})"
-    comparison = contents.comparison
-    if comparison is not None and comparison.verdict == "worse":
-        return False, f"it is {sentence(comparison)}"
-    accuracy = contents.metrics.accuracy if contents.metrics else 0.0
-    for simple in contents.baselines:
-        if simple.accuracy > accuracy and simple.p_value < SIGNIFICANCE:
-            return False, (
-                f"{simple.name} is better on the same test images: {simple.accuracy:.2%} against "
-                f"{accuracy:.2%} (p = {simple.p_value:.2g})"
-            )
-    if comparison is None:
-        return True, "there is no version with the same labels to compare with"
-    return True, f"compared with the version that served: {sentence(comparison)}"

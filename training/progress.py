@@ -6,19 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TaskProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Bar
 
 _PLAIN_INTERVAL_SECONDS = 8.0
+_SELDOM_SECONDS = 5.0
 _FIRST_ESTIMATE_SECONDS = 4.0  # of work: what is compiled first tells nothing of the rest
 
 
@@ -34,6 +26,11 @@ class Reporter:
         self._said = time.monotonic()
         self._console.print(text, markup=False)
 
+    def say_at_times(self, text: str, *, always: bool) -> None:
+        """Print one line, if none was printed in the last seconds; or `always`."""
+        if always or time.monotonic() - self._said >= _SELDOM_SECONDS:
+            self.say(text)
+
     def warn(self, text: str) -> None:
         """Print one line that should be read."""
         self._said = time.monotonic()
@@ -46,49 +43,42 @@ class Reporter:
         return self._console.input(f"{question} [y/N] ").strip().lower() in ("y", "yes")
 
     @contextmanager
-    def stage(
-        self, title: str, total: int, unit: str = "images"
-    ) -> Iterator[Callable[[int], None]]:
-        """Show progress towards `total`; yields the function that advances it."""
-        progress = _Progress(total)
-        with self._showing(title, progress, MofNCompleteColumn(), _RateColumn(unit)) as advance:
-            yield advance
+    def stage(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Show progress towards `total` images; yields the function that advances it."""
+        progress = Progress(total, "images")
+        with self._showing(title, progress):
+            yield progress.advance
         if not self._console.is_terminal:
-            rate = f"{progress.done / max(progress.seconds, 1e-3):.0f} {unit}/s"
-            self.say(f"{title}: {progress.done} {unit} in {duration(progress.seconds)}, {rate}")
+            seconds = duration(progress.seconds)
+            self.say(f"{title}: {progress.done} images in {seconds}, {progress.rate}")
 
     @contextmanager
-    def share(self, title: str, total: int) -> Iterator[Callable[[int], None]]:
+    def share(self, title: str, total: int) -> Iterator["Progress"]:
         """Show which share of `total`, in whatever unit, is done."""
-        with self._showing(title, _Progress(total), TaskProgressColumn()) as advance:
-            yield advance
+        progress = Progress(total)
+        with self._showing(title, progress):
+            yield progress
 
     @contextmanager
     def waiting(self, title: str) -> Iterator[None]:
         """Show that something goes on whose end is not known."""
-        with self._showing(title, _Progress(None)):
+        with self._showing(title, Progress(None)):
             yield
 
     @contextmanager
-    def _showing(
-        self, title: str, progress: "_Progress", *columns: ProgressColumn
-    ) -> Iterator[Callable[[int], None]]:
-        if self._console.is_terminal:
-            shown = (TextColumn("{task.description}"), BarColumn(), *columns, TimeRemainingColumn())
-            with Progress(*shown, console=self._console, transient=True) as bar:
-                task = bar.add_task(title, total=progress.total)
-
-                def advance(count: int) -> None:
-                    progress.advance(count)
-                    bar.advance(task, count)
-
-                yield advance
-        else:
+    def _showing(self, title: str, progress: "Progress") -> Iterator[None]:
+        if not self._console.is_terminal:
             with self._speaking_up(title, progress):
-                yield progress.advance
+                yield
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[said]}"))
+        with Bar(*columns, console=self._console, transient=True) as bar:
+            task = bar.add_task(title, total=progress.total, said=progress)
+            progress.told = lambda: bar.update(task, completed=progress.done)
+            yield
 
     @contextmanager
-    def _speaking_up(self, title: str, progress: "_Progress") -> Iterator[None]:
+    def _speaking_up(self, title: str, progress: "Progress") -> Iterator[None]:
         """Say how far it is whenever nothing was said for a while."""
         ended = threading.Event()
 
@@ -106,42 +96,45 @@ class Reporter:
             speaker.join()
 
 
-class _Progress:
+class Progress:
     """How much of something is done, and how long the rest takes."""
 
-    def __init__(self, total: int | None) -> None:
-        self.total, self.done = total, 0
+    def __init__(self, total: int | None, unit: str = "") -> None:
+        self.total, self.done, self.unit = total, 0, unit
+        self.told: Callable[[], object] = lambda: None  # called after every advance
         self._started = time.monotonic()
         self._first: tuple[float, int] | None = None
 
     @property
     def seconds(self) -> float:
+        """Since it began."""
         return time.monotonic() - self._started
 
+    @property
+    def rate(self) -> str:
+        """How fast it is on average."""
+        return f"{self.done / max(self.seconds, 1e-3):.0f} {self.unit}/s"
+
     def advance(self, count: int) -> None:
+        """Count `count` more as done; fewer, where it is negative."""
         self.done += count
         if self._first is None:
             self._first = time.monotonic(), self.done
+        self.told()
 
     def __str__(self) -> str:
+        """Return how far it is, and what is left where that can be told."""
         if self.total is None:
             return f"{duration(self.seconds)} so far"
         text = f"{min(100 * self.done // max(self.total, 1), 100)} % done"
+        if self.unit:
+            text = f"{self.done} of {self.total} {self.unit}, {self.rate}"
         since, before = self._first or (time.monotonic(), 0)
         elapsed, gained = time.monotonic() - since, self.done - before
         if elapsed < _FIRST_ESTIMATE_SECONDS or not gained:
             return text
         left = elapsed * max(self.total - self.done, 0) / gained
         return f"{text}, about {duration(left)} left"
-
-
-class _RateColumn(ProgressColumn):
-    def __init__(self, unit: str) -> None:
-        super().__init__()
-        self._unit = unit
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.speed or 0:.0f} {self._unit}/s")
 
 
 def duration(seconds: float) -> str:

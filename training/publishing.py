@@ -2,18 +2,17 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 from scipy.special import softmax
 
 from model_store.comparing import compare, mcnemar
 from model_store.cpu import available_cpus
+from model_store.engines.keras import wrap
 from model_store.inference import predict_all
 from model_store.libraries import library_versions
 from model_store.making.assembling import Assembled, assemble
@@ -22,21 +21,19 @@ from model_store.manifest import (
     BundleContents,
     Calibration,
     Comparison,
-    Metrics,
     Reference,
     TrainingSettings,
 )
 from model_store.pixels.novelty import cell_means, describe_usual, sampled
-from model_store.pixels.pooling import block_means
 from model_store.pixels.preprocessing import preprocess
 from model_store.store.seen import seen_by, write_seen
-from training.data.dataset import Dataset, Split
-from training.finished import FinishedRun
-from training.judge.chance import compare_with_chance, refuse_chance
-from training.judge.metrics import expected_calibration_error, fit_temperature, measure
+from training.data.dataset import Split
+from training.judge.chance import refuse_chance
+from training.judge.metrics import fit_temperature, measure, reliability
 from training.learn.augmentation import augmentation
-from training.learn.network import Standardization, after_means, publish
-from training.record import RunRecord, Sample
+from training.learn.checkpoint import TrainedRun
+from training.learn.network import publish
+from training.record import FinishedRun, RunRecord, Sample
 from training.report import write_report
 
 _EXPORT_IMAGES = 256
@@ -51,18 +48,6 @@ Floats = NDArray[np.float32]
 Pixels = NDArray[np.uint8]
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What the one look at the test split gave."""
-
-    metrics: Metrics
-    calibration: Calibration
-    probabilities: Floats
-    uncalibrated: Floats
-    baselines: tuple[Baseline, ...]
-    comparison: Comparison | None
-
-
 def write_bundle(finished: FinishedRun, folder: Path) -> BundleContents:
     """Write model, engines, probes and report into `folder`; read the test split, once.
 
@@ -70,63 +55,31 @@ def write_bundle(finished: FinishedRun, folder: Path) -> BundleContents:
         NotLearning: on images it never saw, the model is no better than the majority class; its
             report was written all the same.
     """
-    data, run = finished.data, finished.run
-    temperature = fit_temperature(run.val_logits, data.val.truth)
-    inputs = Standardization(run.mean, run.scale)
-    model = publish(finished.what, run.weights(), inputs, temperature)
-    summary = _summary(model)
-    outcome = _outcome(finished, _predict(model, finished, data.test), temperature)
+    data, run, spec = finished.data, finished.run, finished.data.cache.spec
+    temperature = fit_temperature(run.learned.val_logits, data.val.truth)
+    model = publish(run.what, run.weights(), run.learned.inputs, temperature)
     held_out = _pixels(finished, data.val, _spread(len(data.val), _EXPORT_IMAGES))
-    assembled = _assemble(finished, model, folder, held_out)
-    record = _record(finished, assembled, outcome, summary)
+    probes = data.val.indices[_spread(len(data.val), _PROBES if finished.images_in_bundle else 0)]
+    files = [finished.source.encoded(int(i)) for i in probes]
+    assembled = assemble(folder, model, spec, data.labels, held_out, files)
+    record = _record(finished, model, temperature, assembled)
     write_report(folder / "report.html", record)
-    _refuse_chance(data, softmax(run.val_logits / temperature, axis=1), outcome.probabilities)
+    _refuse_chance(finished, temperature, record.probabilities)
     write_seen(folder, (data.train.digests, data.val.digests))
     return BundleContents(
         labels=tuple(data.labels),
-        image=finished.spec,
+        image=spec,
         layers=assembled.layers,
         engines=assembled.engines,
         default_engine=assembled.default_engine,
         probes=assembled.probes,
         training=record.settings,
-        calibration=outcome.calibration,
-        metrics=outcome.metrics,
+        calibration=record.calibration,
+        metrics=record.test,
         dataset=data.record,
         reference=_reference(finished, held_out),
-        baselines=outcome.baselines,
-        comparison=outcome.comparison,
-    )
-
-
-def worse_than_baselines(contents: BundleContents) -> list[str]:
-    """Return a sentence for each much simpler model that is more often right on the test images."""
-    accuracy = contents.metrics.accuracy if contents.metrics else 0.0
-    return [
-        f"{simple.name} is right on {simple.accuracy:.2%} of the test images, this model on "
-        f"{accuracy:.2%} (p = {simple.p_value:.2g})."
-        for simple in contents.baselines
-        if simple.accuracy > accuracy
-    ]
-
-
-def _outcome(finished: FinishedRun, probabilities: Floats, temperature: float) -> _Outcome:
-    data = finished.data
-    metrics = measure("test", data.labels, data.test.truth, probabilities)
-    uncalibrated = _with_temperature(probabilities, 1 / temperature)
-    calibration = Calibration(
-        temperature=temperature,
-        ece_before=expected_calibration_error(data.test.truth, uncalibrated),
-        ece_after=metrics.ece,
-    )
-    right = probabilities.argmax(axis=1) == data.test.truth
-    return _Outcome(
-        metrics,
-        calibration,
-        probabilities,
-        uncalibrated,
-        tuple(_baselines(finished, right)),
-        _comparison(finished, right),
+        baselines=tuple(record.baselines),
+        comparison=record.comparison,
     )
 
 
@@ -156,12 +109,12 @@ def _comparison(finished: FinishedRun, right: NDArray[np.bool_]) -> Comparison |
 
 def _pixels(finished: FinishedRun, split: Split, chosen: NDArray[np.int64]) -> Pixels:
     """Return (n, H, W): the `chosen` images of a split as the service will see them."""
-    shape = (len(chosen), finished.spec.height, finished.spec.width)
-    images = np.empty(shape, np.uint8)
+    spec = finished.data.cache.spec
+    images = np.empty((len(chosen), spec.height, spec.width), np.uint8)
 
     def decode(row: int) -> None:
         index = int(split.indices[chosen[row]])
-        preprocess(finished.source.encoded(index), finished.spec, out=images[row])
+        preprocess(finished.source.encoded(index), spec, out=images[row])
 
     with ThreadPoolExecutor(available_cpus()) as pool:
         list(pool.map(decode, range(len(chosen))))
@@ -174,58 +127,36 @@ def _batches(count: int) -> Iterator[NDArray[np.int64]]:
 
 
 def _predict(model: keras.Model, finished: FinishedRun, split: Split) -> Floats:
-    network = after_means(model, finished.what)
-
-    @tf.function(autograph=False, reduce_retracing=True)  # type: ignore[untyped-decorator]  # ships no types
-    def forward(means: tf.Tensor) -> tf.Tensor:
-        return network(means, training=False)
-
-    parts = (_pixels(finished, split, batch) for batch in _batches(len(split)))
-    means = (block_means(pixels, finished.what.pool) / np.float32(255) for pixels in parts)
-    return np.concatenate([forward(tf.constant(part)).numpy() for part in means])
+    engine = wrap(model, finished.data.cache.spec)
+    parts = [engine.predict(_pixels(finished, split, part)) for part in _batches(len(split))]
+    engine.close()
+    return np.concatenate(parts)
 
 
-def _refuse_chance(data: Dataset, val: NDArray[np.float32], test: NDArray[np.float32]) -> None:
-    counts = np.bincount(data.train.truth, minlength=len(data.labels)).astype(np.float64)
-    comparison = compare_with_chance(
-        np.concatenate([data.val.truth, data.test.truth]),
-        np.concatenate([val, test]),
-        counts / counts.sum(),
-    )
-    refuse_chance(comparison, data.labels[comparison.majority])
+def _refuse_chance(finished: FinishedRun, temperature: float, test: Floats) -> None:
+    data = finished.data
+    val = softmax(finished.run.learned.val_logits / temperature, axis=1)
+    truth = np.concatenate([data.val.truth, data.test.truth])
+    frequencies = np.bincount(data.train.truth, minlength=len(data.labels)) / len(data.train)
+    refuse_chance(truth, np.concatenate([val, test]), frequencies, data.labels)
 
 
-def _assemble(
-    finished: FinishedRun, model: keras.Model, folder: Path, held_out: Pixels
-) -> Assembled:
-    data, val = finished.data, finished.data.val
-    probes = val.indices[_spread(len(val), _PROBES if finished.images_in_bundle else 0)]
-    return assemble(
-        folder,
-        model,
-        finished.spec,
-        data.labels,
-        held_out,
-        [finished.source.encoded(int(i)) for i in probes],
-    )
-
-
-def _settings(finished: FinishedRun) -> TrainingSettings:
-    run, recipe = finished.run, finished.run.recipe
+def _settings(run: TrainedRun) -> TrainingSettings:
+    what, recipe, learned = run.what, run.recipe, run.learned
     return TrainingSettings(
-        pool=recipe.pool,
+        pool=what.pool,
         selection=run.selection,
-        ended=run.ended,
-        hidden=tuple(recipe.hidden),
-        dropout=recipe.dropout,
+        ended=learned.ended,
+        hidden=what.hidden,
+        dropout=what.dropout,
         augmentation=recipe.augmentation,
-        epochs=len(run.history["loss"]),
-        best_epoch=run.best_epoch,
+        epochs=len(learned.history["loss"]),
+        best_epoch=learned.best_epoch,
         batch_size=recipe.batch_size,
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
         seed=recipe.seed,
-        seconds=run.seconds,
+        seconds=learned.seconds,
     )
 
 
@@ -248,51 +179,56 @@ def _reference(finished: FinishedRun, held_out: Pixels) -> Reference:
 
 
 def _record(
-    finished: FinishedRun, assembled: Assembled, outcome: _Outcome, summary: str
+    finished: FinishedRun, model: keras.Model, temperature: float, assembled: Assembled
 ) -> RunRecord:
+    """Look at the test split, and gather what the report shows."""
     data, run = finished.data, finished.run
+    probabilities = _predict(model, finished, data.test)
+    uncalibrated = _with_temperature(probabilities, 1 / temperature)
+    metrics = measure("test", data.labels, data.test.truth, probabilities)
+    right = probabilities.argmax(axis=1) == data.test.truth
     return RunRecord(
         name=finished.name,
         labels=data.labels,
-        spec=finished.spec,
+        spec=data.cache.spec,
         layers=assembled.layers,
-        summary=summary,
-        settings=_settings(finished),
-        calibration=outcome.calibration,
+        summary=_summary(model),
+        settings=_settings(run),
+        calibration=Calibration(
+            temperature=temperature,
+            ece_before=reliability(data.test.truth, uncalibrated).ece,
+            ece_after=metrics.ece,
+        ),
         dataset=data.record,
         libraries=library_versions(),
         engines=assembled.engines,
         default_engine=assembled.default_engine,
-        history=run.history,
-        test=outcome.metrics,
+        history=run.learned.history,
+        test=metrics,
         truth=data.test.truth,
-        probabilities=outcome.probabilities,
-        uncalibrated=outcome.uncalibrated,
+        probabilities=probabilities,
+        uncalibrated=uncalibrated,
         class_samples=_class_samples(finished),
         augmented=_augmented(finished),
-        right=_samples(finished, outcome.probabilities, right=True),
-        wrong=_samples(finished, outcome.probabilities, right=False),
+        right=_samples(finished, probabilities, right=True),
+        wrong=_samples(finished, probabilities, right=False),
         findings=finished.findings,
         seconds=finished.seconds,
-        baselines=outcome.baselines,
-        comparison=outcome.comparison,
+        baselines=tuple(_baselines(finished, right)),
+        comparison=_comparison(finished, right),
         images_in_report=finished.images_in_bundle,
-        interrupted=run.interrupted,
+        interrupted=run.learned.interrupted,
         created_at=datetime.now(UTC),
     )
 
 
 def _class_samples(finished: FinishedRun) -> dict[str, Pixels]:
-    train = finished.data.train
-    return {
-        label: _pixels(finished, train, _of_label(train.truth, k))
-        for k, label in enumerate(finished.data.labels)
-    }
-
-
-def _of_label(truth: NDArray[np.int64], label: int) -> NDArray[np.int64]:
-    members = np.flatnonzero(truth == label)
-    return members[_spread(len(members), _SAMPLES_PER_CLASS)]
+    train, samples = finished.data.train, {}
+    for k, label in enumerate(finished.data.labels):
+        members = np.flatnonzero(train.truth == k)
+        chosen = members[_spread(len(members), _SAMPLES_PER_CLASS)]
+        samples[label] = _pixels(finished, train, chosen)
+    return samples
 
 
 def _augmented(finished: FinishedRun) -> Pixels:
@@ -300,7 +236,7 @@ def _augmented(finished: FinishedRun) -> Pixels:
     recipe, data = finished.run.recipe, finished.data
     augment = augmentation(recipe.augmentation, recipe.pixel_aspect)
     random = np.random.default_rng(recipe.seed)
-    train = data.images(data.train, recipe.pool)
+    train = data.images(data.train, finished.run.what.pool)
     originals = train.read(_spread(len(train), _AUGMENTED_ROWS))
     columns = [originals] + [augment(originals, random) for _ in range(_AUGMENTED_COLUMNS - 1)]
     return np.rint(np.stack(columns, axis=1)).astype(np.uint8)

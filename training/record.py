@@ -1,4 +1,4 @@
-"""What one training run leaves behind for its report."""
+"""What one training run leaves behind, to be published and to be reported."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from datetime import datetime
 import numpy as np
 from numpy.typing import NDArray
 
+from model_store.bundle import Model
 from model_store.manifest import (
     Baseline,
     Calibration,
@@ -18,7 +19,25 @@ from model_store.manifest import (
     Metrics,
     TrainingSettings,
 )
+from model_store.sources import Source
 from model_store.spec import ImageSpec
+from training.data.dataset import Dataset
+from training.learn.checkpoint import TrainedRun
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """One training run with its data, before anything of it is published."""
+
+    name: str
+    source: Source
+    data: Dataset
+    run: TrainedRun
+    baselines: Mapping[str, NDArray[np.float32]]  # name -> (test images, labels) probabilities
+    current: Model | None  # the version that serves now, if it has the same labels
+    findings: Sequence[str]
+    seconds: Mapping[str, float]
+    images_in_bundle: bool  # False: neither the report nor the probes hold any of the images
 
 
 @dataclass(frozen=True, slots=True)

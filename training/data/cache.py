@@ -6,16 +6,15 @@ anew each time. Rows are read with positioned reads, never mapped:
 resident memory does not grow with the number of images. The folder can be deleted at any time.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +25,7 @@ from model_store.errors import ImageError
 from model_store.pixels.preprocessing import preprocess_with_source, preprocessing_version
 from model_store.sources import Source, content_sha256
 from model_store.spec import ImageSpec
+from model_store.store.durable import exclusive
 from training.errors import CacheError
 
 Advance = Callable[[int], None]
@@ -44,18 +44,17 @@ CREATE TABLE IF NOT EXISTS images (
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Record:
+class Record(NamedTuple):
     """What is known of one image's content; either `row` or `error` is set."""
 
     content: bytes  # sha256 of the source's content; empty: it could not be read
-    row: int | None
-    pixels: bytes | None  # sha256 of all the preprocessed pixels
-    format: str | None
-    mode: str | None
-    width: int | None
-    height: int | None
-    error: str | None
+    row: int | None = None
+    pixels: bytes | None = None  # sha256 of all the preprocessed pixels
+    format: str | None = None
+    mode: str | None = None
+    width: int | None = None
+    height: int | None = None
+    error: str | None = None
 
 
 def default_cache_root() -> Path:
@@ -121,15 +120,16 @@ class PixelCache:
         """
         with ThreadPoolExecutor(available_cpus()) as pool:
             found = list(pool.map(lambda i: _content(source, i), range(len(source.items))))
-            contents = [content for content in found if isinstance(content, bytes)]
-            with self._lock():
-                known = self._known(contents)
-                todo = {
-                    c: i for i, c in enumerate(found) if isinstance(c, bytes) and c not in known
-                }
-                advance(len(found) - len(todo))
-                self._check_space(len(todo))
-                for chunk in _chunks(list(todo.items())):
+            with exclusive(self._folder / "lock"):
+                with closing(self._connect()) as database:
+                    rows = database.execute("SELECT * FROM images")
+                    known = {record.content: record for record in map(Record._make, rows)}
+                new = {c: i for i, c in enumerate(found) if isinstance(c, bytes) and c not in known}
+                advance(len(found) - len(new))
+                self._check_space(len(new))
+                todo = list(new.items())
+                for start in range(0, len(todo), _CHUNK):
+                    chunk = todo[start : start + _CHUNK]
                     known.update(self._add(source, chunk, pool))
                     advance(len(chunk))
         return [known[one] if isinstance(one, bytes) else one for one in found]
@@ -145,18 +145,6 @@ class PixelCache:
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self._folder / "index.sqlite", timeout=60)
-
-    @contextmanager
-    def _lock(self) -> Iterator[None]:
-        with (self._folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-    def _known(self, contents: Iterable[bytes]) -> dict[bytes, Record]:
-        wanted = set(contents)
-        with closing(self._connect()) as database:
-            rows = database.execute("SELECT * FROM images")
-            return {row[0]: Record(*row) for row in rows if row[0] in wanted}
 
     def _check_space(self, images: int) -> None:
         needed, free = images * self.image_bytes, shutil.disk_usage(self._folder).free
@@ -181,11 +169,7 @@ class PixelCache:
         with closing(self._connect()) as database, database:
             database.executemany(
                 "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (r.content, r.row, r.pixels, r.format, r.mode, r.width, r.height, r.error)
-                    for r in records
-                    if r.content
-                ],
+                [record for record in records if record.content],
             )
         return {content: record for (content, _), record in zip(chunk, records, strict=True)}
 
@@ -193,12 +177,12 @@ class PixelCache:
         try:
             pixels, info = preprocess_with_source(source.encoded(index), self.spec)
         except ImageError as error:
-            return Record(content, None, None, None, None, None, None, str(error))
+            return Record(content, error=str(error))
         except OSError as error:
             return _unread(error)
         os.pwrite(self._pixels, self._means(pixels).data, row * self.image_bytes)
         digest = hashlib.sha256(pixels.data).digest()
-        return Record(content, row, digest, info.format, info.mode, info.width, info.height, None)
+        return Record(content, row, digest, info.format, info.mode, info.width, info.height)
 
     def _means(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         if self.pool == 1:
@@ -216,10 +200,4 @@ def _content(source: Source, index: int) -> bytes | Record:
 
 
 def _unread(error: OSError) -> Record:
-    reason = f"cannot be read: {error.strerror}"
-    return Record(b"", None, None, None, None, None, None, reason)
-
-
-def _chunks(jobs: list[tuple[bytes, int]]) -> Iterator[list[tuple[bytes, int]]]:
-    for start in range(0, len(jobs), _CHUNK):
-        yield jobs[start : start + _CHUNK]
+    return Record(b"", error=f"cannot be read: {error.strerror}")

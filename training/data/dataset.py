@@ -4,6 +4,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +12,14 @@ from numpy.typing import NDArray
 from model_store.errors import NoImages
 from model_store.manifest import DatasetRecord
 from model_store.sources import SPLITS, Item, Source
+from model_store.spec import ImageSpec
 from model_store.store.seen import short_digest
 from training.data.cache import PixelCache, Record
 from training.data.inputs import Inputs, cached_inputs
 from training.data.missing import refuse_missing, refuse_without_train
 
-VAL_SHARE = 0.10
-TEST_SHARE = 0.15
+TEST_SHARE, VAL_SHARE = 0.15, 0.10
+_SHARES = {"test": TEST_SHARE, "val": VAL_SHARE}
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,16 @@ class Dataset:
     record: DatasetRecord
     val_is_given: bool  # the source names its validation images
     left_out: Sequence[str]  # training images that stand in val or test too
+    pixel_aspect: float  # height over width of a pixel as it was photographed: images are stretched
+
+    def warnings(self) -> list[str]:
+        """Return a sentence on what was left out, if anything was."""
+        if not self.left_out:
+            return []
+        return [
+            f"{len(self.left_out)} images stand in a held-out split too and are left out of "
+            f"training: {', '.join(self.left_out[:5])}{' …' if len(self.left_out) > 5 else ''}."
+        ]
 
     def images(self, split: Split, pool: int) -> Inputs:
         """Return the images of one of the splits as means over `pool` x `pool` pixels."""
@@ -83,10 +95,20 @@ def assemble_dataset(
         images={name: len(split) for name, split in splits.items()},
         unreadable=len(records) - len(readable),
     )
-    val_is_given = any(item.split == "val" for item in source.items)
     return Dataset(
-        source.labels, cache, **splits, record=record, val_is_given=val_is_given, left_out=left_out
+        source.labels,
+        cache,
+        **splits,
+        record=record,
+        val_is_given=any(item.split == "val" for item in source.items),
+        left_out=left_out,
+        pixel_aspect=_pixel_aspect(cache.spec, records),
     )
+
+
+def _pixel_aspect(spec: ImageSpec, records: Sequence[Record]) -> float:
+    sizes = [(r.height, r.width) for r in records if r.height and r.width]
+    return median((height / spec.height) / (width / spec.width) for height, width in sizes)
 
 
 def _split(
@@ -114,24 +136,14 @@ def _assign(
     """Return the side of each image, and the names of the training images left out."""
     sides = {i: split for i in readable if (split := source.items[i].split)}
     if not sides:
-        return _draw(source, records, readable, {"test": TEST_SHARE, "val": VAL_SHARE}, seed), []
-    held_out = {records[i].pixels for i in readable if sides[i] == "test"}
-    leaked = [i for i in readable if sides[i] != "test" and records[i].pixels in held_out]
-    rest = [i for i in readable if sides[i] == "train" and records[i].pixels not in held_out]
-    drawn = {
-        name: share
-        for name, share in (("test", TEST_SHARE), ("val", VAL_SHARE))
-        if name not in sides.values()
-    }
-    if "val" not in drawn:
-        validated = {records[i].pixels for i in readable if sides[i] == "val"}
-        leaked += [i for i in rest if records[i].pixels in validated]
-    gone = set(leaked)
-    sides |= _draw(source, records, [i for i in rest if i not in gone], drawn, seed)
-    return (
-        {i: side for i, side in sides.items() if i not in gone},
-        [source.items[i].name for i in leaked],
-    )
+        return _draw(source, records, readable, _SHARES, seed), []
+    of = {name: {records[i].pixels for i in sides if sides[i] == name} for name in SPLITS}
+    held_out = {"train": of["val"] | of["test"], "val": of["test"], "test": set()}
+    leaked = {i: source.items[i].name for i in sides if records[i].pixels in held_out[sides[i]]}
+    sides = {i: split for i, split in sides.items() if i not in leaked}
+    drawn = {name: share for name, share in _SHARES.items() if not of[name]}
+    sides |= _draw(source, records, [i for i in sides if sides[i] == "train"], drawn, seed)
+    return sides, list(leaked.values())
 
 
 def _draw(

@@ -29,14 +29,11 @@ class Inputs:
 
     def part(self, chosen: NDArray[np.int64]) -> "Inputs":
         """Return only the `chosen` images, (n,) indices, in that order."""
-        return Inputs(self.truth[chosen], partial(_read_part, self.read, chosen))
+        return Inputs(self.truth[chosen], partial(self._read_part, chosen))
 
     def in_memory(self) -> "Inputs":
         """Return the same images, held in memory where they are small enough for that."""
-        if not len(self):
-            return self
-        size = self.read(np.arange(1)).nbytes
-        if size * len(self) > _IN_MEMORY_BYTES:
+        if self.read(np.arange(1)).nbytes * len(self) > _IN_MEMORY_BYTES:
             return self
         return Inputs(self.truth, self.everything().__getitem__)
 
@@ -48,6 +45,9 @@ class Inputs:
             part = images[start : start + _READ_AT_A_TIME]
             part[:] = self.read(np.arange(start, start + len(part)))
         return images
+
+    def _read_part(self, part: NDArray[np.int64], chosen: NDArray[np.int64]) -> Floats:
+        return self.read(part[chosen])
 
 
 def cached_inputs(
@@ -62,11 +62,3 @@ def _read_pooled(
 ) -> Floats:
     images = cache.read(rows[chosen])
     return images.astype(np.float32) if factor == 1 else block_means(images, factor)
-
-
-def _read_part(
-    read: Callable[[NDArray[np.int64]], Floats],
-    part: NDArray[np.int64],
-    chosen: NDArray[np.int64],
-) -> Floats:
-    return read(part[chosen])

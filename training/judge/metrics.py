@@ -20,8 +20,6 @@ LOG_TEMPERATURE_SPREAD = 0.5
 
 # Smaller probabilities count as this in the loss, as in scikit-learn's log_loss for float32.
 _SMALLEST = float(np.finfo(np.float32).eps)
-# A float32 softmax underflows to 0 here; -inf would make one image's loss infinite at every T.
-_LOWEST_LOGIT = -103.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,42 +52,22 @@ def measure(
     Returns:
         Scores of a label that never occurs, or is never predicted, are 0; the balanced accuracy is
         over the labels that occur. Probabilities below 1.2e-7 count as that in the loss.
-
-    Raises:
-        ValueError: shapes that do not fit, an index without a label, a value that is not finite.
     """
-    _check(truth, probabilities)
-    if probabilities.shape[1] != len(labels):
-        raise ValueError(f"Expected {len(labels)} columns. Received: {probabilities.shape[1]}")
-    if not len(truth):
-        raise ValueError("Expected at least one image. Received: none")
     predicted = probabilities.argmax(axis=1)
     rows = _per_class(labels, truth, predicted)
-    support = np.array([row.support for row in rows])
+    counts = confusion_matrix(truth, predicted, labels=np.arange(len(labels)))
+    of_truth = probabilities[np.arange(len(truth)), truth].astype(np.float64)
     return Metrics(
         split=split,
         images=len(truth),
         accuracy=float(np.mean(predicted == truth)),
         balanced_accuracy=float(np.mean([row.recall for row in rows if row.support])),
-        majority_share=float(support.max() / len(truth)),
-        loss=_cross_entropy(truth, probabilities),
-        ece=expected_calibration_error(truth, probabilities),
+        majority_share=max(row.support for row in rows) / len(truth),
+        loss=float(-np.log(of_truth.clip(_SMALLEST, 1)).mean()),
+        ece=reliability(truth, probabilities).ece,
         per_class=rows,
-        confusion=_confusion(truth, predicted, len(labels)),
+        confusion=tuple(map(tuple, counts.tolist())),
     )
-
-
-def expected_calibration_error(
-    truth: NDArray[Any], probabilities: NDArray[Any], bins: int = CALIBRATION_BINS
-) -> float:
-    """Return how far confidence is from accuracy on average, 0 to 1; 0 for no images.
-
-    Args:
-        truth: (N,) integers.
-        probabilities: (N, C), rows sum to 1.
-        bins: number of equal-width bins over the probability of the predicted class.
-    """
-    return reliability(truth, probabilities, bins).ece
 
 
 def reliability(
@@ -101,11 +79,7 @@ def reliability(
         truth: (N,) integers.
         probabilities: (N, C), rows sum to 1.
         bins: number of equal-width bins (lower, upper] over the predicted class's probability.
-
-    Raises:
-        ValueError: shapes that do not fit, an index without a column, a value that is not finite.
     """
-    _check(truth, probabilities)
     confidence = probabilities.max(axis=1).astype(np.float64).clip(0, 1)
     correct = probabilities.argmax(axis=1) == truth
     which = np.clip(np.ceil(confidence * bins).astype(np.int64) - 1, 0, bins - 1)
@@ -129,23 +103,17 @@ def fit_temperature(logits: NDArray[Any], truth: NDArray[Any]) -> float:
     hundred with some errors among them decide it alone.
 
     Args:
-        logits: (N, C); log-probabilities serve as well, -inf included.
+        logits: (N, C), finite; log-probabilities serve as well.
         truth: (N,) integers, indices into the columns.
 
     Returns:
-        T within `TEMPERATURE_RANGE`; above 1 softens, below 1 sharpens, 1.0 for no images.
-
-    Raises:
-        ValueError: shapes that do not fit, an index without a column, NaN or +inf.
+        T within `TEMPERATURE_RANGE`; above 1 softens, below 1 sharpens.
     """
-    floored = _floored(logits, truth)
 
     def penalised_loss(log_t: float) -> float:
-        chosen = log_softmax(floored / np.exp(log_t), axis=1)[np.arange(len(truth)), truth]
-        return float(log_t**2 / (2 * LOG_TEMPERATURE_SPREAD**2) - chosen.sum())
+        loss = cross_entropy(logits / np.exp(log_t), truth).sum()
+        return float(log_t**2 / (2 * LOG_TEMPERATURE_SPREAD**2) + loss)
 
-    if not len(truth):
-        return 1.0
     bounds = tuple(np.log(TEMPERATURE_RANGE))
     found = minimize_scalar(
         penalised_loss, bounds=bounds, method="bounded", options={"xatol": 1e-4}
@@ -165,36 +133,6 @@ def accuracy_interval(correct: int, images: int) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _check(truth: NDArray[Any], scores: NDArray[Any]) -> None:
-    if scores.ndim != 2 or truth.shape != (len(scores),):
-        raise ValueError(
-            f"Expected truth (N,) and scores (N, C). Received: {truth.shape} and {scores.shape}"
-        )
-    if not np.issubdtype(truth.dtype, np.integer):
-        raise ValueError(f"Expected integer truth. Received: {truth.dtype}")
-    if len(truth) and not (truth.min() >= 0 and truth.max() < scores.shape[1]):
-        raise ValueError(
-            f"Expected indices 0 to {scores.shape[1] - 1}. Received: {truth.min()} to {truth.max()}"
-        )
-    if np.isnan(scores).any() or np.isposinf(scores).any():
-        raise ValueError("Expected finite scores. Received: NaN or infinity")
-
-
-def _floored(logits: NDArray[Any], truth: NDArray[Any]) -> NDArray[np.float64]:
-    _check(truth, logits)
-    exact = logits.astype(np.float64)
-    best = exact.max(axis=1, keepdims=True, initial=-np.inf)
-    if not np.isfinite(best).all():
-        raise ValueError("Expected one finite logit or more in every row. Received: none in one")
-    floored: NDArray[np.float64] = np.maximum(exact - best, _LOWEST_LOGIT)
-    return floored
-
-
-def _cross_entropy(truth: NDArray[Any], probabilities: NDArray[Any]) -> float:
-    chosen = probabilities[np.arange(len(truth)), truth].astype(np.float64)
-    return float(-np.log(chosen.clip(_SMALLEST, 1)).mean())
-
-
 def _per_class(
     labels: Sequence[str], truth: NDArray[Any], predicted: NDArray[Any]
 ) -> tuple[ClassMetrics, ...]:
@@ -207,10 +145,3 @@ def _per_class(
         )
         for label, p, r, f1, support in zip(labels, *columns, strict=True)
     )
-
-
-def _confusion(
-    truth: NDArray[Any], predicted: NDArray[Any], n_labels: int
-) -> tuple[tuple[int, ...], ...]:
-    counts = confusion_matrix(truth, predicted, labels=np.arange(n_labels))
-    return tuple(tuple(row) for row in counts.tolist())

@@ -4,9 +4,8 @@ import csv
 import os
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal, TextIO
 
@@ -20,19 +19,9 @@ from training.progress import Reporter
 STANDARD_OUTPUT = Path("-")
 _COLUMNS = ("path", "label", "probability", "error")
 _CLASS_PREFIX = "class:"
+_KAGGLE = ("ImageId", "Label")
 
 Format = Literal["csv", "kaggle"]
-Row = Sequence[str | float | int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Table:
-    """Which images a file has rows of, and what they say."""
-
-    chosen: Sequence[int]  # positions in the source
-    header: Row
-    row: Callable[[int, Prediction], Row]  # of the nth image
-    left_out: dict[str, str]  # name -> why it has no row
 
 
 def predict(
@@ -56,71 +45,52 @@ def predict(
     Raises:
         SourceError: there are no images at `path`.
     """
-    source = open_unlabelled(path)
-    table = (_submission if layout == "kaggle" else _probabilities)(source, model.labels)
-    unreadable = dict(table.left_out)
-    title = f"Predicting with {model.name} {model.version}"
+    source, labels = open_unlabelled(path), model.labels
+    everything = range(len(source.items))
+    numbered = _numbered(source) if layout == "kaggle" else list(enumerate(everything))
+    chosen = [index for _, index in numbered]
+    others = sorted({*everything} - {*chosen})
+    unreadable = {source.items[i].name: "no image; it has no row" for i in others}
     with (
-        reporter.stage(title, len(table.chosen)) as advance,
+        reporter.stage(f"Predicting with {model.name} {model.version}", len(chosen)) as advance,
         _opened(output) as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(table.header)
-        for n, prediction in enumerate(predict_all(model, source, iter(table.chosen), advance)):
+        writer.writerow(_KAGGLE if layout == "kaggle" else _header(labels))
+        predictions = predict_all(model, source, iter(chosen), advance)
+        for (number, index), prediction in zip(numbered, predictions, strict=True):
+            name = source.items[index].name
             if prediction.error is not None:
-                unreadable[source.items[prediction.index].name] = prediction.error
-            writer.writerow(table.row(n, prediction))
+                unreadable[name] = prediction.error
+            row = _row(name, prediction, labels)
+            writer.writerow((number, row[1]) if layout == "kaggle" else row)
     return unreadable
 
 
-def _probabilities(source: Source, labels: Sequence[str]) -> _Table:
-    def row(_: int, prediction: Prediction) -> Row:
-        name = source.items[prediction.index].name
-        if prediction.probabilities is None:
-            return (name, "", "", *("" for _ in labels), str(prediction.error))
-        values = [float(p) for p in prediction.probabilities]
-        return (name, _label(prediction, labels), max(values), *values, "")
-
-    header = ("path", "label", "probability", *_class_columns(labels), "error")
-    return _Table(range(len(source.items)), header, row, {})
-
-
-def _class_columns(labels: Sequence[str]) -> Sequence[str]:
-    """Return the name of each class's column: its label, while that can mean nothing else."""
+def _header(labels: Sequence[str]) -> Sequence[str]:
+    """Return the columns' names: a class has its label, while that can mean nothing else."""
     if any(label in _COLUMNS or label.startswith(_CLASS_PREFIX) for label in labels):
-        return [f"{_CLASS_PREFIX}{label}" for label in labels]
-    return labels
+        labels = [f"{_CLASS_PREFIX}{label}" for label in labels]
+    return (*_COLUMNS[:-1], *labels, _COLUMNS[-1])
 
 
-def _submission(source: Source, labels: Sequence[str]) -> _Table:
-    images = image_indices(source)
-    ids = _numbers([source.items[i].name for i in images])
-    ordered = sorted(zip(ids, images, strict=True))
-    others = sorted(set(range(len(source.items))) - set(images))
-    return _Table(
-        [i for _, i in ordered],
-        ("ImageId", "Label"),
-        lambda n, prediction: (ordered[n][0], _label(prediction, labels)),
-        {source.items[i].name: "no image; it has no row" for i in others},
-    )
-
-
-def _numbers(names: Sequence[str]) -> list[int]:
-    """Return the number of each image: its file name, or its place from 1 in natural order."""
-    stems = [PurePosixPath(name).stem for name in names]
-    if all(re.fullmatch("[0-9]+", stem) for stem in stems):
-        ids = [int(stem) for stem in stems]
-        if len(set(ids)) == len(ids):
-            return ids
-    # An .npz keeps its array order: its names are x_test[0], x_test[1], …
-    places = sorted(range(len(names)), key=lambda k: natural_key(names[k]))
-    return [place for place, _ in sorted(enumerate(places, 1), key=lambda pair: pair[1])]
-
-
-def _label(prediction: Prediction, labels: Sequence[str]) -> str:
+def _row(name: str, prediction: Prediction, labels: Sequence[str]) -> Sequence[str | float]:
     if prediction.probabilities is None:
-        return ""
-    return labels[int(prediction.probabilities.argmax())]
+        return (name, "", "", *("" for _ in labels), str(prediction.error))
+    values = prediction.probabilities.tolist()
+    return (name, labels[int(prediction.probabilities.argmax())], max(values), *values, "")
+
+
+def _numbered(source: Source) -> list[tuple[int, int]]:
+    """Return id and position of each image, by id: its file name, or its place from 1."""
+    images = image_indices(source)
+    names = {i: PurePosixPath(source.items[i].name) for i in images}
+    if all(re.fullmatch("[0-9]+", name.stem) for name in names.values()):
+        numbered = sorted((int(name.stem), i) for i, name in names.items())
+        if len({number for number, _ in numbered}) == len(numbered):
+            return numbered
+    # An .npz keeps its array order: its names are x_test[0], x_test[1], …
+    return list(enumerate(sorted(images, key=lambda i: natural_key(source.items[i].name)), 1))
 
 
 @contextmanager

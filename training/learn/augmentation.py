@@ -169,16 +169,14 @@ class Handwriting:
         count, height, width = images.shape
         basis = _basis(height, width, self.smoothness)
         coefficients = np.empty((count, 2, len(basis)), np.float32)
-        coefficients[..., 3:] = self._elastic(count, len(basis) - 3, generator) * max(height, width)
+        waves = generator.standard_normal((count, 2, len(basis) - 3), np.float32)
+        coefficients[..., 3:] = self.elastic * waves * max(height, width)
         coefficients[..., 1:3] = self._linear(count, generator)
         shift = generator.uniform(-self.shift, self.shift, (count, 2))
         coefficients[..., 0] = (0.5 + shift) * (height, width) - 0.5
         # One small product per image: a large one would start threads beside the training step's.
         coordinates: Floats = np.matmul(coefficients, basis)
         return coordinates
-
-    def _elastic(self, count: int, waves: int, generator: np.random.Generator) -> Floats:
-        return self.elastic * generator.standard_normal((count, 2, waves), np.float32)
 
     def _linear(self, count: int, generator: np.random.Generator) -> NDArray[np.float64]:
         angle = np.radians(generator.uniform(-self.rotation_deg, self.rotation_deg, count))

@@ -10,25 +10,16 @@ plain network on pixels divided by 255, or on means over blocks of them.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
 from model_store.making.folding import fold
-from training.learn.task import Architecture
+from training.learn.task import Architecture, Standardization
 
 _REFERENCE_INPUTS = 784
 _MIN_STD = 1e-3
-
-
-@dataclass(frozen=True, slots=True)
-class Standardization:
-    """What is subtracted from, and multiplied with, inputs in [0, 1] while training."""
-
-    mean: NDArray[np.float32]  # (inputs,)
-    scale: float
 
 
 def standardization(mean: NDArray[np.float32], std: float) -> Standardization:
@@ -36,7 +27,7 @@ def standardization(mean: NDArray[np.float32], std: float) -> Standardization:
     return Standardization(mean, _REFERENCE_INPUTS / mean.size / max(std, _MIN_STD))
 
 
-def published_network(what: Architecture, seed: int = 0) -> keras.Sequential:
+def published_network(what: Architecture) -> keras.Sequential:
     """Build the published form: uint8 (N, H, W) pixels in, (N, labels) probabilities out."""
     size = (what.height, what.width)
     means = [
@@ -49,7 +40,7 @@ def published_network(what: Architecture, seed: int = 0) -> keras.Sequential:
             keras.layers.Rescaling(1 / 255, name="to_unit_range"),
             *(means if what.pool > 1 else ()),
             keras.layers.Flatten(name="flatten"),
-            *_dense_stack(what, seed),
+            *_dense_stack(what, seed=0),
             keras.layers.Softmax(name="probabilities"),
         ]
     )
@@ -96,15 +87,6 @@ def publish(
         layer.kernel.assign(folded.rows(0, len(folded.kernel)))
         layer.bias.assign(folded.bias.astype(np.float32))
     return network
-
-
-def after_means(network: keras.Sequential, what: Architecture) -> keras.Sequential:
-    """Return what follows the means in a published network: float32 (N, rows, columns) in 0-1 in.
-
-    NumPy takes means many times as fast as Keras does, and the same ones to float32 rounding.
-    """
-    flatten = network.layers.index(network.get_layer("flatten"))
-    return keras.Sequential([keras.Input(what.inputs), *network.layers[flatten:]])
 
 
 def scale_first_kernel(network: keras.Sequential, images: NDArray[np.floating]) -> None:

@@ -1,7 +1,6 @@
 """The training settings, and how their defaults follow from the data."""
 
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 _SMALL_BATCH, _LARGE_BATCH = 32, 128
 _LARGE_DATA_SET = 10_000
@@ -16,13 +15,10 @@ _STEPS_PER_CALL = 25
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that decides a run, given the data."""
+    """Everything that decides a run, given the data and the network."""
 
-    hidden: tuple[int, ...]
-    dropout: float
     augmentation: str
     pixel_aspect: float  # see `augmentation`
-    pool: int
     epochs: int
     batch_size: int
     seed: int
@@ -30,18 +26,6 @@ class Recipe:
     weight_decay: float = 1e-2
     label_smoothing: float = 0.1
     ema_momentum: float | None = None  # of the averaged weights that are validated and published
-
-    def of_length(self, steps: int, images: int) -> "Recipe":
-        """Return the same settings for about `steps` steps over `images` training images."""
-        return replace(self, epochs=max(1, round(steps / self.steps_per_epoch(images))))
-
-    def steps_per_epoch(self, images: int) -> int:
-        """Return how many batches make an epoch: every image once, filled up to whole calls."""
-        return _steps_per_epoch(images, self.batch_size)
-
-    def as_json(self) -> dict[str, Any]:
-        """Return plain values for `json.dumps`."""
-        return asdict(self)
 
 
 def batch_size_for(images: int) -> int:
@@ -54,8 +38,8 @@ def planned_epochs(images: int, *, handwriting: bool, quick: bool) -> int:
 
     Few images are seen more often: the schedule aims at a number of steps, within bounds.
     """
-    steps_per_epoch = _steps_per_epoch(images, batch_size_for(images))
-    planned = -(-(_HANDWRITING_STEPS if handwriting else _STEPS) // steps_per_epoch)
+    steps = _HANDWRITING_STEPS if handwriting else _STEPS
+    planned = -(-steps // steps_per_epoch(images, batch_size_for(images)))
     planned = min(max(planned, _MIN_EPOCHS), _MAX_EPOCHS)
     return max(round(planned * _QUICK_SHARE), _QUICK_MIN_EPOCHS) if quick else planned
 
@@ -65,6 +49,7 @@ def steps_per_call(images: int, batch_size: int) -> int:
     return min(_STEPS_PER_CALL, -(-images // batch_size))
 
 
-def _steps_per_epoch(images: int, batch_size: int) -> int:
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """Return how many batches make an epoch: every image once, filled up to whole calls."""
     together = steps_per_call(images, batch_size)
     return -(-images // (batch_size * together)) * together

@@ -11,7 +11,7 @@ the milder augmentation wins (Breiman et al. 1984, section 3.4.3).
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import product
 
 import numpy as np
@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 from model_store.manifest import Candidate, Selection
 from training.data.inputs import Inputs
 from training.learn.augmentation import MIRRORS, MOVEMENTS
-from training.learn.recipe import Recipe
-from training.learn.task import Architecture, Floats, Task
+from training.learn.recipe import Recipe, steps_per_epoch
+from training.learn.task import Architecture, Task
+from training.learn.tried import KINDS, Tried, judged, mildest_of_the_best, standard_error
 from training.learn.workers import Workers
 
 _FOLDS = 4
-_MOST_FOLDS = 2  # of a comparison of augmentations at first
+_MOST_FOLDS, _LAST_FOLDS = 2, 2  # of a comparison of augmentations at first, and of the finalists
 _ENOUGH_HELD_OUT = 300  # images per comparison; smaller data sets hold out more folds
 _MOST_IMAGES = 20_000  # of one trial, held-out ones included
 _SHORT_STEPS, _LONG_STEPS, _QUICK_SHARE = 600, 800, 0.5
@@ -33,9 +34,6 @@ _FINALISTS, _JOINED_MOVEMENTS = 3, 2
 _SURE = 2  # standard errors by which a finer resolution must be better
 # Augmentations are told apart with few inputs; to be published, a network has more of them.
 _SCOUT_INPUTS, _FEWEST_INPUTS, _MOST_INPUTS, _SHORTEST_SIDE = 400, 1_000, 30_000, 4
-
-# From mild to strong, which is also the order in which ties are broken.
-KINDS = ("none", "shifts", "mirror", "upside-down", "flips", "small", "large", "any-angle")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +48,11 @@ class Question:
     def is_open(self) -> bool:
         """Whether there is anything to choose."""
         return len(self.augmentations) > 1 or len(self.pools) > 1
+
+    @property
+    def looked_at(self) -> tuple[int, ...]:
+        """The pools at which finalists learn; a given one may cost too much for trials."""
+        return self.pools if len(self.pools) > 1 else (self.scout,)
 
 
 def finest_pool(height: int, width: int) -> int:
@@ -76,88 +79,36 @@ def question(
 
 
 @dataclass(frozen=True)
-class Tried:
-    """One candidate with the loss of every image that was held out from it."""
-
-    pool: int
-    augmentation: str
-    steps: int
-    losses_by_trial: tuple[NDArray[np.float64], ...]  # (images,) each
-    right: NDArray[np.bool_]  # (images,), over all trials
-
-    @property
-    def losses(self) -> NDArray[np.float64]:
-        """Of every image, (images,), trial by trial."""
-        return np.concatenate(self.losses_by_trial)
-
-    @property
-    def loss(self) -> float:
-        """Mean over all images, in nats."""
-        return float(self.losses.mean())
-
-    def and_then(self, more: "Tried") -> "Tried":
-        """Return the same candidate with further trials."""
-        return replace(
-            self,
-            losses_by_trial=self.losses_by_trial + more.losses_by_trial,
-            right=np.concatenate([self.right, more.right]),
-        )
-
-    def first(self, trials: int) -> "Tried":
-        """Return the same candidate with its first `trials` trials only."""
-        losses = self.losses_by_trial[:trials]
-        return replace(self, losses_by_trial=losses, right=self.right[: sum(map(len, losses))])
-
-    def record(self, stage: str) -> Candidate:
-        """Return what the manifest says of it."""
-        return Candidate(
-            stage=stage,
-            pool=self.pool,
-            augmentation=self.augmentation,
-            steps=self.steps,
-            trials=len(self.losses_by_trial),
-            images=len(self.losses),
-            loss=self.loss,
-            loss_error=standard_error(self.losses),
-            accuracy=float(self.right.mean()),
-        )
-
-
-@dataclass(frozen=True)
 class Selector:
-    """Runs the trials.
+    """Runs the trials of one question.
 
     Args:
+        asked: the candidates.
         at_pool: gives the training images, distinct ones only, as block means.
         val_at_pool: gives the user's own validation images, which are then always the ones held
             out; None: a quarter of the training images is, in each trial another.
         recipe: the settings that are not chosen.
         what: the network; its pool is chosen.
-        workers: train side by side.
         quick: shorter trials.
+        tell: called with one line about each stage.
     """
 
+    asked: Question
     at_pool: Callable[[int], Inputs]
     val_at_pool: Callable[[int], Inputs] | None
     recipe: Recipe
     what: Architecture
-    workers: Workers
-    quick: bool = False
+    quick: bool
+    tell: Callable[[str], None]
+    _records: list[Candidate] = field(default_factory=list)
 
-    def choose(self, asked: Question, tell: Callable[[str], None]) -> Selection:
+    def choose(self, workers: Workers) -> Selection:
         """Return the resolution and the augmentation that generalise best.
 
-        Args:
-            asked: the candidates.
-            tell: called with one line about each stage.
+        Raises:
+            TrainingError: as `Workers.trials`.
         """
-        records: list[Candidate] = []
-
-        def note(stage: str, tried: Sequence[Tried]) -> None:
-            records.extend(one.record(stage) for one in tried)
-            losses = ", ".join(f"{one.augmentation} {one.loss:.3f}" for one in tried)
-            tell(f"Validation loss, {stage}: {losses}")
-
+        asked = self.asked
         if not asked.is_open:
             return Selection(
                 pool=asked.pools[-1],
@@ -165,154 +116,118 @@ class Selector:
                 reason="Nothing was left to choose.",
                 candidates=(),
             )
-        best, reason = self._refine(asked, self._finalists(asked, note), note)
+        best, reason = self._refine(self._finalists(workers), workers)
         return Selection(
             pool=best.pool if len(asked.pools) > 1 else asked.pools[0],
             augmentation=best.augmentation,
             reason=reason,
-            candidates=tuple(records),
+            candidates=tuple(self._records),
         )
 
-    def planned_cost(self, asked: Question) -> int:
+    def planned_cost(self) -> int:
         """Return about what `choose` costs, in the unit of `Task.cost`."""
-        if not asked.is_open:
+        if not self.asked.is_open:
             return 0
-        folds = len(self._first_folds)
-        kinds = len(asked.augmentations)
-        short = self._task(asked.scout, "none", 0, long=False).cost
+        folds, kinds = len(self._first_folds), len(self.asked.augmentations)
+        short = self._task(self.asked.scout, "none", 0, _SHORT_STEPS).cost
         first = short * folds * (kinds + _JOINED_MOVEMENTS) if kinds > 1 else 0
-        long = [self._task(pool, "none", 0, long=True).cost for pool in self._looked_at(asked)[:2]]
-        finalists = min(kinds, _FINALISTS) * len(self._last_folds)
-        return first + finalists * long[0] + folds * sum(long[1:])
+        pools = self.asked.looked_at[:2]
+        long = [self._task(pool, "none", 0, _LONG_STEPS).cost for pool in pools]
+        return first + min(kinds, _FINALISTS) * _LAST_FOLDS * long[0] + folds * sum(long[1:])
 
     @property
     def _first_folds(self) -> range:
-        held_out = (
-            len(self.at_pool(self._anything)) / _FOLDS
-            if self.val_at_pool is None
-            else len(self.val_at_pool(self._anything))
-        )
-        return range(min(_MOST_FOLDS, max(1, round(_ENOUGH_HELD_OUT / max(held_out, 1)))))
+        held_out = (self.val_at_pool or self.at_pool)(self.what.pool)
+        images = len(held_out) / (1 if self.val_at_pool else _FOLDS)
+        return range(min(_MOST_FOLDS, max(1, round(_ENOUGH_HELD_OUT / max(images, 1)))))
 
     @property
     def _last_folds(self) -> range:
         count = len(self._first_folds)
-        return range(count, count + 2)
+        return range(count, count + _LAST_FOLDS)
 
-    def _finalists(
-        self, asked: Question, note: Callable[[str, Sequence[Tried]], None]
-    ) -> list[str]:
-        pool, kinds = asked.scout, asked.augmentations
+    def _finalists(self, workers: Workers) -> list[str]:
+        pool, kinds = self.asked.scout, self.asked.augmentations
         if len(kinds) == 1:
             return list(kinds)
-        first = self._trials(pool, kinds, self._first_folds, long=False)
-        note(f"first look, {_size(self.what, pool)}", first)
+        first = self._trials(workers, pool, kinds, self._first_folds, _SHORT_STEPS)
+        self._note("first look", first)
         joined = _joined({one.augmentation: one.loss for one in first})
-        both = self._trials(pool, joined, self._first_folds, long=False) if joined else []
-        if both:
-            note(f"joined, {_size(self.what, pool)}", both)
+        both = self._trials(workers, pool, joined, self._first_folds, _SHORT_STEPS)
+        self._note("joined", both)
         kept = sorted(first + both, key=lambda one: one.loss)[:_FINALISTS]
         return [one.augmentation for one in kept]
 
-    def _refine(
-        self,
-        asked: Question,
-        augmentations: Sequence[str],
-        note: Callable[[str, Sequence[Tried]], None],
-    ) -> tuple[Tried, str]:
+    def _refine(self, augmentations: Sequence[str], workers: Workers) -> tuple[Tried, str]:
         """Return the best candidate from the coarsest pool on, and why no finer one was tried."""
-        coarsest, *finer_pools = self._looked_at(asked)
-        entries = self._trials(coarsest, augmentations, self._last_folds, long=True)
-        note(f"longer, {_size(self.what, coarsest)}", entries)
+        coarsest, *finer_pools = self.asked.looked_at
+        entries = self._trials(workers, coarsest, augmentations, self._last_folds, _LONG_STEPS)
+        self._note("longer", entries)
         best = mildest_of_the_best(entries)
         if not finer_pools:
             return best, "One resolution only."
         folds = self._last_folds[: len(self._first_folds)]
-        best = best.first(len(folds))
-        note(f"resolution, {_size(self.what, coarsest)}", [best])
+        best = replace(best, trials=best.trials[: len(folds)])
+        self._note("resolution", [best])
         for pool in finer_pools:
-            (finer,) = self._trials(pool, [best.augmentation], folds, long=True)
-            note(f"resolution, {_size(self.what, pool)}", [finer])
+            (finer,) = self._trials(workers, pool, [best.augmentation], folds, _LONG_STEPS)
+            self._note("resolution", [finer])
             gain = best.losses - finer.losses
             if gain.mean() <= _SURE * standard_error(gain):
                 return best, (
-                    f"{_size(self.what, pool)} is no better than {_size(self.what, best.pool)}: "
+                    f"{self._size(pool)} is no better than {self._size(best.pool)}: "
                     f"the loss changes by {-gain.mean():+.4f} ± {standard_error(gain):.4f}."
                 )
             best = finer
         return best, "The finest resolution that was tried is the best."
 
-    def _looked_at(self, asked: Question) -> Sequence[int]:
-        """Return the pools at which finalists learn; a given one may cost too much for trials."""
-        return asked.pools if len(asked.pools) > 1 else [asked.scout]
+    def _note(self, stage: str, tried: Sequence[Tried]) -> None:
+        if tried:
+            stage = f"{stage}, {self._size(tried[0].pool)}"
+            self._records.extend(one.record(stage) for one in tried)
+            losses = ", ".join(f"{one.augmentation} {one.loss:.3f}" for one in tried)
+            self.tell(f"Validation loss, {stage}: {losses}")
 
     def _trials(
-        self, pool: int, augmentations: Sequence[str], folds: range, *, long: bool
+        self,
+        workers: Workers,
+        pool: int,
+        augmentations: Sequence[str],
+        folds: Sequence[int],
+        steps: int,
     ) -> list[Tried]:
         """Return one entry per augmentation, over all `folds`."""
         jobs = list(product(augmentations, folds))
-        tasks = [self._task(pool, name, fold, long=long) for name, fold in jobs]
-        found: dict[str, Tried] = {}
-        for (name, _), task, logits in zip(jobs, tasks, self.workers.trials(tasks), strict=True):
-            one = _judged(task, logits)
-            found[name] = found[name].and_then(one) if name in found else one
-        return list(found.values())
+        tasks = [self._task(pool, name, fold, steps) for name, fold in jobs]
+        results = list(map(judged, tasks, workers.trials(tasks)))
+        return [
+            Tried(pool, name, tasks[k].steps, results[k : k + len(folds)])
+            for k, (name, fold) in enumerate(jobs)
+            if fold == folds[0]
+        ]
 
-    def _task(self, pool: int, augmentation: str, fold: int, *, long: bool) -> Task:
+    def _task(self, pool: int, augmentation: str, fold: int, steps: int) -> Task:
         images = self.at_pool(pool)
         if self.val_at_pool is None:
-            train, held_out = _fold(images.truth, fold, self.recipe.seed)
-            train_images, val_images = images.part(train), images.part(held_out)
+            chosen, held_out = _fold(images.truth, fold, self.recipe.seed)
+            train, val = images.part(chosen), images.part(held_out)
         else:
-            chosen = _some(len(images), fold, self.recipe.seed)
-            train_images, val_images = images.part(chosen), self.val_at_pool(pool)
-        steps = round((_LONG_STEPS if long else _SHORT_STEPS) * (_QUICK_SHARE if self.quick else 1))
+            train = images.part(_some(len(images), fold, self.recipe.seed))
+            val = self.val_at_pool(pool)
+        batch_size = min(self.recipe.batch_size, len(train))
+        steps = round(steps * _QUICK_SHARE) if self.quick else steps
         recipe = replace(
             self.recipe,
             augmentation=augmentation,
-            pool=pool,
-            batch_size=min(self.recipe.batch_size, len(train_images)),
+            epochs=max(1, round(steps / steps_per_epoch(len(train), batch_size))),
+            batch_size=batch_size,
             seed=self.recipe.seed + fold,  # the user's own validation images stay the same
         )
-        return Task(
-            train_images,
-            val_images,
-            replace(self.what, pool=pool),
-            recipe.of_length(steps, len(train_images)),
-        )
+        return Task(train, val, replace(self.what, pool=pool), recipe)
 
-    @property
-    def _anything(self) -> int:
-        return self.what.pool
-
-
-def mildest_of_the_best(entries: Sequence[Tried]) -> Tried:
-    """Return the mildest entry that is within one standard error of the best."""
-    best = min(entries, key=lambda one: one.loss)
-    for one in sorted(entries, key=lambda one: _strength(one.augmentation)):
-        difference = one.losses - best.losses
-        if difference.mean() <= standard_error(difference):
-            return one
-    return best
-
-
-def standard_error(values: NDArray[np.float64]) -> float:
-    """Return the standard error of the mean of `values`, (N,); 0 for a single one."""
-    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
-
-
-def _judged(task: Task, logits: Floats) -> Tried:
-    from training.judge.metrics import cross_entropy, fit_temperature
-
-    # Calibrated, as the published network is: smoothed labels leave every network unsure.
-    calibrated = logits / np.float32(fit_temperature(logits, task.val.truth))
-    return Tried(
-        task.recipe.pool,
-        task.recipe.augmentation,
-        task.steps,
-        (cross_entropy(calibrated, task.val.truth),),
-        logits.argmax(axis=1) == task.val.truth,
-    )
+    def _size(self, pool: int) -> str:
+        rows, columns = replace(self.what, pool=pool).inputs
+        return f"{rows} x {columns}"
 
 
 def _joined(losses: Mapping[str, float]) -> list[str]:
@@ -339,15 +254,6 @@ def _fold(
 
 def _some(count: int, fold: int, seed: int) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng([seed, fold]).permutation(count)[:_MOST_IMAGES])
-
-
-def _strength(augmentation: str) -> int:
-    return sum(KINDS.index(part) for part in augmentation.split("+") if part in KINDS)
-
-
-def _size(what: Architecture, pool: int) -> str:
-    rows, columns = replace(what, pool=pool).inputs
-    return f"{rows} x {columns}"
 
 
 def _inputs(height: int, width: int, pool: int) -> int:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.data.inputs import Inputs
-from training.learn.recipe import Recipe
+from training.learn.recipe import Recipe, steps_per_call, steps_per_epoch
 
 Floats = NDArray[np.float32]
 
@@ -46,9 +46,19 @@ class Task:
     recipe: Recipe
 
     @property
+    def steps_per_call(self) -> int:
+        """Number of batches that Keras takes at a time."""
+        return steps_per_call(len(self.train), self.recipe.batch_size)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Number of batches of an epoch."""
+        return steps_per_epoch(len(self.train), self.recipe.batch_size)
+
+    @property
     def steps(self) -> int:
         """Number of batches, over all epochs."""
-        return self.recipe.steps_per_epoch(len(self.train)) * self.recipe.epochs
+        return self.steps_per_epoch * self.recipe.epochs
 
     @property
     def step_cost(self) -> int:
@@ -77,6 +87,13 @@ class EpochEnd:
     val_loss: float
     val_accuracy: float
 
+    def __str__(self) -> str:
+        """Return it as one line."""
+        return (
+            f"epoch {self.epoch}/{self.epochs}  loss {self.loss:.4f}  accuracy {self.accuracy:.4f}"
+            f"  val_loss {self.val_loss:.4f}  val_accuracy {self.val_accuracy:.4f}"
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Listener:
@@ -87,12 +104,19 @@ class Listener:
     stopped: Callable[[], bool] = lambda: False
 
 
+@dataclass(frozen=True, slots=True)
+class Standardization:
+    """What is subtracted from, and multiplied with, inputs in [0, 1] while training."""
+
+    mean: Floats  # (inputs,)
+    scale: float
+
+
 @dataclass(frozen=True)
 class Learned:
     """What a training found; its weights lie in its folder."""
 
-    mean: Floats  # (inputs,) subtracted from inputs in [0, 1]
-    scale: float  # multiplied with them then
+    inputs: Standardization
     best_epoch: int
     history: dict[str, list[float]]
     seconds: float

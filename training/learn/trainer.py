@@ -24,14 +24,21 @@ from training.judge.metrics import cross_entropy
 from training.learn.augmentation import augmentation
 from training.learn.checkpoint import save_weights
 from training.learn.network import (
-    Standardization,
     dense_weights,
     scale_first_kernel,
     standardization,
     training_network,
 )
-from training.learn.recipe import Recipe, steps_per_call
-from training.learn.task import Architecture, EpochEnd, Floats, Learned, Listener, Task
+from training.learn.recipe import Recipe
+from training.learn.task import (
+    Architecture,
+    EpochEnd,
+    Floats,
+    Learned,
+    Listener,
+    Standardization,
+    Task,
+)
 
 _STATISTICS_IMAGES = 4096
 _BATCH_OF_STATISTICS = 256
@@ -52,24 +59,14 @@ def trial(task: Task, listener: Listener) -> Floats:
     task = _in_memory(task)
     # Compiled once for every augmentation and seed.
     recipe = replace(task.recipe, augmentation="none", pixel_aspect=1.0, seed=0)
-    network, optimizer_at_first = _reusable(
-        task.what, recipe, task.steps, _largest_divisor(task.steps, _TOGETHER)
-    )
+    network, optimizer_at_first = _reusable(task.what, recipe, task.steps, task.steps_per_call)
     fresh = training_network(task.what, task.recipe.seed)
-    for variable, value in zip(network.variables, fresh.variables, strict=True):
+    variables = [*network.variables, *network.optimizer.variables]
+    for variable, value in zip(variables, [*fresh.variables, *optimizer_at_first], strict=True):
         variable.assign(value)
-    for variable, value in zip(network.optimizer.variables, optimizer_at_first, strict=True):
-        variable.assign(value)
-    inputs, sample = _statistics(task.train)
-    scale_first_kernel(network, _standardized(sample, inputs))
+    inputs = _started(network, task)
     try:
-        network.fit(
-            _batches(task, inputs),
-            steps_per_epoch=task.steps,
-            callbacks=[_Steps(task, listener)],
-            shuffle=False,
-            verbose=0,
-        )
+        _fit(network, task, inputs, listener)
     except _Stopped:
         raise TrainingInterrupted("Stopped in a trial; nothing to keep.") from None
     logits = _logits(network, task.val, inputs)
@@ -91,55 +88,63 @@ def train(task: Task, folder: Path, listener: Listener) -> Learned:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     task, recipe = _in_memory(task), task.recipe
-    network = _compiled(task.what, recipe, task.steps, _together(task))
-    inputs, sample = _statistics(task.train)
-    scale_first_kernel(network, _standardized(sample, inputs))
+    network = _compiled(task.what, recipe, task.steps, task.steps_per_call)
+    inputs = _started(network, task)
     best = _KeepBest(task, inputs, folder, listener)
+    # Averaged weights are swapped in before they are validated, and out again after.
     averaging = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if recipe.ema_momentum else []
-    started, ended = time.monotonic(), ""
+    started, interrupted = time.monotonic(), False
     try:
-        network.fit(
-            _batches(task, inputs),
-            epochs=recipe.epochs,
-            steps_per_epoch=recipe.steps_per_epoch(len(task.train)),
-            # Averaged weights are swapped in before they are validated, and out again after.
-            callbacks=[_Steps(task, listener), *averaging, best],
-            shuffle=False,
-            verbose=0,
-        )
+        _fit(network, task, inputs, listener, *averaging, best)
     except _Stopped:
-        ended = f"Stopped by hand in epoch {len(best.history.get('loss', ())) + 1}."
+        interrupted = True
     if best.epoch == 0:
         raise TrainingInterrupted("Stopped before the first epoch was complete; nothing to keep.")
+    by_hand = f"Stopped by hand in epoch {len(best.history['loss']) + 1}."
     return Learned(
-        inputs.mean,
-        inputs.scale,
+        inputs,
         best.epoch,
         best.history,
         time.monotonic() - started,
-        ended or f"All {recipe.epochs} epochs were run.",
-        bool(ended),
+        by_hand if interrupted else f"All {recipe.epochs} epochs were run.",
+        interrupted,
         best.logits,
     )
 
 
-class _Steps(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
-    """Tells of every few steps, and ends the run where the listener says so."""
+def _started(network: keras.Sequential, task: Task) -> Standardization:
+    """Scale the first kernel to the training images, and return the scaling of the inputs."""
+    inputs, sample = _statistics(task.train)
+    scale_first_kernel(network, _standardized(sample, inputs))
+    return inputs
 
-    def __init__(self, task: Task, listener: Listener) -> None:
-        super().__init__()
-        self._listener = listener
-        self._step_cost = task.step_cost
-        self._told = -1
 
-    def on_epoch_begin(self, epoch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002  # Keras's signature
-        self._told = -1
+def _fit(
+    network: keras.Sequential,
+    task: Task,
+    inputs: Standardization,
+    listener: Listener,
+    *callbacks: keras.callbacks.Callback,
+) -> None:
+    """Run every step of a task.
 
-    def on_train_batch_end(self, batch: int, logs: dict[str, float] | None = None) -> None:  # noqa: ARG002  # Keras's signature
-        self._listener.cost((batch - self._told) * self._step_cost)
-        self._told = batch
-        if self._listener.stopped():
+    Raises:
+        _Stopped: where the listener says so.
+    """
+
+    def after_call(*_: object, **__: object) -> None:
+        listener.cost(task.steps_per_call * task.step_cost)
+        if listener.stopped():
             raise _Stopped
+
+    network.fit(
+        _batches(task, inputs),
+        epochs=task.recipe.epochs,
+        steps_per_epoch=task.steps_per_epoch,
+        callbacks=[keras.callbacks.LambdaCallback(on_train_batch_end=after_call), *callbacks],
+        shuffle=False,
+        verbose=0,
+    )
 
 
 class _KeepBest(keras.callbacks.Callback):  # type: ignore[misc]  # Keras ships no types
@@ -222,28 +227,14 @@ def _compiled(what: Architecture, recipe: Recipe, steps: int, together: int) -> 
     optimizer.build(network.trainable_variables)
     network.compile(
         optimizer=optimizer,
-        loss=_SmoothedCrossEntropy(what.labels, recipe.label_smoothing),
+        loss=keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=recipe.label_smoothing
+        ),
         metrics=["accuracy"],
         jit_compile=True,
         steps_per_execution=together,
     )
     return network
-
-
-class _SmoothedCrossEntropy(keras.losses.Loss):  # type: ignore[misc]  # Keras ships no types
-    """Cross-entropy of logits with labels that are a little uncertain (Szegedy et al. 2016)."""
-
-    def __init__(self, labels: int, smoothing: float) -> None:
-        super().__init__(name="smoothed_cross_entropy")
-        self._labels, self._smoothing = labels, smoothing
-
-    def call(self, y_true: Any, y_pred: Any) -> Any:
-        return keras.losses.categorical_crossentropy(
-            keras.ops.one_hot(keras.ops.reshape(y_true, (-1,)), self._labels),
-            y_pred,
-            from_logits=True,
-            label_smoothing=self._smoothing,
-        )
 
 
 @lru_cache(maxsize=1)
@@ -255,14 +246,6 @@ def _reusable(
     return network, [np.array(variable.numpy()) for variable in network.optimizer.variables]
 
 
-def _largest_divisor(number: int, most: int) -> int:
-    return next(k for k in range(most, 0, -1) if number % k == 0)
-
-
-def _together(task: Task) -> int:
-    return steps_per_call(len(task.train), task.recipe.batch_size)
-
-
 def _in_memory(task: Task) -> Task:
     return replace(task, train=task.train.in_memory(), val=task.val.in_memory())
 
@@ -271,34 +254,30 @@ def _batches(task: Task, inputs: Standardization) -> tf.data.Dataset:
     recipe, images = task.recipe, task.train
     augment = augmentation(recipe.augmentation, recipe.pixel_aspect)
     size = recipe.batch_size
-
-    shape = task.what.inputs
+    shape, one_hot = task.what.inputs, np.eye(task.what.labels, dtype=np.float32)
     # Several batches at a time: handing over one of them to TensorFlow costs as much as making it.
     together = max(1, min(_TOGETHER, _BYTES_TOGETHER // (4 * size * math.prod(shape))))
 
-    def batches() -> Iterator[tuple[Floats, NDArray[np.int64]]]:
+    def batches() -> Iterator[tuple[Floats, Floats]]:
         random = np.random.default_rng(recipe.seed)
-        for chosen in _endless_batches(len(images), size * together, random):
+        order = _endless_passes(len(images), random)
+        while True:
+            chosen = np.fromiter(order, np.int64, size * together)
             batch = _standardized(augment(images.read(chosen), random), inputs)
-            yield batch.reshape(together, size, *shape), images.truth[chosen].reshape(-1, size)
+            labels = one_hot[images.truth[chosen]]
+            yield batch.reshape(together, size, *shape), labels.reshape(together, size, -1)
 
     signature = (
         tf.TensorSpec((together, size, *shape), tf.float32),
-        tf.TensorSpec((together, size), tf.int64),
+        tf.TensorSpec((together, size, task.what.labels), tf.float32),
     )
     return tf.data.Dataset.from_generator(batches, output_signature=signature).unbatch().prefetch(2)
 
 
-def _endless_batches(
-    images: int, size: int, random: np.random.Generator
-) -> Iterator[NDArray[np.int64]]:
-    """Yield full batches of one shuffled pass after another; XLA compiles one shape only."""
-    rest = np.empty(0, np.int64)
+def _endless_passes(images: int, random: np.random.Generator) -> Iterator[int]:
+    """Yield one shuffled pass after another: every batch is full, as XLA compiles one shape."""
     while True:
-        while len(rest) < size:
-            rest = np.concatenate([rest, random.permutation(images)])
-        chosen, rest = rest[:size], rest[size:]
-        yield chosen
+        yield from random.permutation(images)
 
 
 def _logits(network: keras.Sequential, images: Inputs, inputs: Standardization) -> Floats:

@@ -18,7 +18,7 @@ from model_store.manifest import (
     TrainingSettings,
 )
 from model_store.spec import ImageSpec
-from training.judge.metrics import expected_calibration_error, measure
+from training.judge.metrics import measure, reliability
 from training.record import RunRecord, Sample
 
 
@@ -65,8 +65,8 @@ def run_record(
         ),
         "calibration": Calibration(
             temperature=2.0,
-            ece_before=expected_calibration_error(truth, before),
-            ece_after=expected_calibration_error(truth, after),
+            ece_before=reliability(truth, before).ece,
+            ece_after=reliability(truth, after).ece,
         ),
         "dataset": DatasetRecord(
             fingerprint="ab" * 32,

@@ -2,14 +2,12 @@ import numpy as np
 import pytest
 
 from training.errors import NotLearning
-from training.judge.chance import compare_with_chance, refuse_chance
+from training.judge.chance import refuse_chance
 
 
 def judged(truth: list[int], probabilities: np.ndarray, frequencies: list[float]) -> None:
-    comparison = compare_with_chance(
-        np.array(truth), probabilities.astype(np.float32), np.array(frequencies)
-    )
-    refuse_chance(comparison, "majority")
+    labels = ["majority", *map(str, range(1, len(frequencies)))]
+    refuse_chance(np.array(truth), probabilities.astype(np.float32), np.array(frequencies), labels)
 
 
 def confident(truth: list[int], labels: int, certainty: float = 0.95) -> np.ndarray:

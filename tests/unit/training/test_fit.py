@@ -18,6 +18,7 @@ from quiet_reporter import Quiet
 from typer.testing import CliRunner
 
 import training.fit as fit_module
+import training.progress as progress_module
 from model_store.bundle import open_model
 from model_store.pixels.novelty import Novelty
 from model_store.sources import open_labelled
@@ -268,7 +269,7 @@ def test_ctrl_c_publishes_the_best_weights_where_asked(
                 self.has_interrupted = True
                 os.kill(os.getpid(), signal.SIGINT)
 
-    monkeypatch.setattr(fit_module, "_EPOCH_LINE_SECONDS", 0.0)
+    monkeypatch.setattr(progress_module, "_SELDOM_SECONDS", 0.0)
     asked = request(trained / "data", epochs=3000, publish_interrupted=True)
     manifest = fit(asked, store, tmp_path / "cache", Interrupting()).bundle.manifest
 
@@ -364,12 +365,9 @@ def test_the_cache_is_shared_between_runs(trained: Path, monkeypatch: pytest.Mon
     assert sum(record.row is not None for record in records) == 140
 
 
-@pytest.mark.parametrize("large", [False, True])
 def test_a_training_process_that_is_killed_is_reported(
-    trained: Path, tmp_path: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch, large: bool
+    trained: Path, tmp_path: Path, store: ModelStore
 ) -> None:
-    """A large network learns in a process of its own, on every core."""
-
     class Killing(Quiet):
         def say(self, text: str) -> None:
             super().say(text)
@@ -377,8 +375,6 @@ def test_a_training_process_that_is_killed_is_reported(
                 for child in multiprocessing.active_children():
                     child.kill()
 
-    if large:
-        monkeypatch.setattr(fit_module, "_LARGE_KERNEL", 0)
     with pytest.raises(TrainingProcessDied, match="larger --pool"):
         fit(request(trained / "data", epochs=3000), store, tmp_path / "cache", Killing())
     assert store.versions("stripes") == []

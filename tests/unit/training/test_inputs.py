@@ -104,4 +104,3 @@ def test_images_are_the_same_in_memory_and_out_of_it(
 
     assert held.read(np.array([699, 2])).ravel().tolist() == [699, 2]
     assert (len(reads) == before) == (limit > 0)
-    assert len(counting(0).in_memory()) == 0

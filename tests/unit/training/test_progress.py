@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from training import progress
-from training.progress import Reporter, _Progress
+from training.progress import Progress, Reporter
 
 
 class Pipe(io.StringIO):
@@ -115,7 +115,7 @@ def test_the_time_left_is_within_a_factor_of_two(
     now = SimpleNamespace(seconds=0.0)
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now.seconds))
     steps = 1000
-    shown, first = _Progress(steps), None
+    shown, first = Progress(steps), None
     assert seconds(str(shown)) is None
     now.seconds = float(compiling_seconds)
     for step in range(1, steps):
@@ -131,7 +131,7 @@ def test_the_time_left_is_within_a_factor_of_two(
 
 
 def test_more_than_everything_is_everything() -> None:
-    shown = _Progress(10)
+    shown = Progress(10)
     shown.advance(25)
     assert str(shown).startswith("100 % done")
-    assert str(_Progress(0)) == "0 % done"
+    assert str(Progress(0)) == "0 % done"

@@ -8,8 +8,7 @@ import pytest
 from model_store.comparing import compare
 from model_store.manifest import Baseline, BundleContents, Comparison
 from model_store.store.store import ModelStore
-from training.fit import _decide
-from training.publishing import worse_than_baselines
+from training.promotion import decide, worse_than_baselines
 
 
 def against(only: int, only_other: int, both: int = 90) -> Comparison:
@@ -54,12 +53,12 @@ def test_it_serves_unless_it_is_significantly_worse(
 ) -> None:
     made = contents.model_copy(update={"comparison": comparison, "baselines": baselines})
 
-    found = _decide("if-not-worse", made)
+    found = decide("if-not-worse", made)
 
     assert found[0] == promoted
     assert reason in found[1]
-    assert _decide("always", made) == (True, "as asked (--promote always)")
-    assert _decide("never", made) == (False, "as asked (--promote never)")
+    assert decide("always", made) == (True, "as asked (--promote always)")
+    assert decide("never", made) == (False, "as asked (--promote never)")
 
 
 def test_every_simpler_model_that_is_better_is_a_warning(contents: BundleContents) -> None:

@@ -8,19 +8,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from model_store.manifest import Selection
 from training.data.inputs import Inputs
 from training.errors import TrainingInterrupted
 from training.learn.recipe import Recipe
-from training.learn.selection import (
-    KINDS,
-    Selector,
-    Tried,
-    _fold,
-    _joined,
-    mildest_of_the_best,
-    question,
-)
+from training.learn.selection import Question, Selector, _fold, _joined, question
 from training.learn.task import Architecture, Floats, Task
+from training.learn.tried import KINDS, Tried, mildest_of_the_best
 from training.learn.workers import Workers
 
 LABELS = 3
@@ -52,37 +46,44 @@ class FakeWorkers:
 
     def _logits(self, task: Task) -> Floats:
         noise = np.random.default_rng(0).normal(size=(3000, LABELS))[numbers(task.val)]
-        skill = self.skill(task.recipe.pool, task.recipe.augmentation)
+        skill = self.skill(task.what.pool, task.recipe.augmentation)
         return (noise + skill * np.eye(LABELS)[task.val.truth]).astype(np.float32)
 
     @property
     def tried(self) -> set[tuple[int, str]]:
-        return {(task.recipe.pool, task.recipe.augmentation) for task in self.tasks}
+        return {(task.what.pool, task.recipe.augmentation) for task in self.tasks}
 
 
 def selector(
-    skill: Skill, count: int = 400, val: Inputs | None = None, *, seed: int = 7, quick: bool = False
+    skill: Skill,
+    count: int = 400,
+    val: Inputs | None = None,
+    *,
+    asked: Question = NOTEBOOK,
+    seed: int = 7,
+    quick: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Selector, FakeWorkers]:
-    workers = FakeWorkers(skill)
-    recipe = Recipe((32,), 0.1, "none", 1.0, pool=4, epochs=9, batch_size=32, seed=seed)
+    recipe = Recipe("none", 1.0, epochs=9, batch_size=32, seed=seed)
     what = Architecture(960, 480, 4, LABELS, (32,), 0.1)
     val_at_pool = None if val is None else (lambda _: val)
-    made = Selector(lambda _: images(count), val_at_pool, recipe, what, workers, quick)  # type: ignore[arg-type]  # a fake
-    return made, workers
+    made = Selector(asked, lambda _: images(count), val_at_pool, recipe, what, quick, tell)
+    return made, FakeWorkers(skill)
+
+
+def chosen_by(chooser: Selector, workers: FakeWorkers) -> Selection:
+    return chooser.choose(workers)  # type: ignore[arg-type]  # a fake
 
 
 def by_name(**skills: float) -> Skill:
     return lambda _, name: skills.get(name.replace("+", "_").replace("-", "_"), 1.0)
 
 
-def silent(_: str) -> None: ...
-
-
 def test_the_mirror_image_that_helps_is_chosen_and_what_was_tried_is_told() -> None:
-    chooser, workers = selector(by_name(none=2, mirror=4, flips=3))
     told: list[str] = []
+    chooser, workers = selector(by_name(none=2, mirror=4, flips=3), tell=told.append)
 
-    chosen = chooser.choose(NOTEBOOK, told.append)
+    chosen = chosen_by(chooser, workers)
 
     assert (chosen.pool, chosen.augmentation) == (16, "mirror")
     first = [one for one in chosen.candidates if one.stage == chosen.candidates[0].stage]
@@ -104,13 +105,13 @@ def test_a_mirror_image_and_a_movement_that_both_help_are_joined() -> None:
     skill = by_name(none=2, flips=2.5, large=3, small=2.8, flips_large=6)
     chooser, workers = selector(skill)
 
-    assert chooser.choose(NOTEBOOK, silent).augmentation == "flips+large"
+    assert chosen_by(chooser, workers).augmentation == "flips+large"
     assert {name for _, name in workers.tried if "+" in name} == {"flips+large", "flips+small"}
 
 
 def test_losers_cost_little() -> None:
     chooser, workers = selector(by_name(none=2, mirror=4, flips=3))
-    chooser.choose(NOTEBOOK, silent)
+    chosen_by(chooser, workers)
     shares = dict.fromkeys(KINDS, 0)
     for task in workers.tasks:
         shares[task.recipe.augmentation] += task.cost
@@ -121,7 +122,7 @@ def test_losers_cost_little() -> None:
 @pytest.mark.parametrize("count", [60, 400, 3000])
 def test_of_equals_the_coarsest_and_mildest_wins(count: int) -> None:
     chooser, workers = selector(lambda *_: 2.0, count)
-    chosen = chooser.choose(NOTEBOOK, silent)
+    chosen = chosen_by(chooser, workers)
 
     assert (chosen.pool, chosen.augmentation) == (16, "none")
     assert "120 x 60 is no better than 60 x 30" in chosen.reason
@@ -131,8 +132,8 @@ def test_of_equals_the_coarsest_and_mildest_wins(count: int) -> None:
 def test_resolution_grows_only_as_long_as_that_helps() -> None:
     skills = {64: 1.0, 32: 2.0, 16: 4.0, 8: 4.0, 4: 99.0}
     asked = replace(NOTEBOOK, scout=64, pools=(32, 16, 8, 4))
-    chooser, workers = selector(lambda pool, _: skills[pool])
-    chosen = chooser.choose(asked, silent)
+    chooser, workers = selector(lambda pool, _: skills[pool], asked=asked)
+    chosen = chosen_by(chooser, workers)
 
     assert chosen.pool == 16
     assert "120 x 60 is no better than 60 x 30" in chosen.reason
@@ -140,8 +141,8 @@ def test_resolution_grows_only_as_long_as_that_helps() -> None:
 
 
 def test_the_finest_resolution_is_chosen_where_each_step_helps() -> None:
-    chooser, _ = selector(lambda pool, _: 16 / pool)
-    chosen = chooser.choose(NOTEBOOK, silent)
+    chooser, workers = selector(lambda pool, _: 16 / pool)
+    chosen = chosen_by(chooser, workers)
 
     assert (chosen.pool, chosen.reason) == (4, "The finest resolution that was tried is the best.")
 
@@ -149,16 +150,16 @@ def test_the_finest_resolution_is_chosen_where_each_step_helps() -> None:
 @pytest.mark.parametrize("skill", [lambda *_: 2.0, lambda pool, _: 2.0 if pool > 8 else 4.0])
 def test_the_planned_cost_is_within_a_factor_of_two_of_the_real_one(skill: Skill) -> None:
     chooser, workers = selector(skill)
-    planned = chooser.planned_cost(NOTEBOOK)
-    chooser.choose(NOTEBOOK, silent)
+    planned = chooser.planned_cost()
+    chosen_by(chooser, workers)
 
     assert 0.5 < planned / sum(task.cost for task in workers.tasks) < 2
 
 
 def test_a_given_pool_stays_and_the_augmentation_is_chosen_on_coarser_ones() -> None:
     asked = question(960, 480, 1, None, handwriting=False)
-    chooser, workers = selector(by_name(none=2, mirror=4))
-    chosen = chooser.choose(asked, silent)
+    chooser, workers = selector(by_name(none=2, mirror=4), asked=asked)
+    chosen = chosen_by(chooser, workers)
 
     assert (chosen.pool, chosen.augmentation) == (1, "mirror")
     assert {pool for pool, _ in workers.tried} == {32}
@@ -167,8 +168,8 @@ def test_a_given_pool_stays_and_the_augmentation_is_chosen_on_coarser_ones() -> 
 
 def test_a_given_augmentation_stays_and_the_pool_is_chosen() -> None:
     asked = question(960, 480, None, "flips", handwriting=False)
-    chooser, workers = selector(lambda pool, _: 4.0 if pool < 16 else 2.0)
-    chosen = chooser.choose(asked, silent)
+    chooser, workers = selector(lambda pool, _: 4.0 if pool < 16 else 2.0, asked=asked)
+    chosen = chosen_by(chooser, workers)
 
     assert (chosen.pool, chosen.augmentation) == (8, "flips")
     assert {name for _, name in workers.tried} == {"flips"}
@@ -176,16 +177,16 @@ def test_a_given_augmentation_stays_and_the_pool_is_chosen() -> None:
 
 def test_what_is_given_altogether_costs_no_trial() -> None:
     asked = question(960, 480, 8, "small", handwriting=False)
-    chooser, workers = selector(lambda *_: 1.0)
-    chosen = chooser.choose(asked, silent)
+    chooser, workers = selector(lambda *_: 1.0, asked=asked)
+    chosen = chosen_by(chooser, workers)
 
     assert (chosen.pool, chosen.augmentation, chosen.candidates) == (8, "small", ())
-    assert (workers.tasks, chooser.planned_cost(asked)) == ([], 0)
+    assert (workers.tasks, chooser.planned_cost()) == ([], 0)
 
 
 def test_held_out_images_are_never_trained_on() -> None:
     chooser, workers = selector(lambda *_: 2.0)
-    chooser.choose(NOTEBOOK, silent)
+    chosen_by(chooser, workers)
 
     for task in workers.tasks:
         train, held_out = set(numbers(task.train)), set(numbers(task.val))
@@ -197,7 +198,7 @@ def test_the_users_validation_images_are_the_ones_held_out() -> None:
     val = images(50, first=1000)
     chooser, workers = selector(by_name(none=2, mirror=4), val=val)
 
-    assert chooser.choose(NOTEBOOK, silent).augmentation == "mirror"
+    assert chosen_by(chooser, workers).augmentation == "mirror"
     for task in workers.tasks:
         assert numbers(task.val) == list(range(1000, 1050))
         assert numbers(task.train) == list(range(400))
@@ -207,7 +208,7 @@ def test_the_users_validation_images_are_the_ones_held_out() -> None:
 def test_the_seed_decides_every_trial() -> None:
     def trials(seed: int) -> list[tuple[int, list[int]]]:
         chooser, workers = selector(lambda *_: 2.0, seed=seed)
-        chooser.choose(NOTEBOOK, silent)
+        chosen_by(chooser, workers)
         return [(task.recipe.seed, numbers(task.val)) for task in workers.tasks]
 
     assert trials(1) == trials(1)
@@ -218,7 +219,7 @@ def test_quick_trials_are_shorter() -> None:
     costs = []
     for quick in (False, True):
         chooser, workers = selector(lambda *_: 2.0, quick=quick)
-        chooser.choose(NOTEBOOK, silent)
+        chosen_by(chooser, workers)
         costs.append(sum(task.cost for task in workers.tasks))
     assert costs[1] < 0.6 * costs[0]
 
@@ -262,7 +263,7 @@ def test_augmentations_that_are_in_question(
 
 
 def tried(augmentation: str, losses: NDArray[np.float64]) -> Tried:
-    return Tried(4, augmentation, 100, (losses,), losses < 1)
+    return Tried(4, augmentation, 100, [(losses, losses < 1)])
 
 
 def test_within_one_standard_error_the_milder_wins() -> None:

@@ -12,7 +12,6 @@ from training.data.inputs import Inputs
 from training.errors import NotLearning, TrainingInterrupted
 from training.learn import recipe as recipe_module
 from training.learn import trainer
-from training.learn.checkpoint import save_weights
 from training.learn.network import dense_weights, training_network
 from training.learn.recipe import Recipe
 from training.learn.task import Architecture, EpochEnd, Learned, Listener, Task
@@ -30,11 +29,8 @@ def stripes(count: int, seed: int) -> Inputs:
 
 def task(*, epochs: int = 8, images: int = 96, batch_size: int = 32, **changes: Any) -> Task:
     settings: dict[str, Any] = {
-        "hidden": (16,),
-        "dropout": 0.1,
         "augmentation": "none",
         "pixel_aspect": 1.0,
-        "pool": 1,
         "seed": 0,
         "learning_rate": 1e-2,
     }
@@ -47,9 +43,10 @@ def logits(one: Task, learned: Learned, folder: Path) -> np.ndarray:
     """Return what the kept weights say of the validation images."""
     network = training_network(one.what, seed=9)
     for k, variable in enumerate(dense_weights(network)):
-        variable.assign(np.load(folder / "best" / f"{k:03}.npy"))
+        variable.assign(np.load(folder / "best.npz")[f"arr_{k}"])
     images = one.val.read(np.arange(len(one.val))) / np.float32(255)
-    flat = (images.reshape(len(images), -1) - learned.mean) * learned.scale
+    inputs = learned.inputs
+    flat = (images.reshape(len(images), -1) - inputs.mean) * inputs.scale
     return keras.ops.convert_to_numpy(network(flat.reshape(images.shape), training=False))
 
 
@@ -138,10 +135,3 @@ def test_a_trial_learns_as_the_real_one_does_also_from_images_on_disk(
     learned = trainer.train(one, tmp_path / "run", SILENT)
     monkeypatch.setattr("training.data.inputs._IN_MEMORY_BYTES", 0)
     np.testing.assert_allclose(trainer.trial(one, SILENT), learned.val_logits, atol=1e-4)
-
-
-def test_kept_weights_are_replaced_as_a_whole(tmp_path: Path) -> None:
-    save_weights(tmp_path, [np.zeros(2, np.float32)] * 3)
-    save_weights(tmp_path, [np.ones(2, np.float32)] * 2)
-    assert [np.load(p).tolist() for p in sorted((tmp_path / "best").iterdir())] == [[1, 1]] * 2
-    assert [path.name for path in tmp_path.iterdir()] == ["best"]
