@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,14 +22,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", KERAS_WARNING)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _engines_are_hardly_measured() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("model_store.making.exporting._MEASURING_SECONDS", 0.0)
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_tiny_store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
     """A store with the model "tiny", version 1: 12 x 10 pixels, 3 labels. Only to be read."""
     _need_tensorflow()
     store = ModelStore(tmp_path_factory.mktemp("shared") / "models")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("model_store.making.exporting._MEASURING_SECONDS", 0.0)
-        publish_tiny(store, "tiny", seed=0)
+    publish_tiny(store, "tiny", seed=0)
     return store
 
 
@@ -36,9 +42,7 @@ def shared_tiny_store(tmp_path_factory: pytest.TempPathFactory) -> ModelStore:
 def two_versions(tmp_path_factory: pytest.TempPathFactory) -> TwoVersions:
     """Two versions of the model "tiny", and images. Only promoting is allowed."""
     _need_tensorflow()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("model_store.making.exporting._MEASURING_SECONDS", 0.0)
-        return make_two_versions(tmp_path_factory.mktemp("two"))
+    return make_two_versions(tmp_path_factory.mktemp("two"))
 
 
 def _need_tensorflow() -> None:

@@ -28,9 +28,12 @@ def start(store: FakeStore) -> Start:
     """Start the service with some settings, and wait until it looked at the store."""
 
     @asynccontextmanager
-    async def running(**settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    async def running(tracing: Any = None, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
         service = create_app(
-            Settings(poll_seconds=0.02, **settings), store=store, open_version=store.open
+            Settings(**{"poll_seconds": 0.02, "deadline_ms": 60_000, **settings}),
+            store=store,
+            open_version=store.open,
+            tracing=tracing,
         )
         async with service.router.lifespan_context(service):
             transport = httpx.ASGITransport(service)

@@ -1,6 +1,5 @@
 """Models and a store without files or weights, so that the service can be tested as a whole."""
 
-import io
 import threading
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
@@ -10,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import numpy as np
 from numpy.typing import NDArray
+from pictures import encoded
 from PIL import Image
 
 from model_store.errors import ModelStoreError, VersionNotFound
@@ -158,6 +158,4 @@ def png(pixels: NDArray[np.uint8] | None = None, *, seed: int = 0) -> bytes:
     """A PNG of the toy model's size, of random pixels unless they are given."""
     if pixels is None:
         pixels = np.random.default_rng(seed).integers(0, 256, (HEIGHT, WIDTH), np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(Image.fromarray(pixels))

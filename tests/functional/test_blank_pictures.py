@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 import pytest
 from fake_models import FakeModel, Start
+from pictures import encoded
 from PIL import Image, ImageDraw
 
 from model_store.spec import ImageSpec, InkNormalization
@@ -18,16 +19,14 @@ SIDE = 28
 @pytest.fixture
 async def reader(toy: FakeModel, start: Start) -> AsyncIterator[httpx.AsyncClient]:
     toy.spec = ImageSpec.for_size(SIDE, SIDE, InkNormalization(box=20))
-    async with start(deadline_ms=60_000) as client:
+    async with start() as client:
         yield client
 
 
 def stroke(paper: tuple[int, ...], ink: tuple[int, ...]) -> bytes:
     image = Image.new("RGBA", (80, 80), paper)
     ImageDraw.Draw(image).line((20, 15, 60, 65), fill=ink, width=8)
-    buffer = io.BytesIO()
-    image.save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(image)
 
 
 WHITE, BLACK, CLEAR = (255, 255, 255, 255), (0, 0, 0, 255), (0, 0, 0, 0)

@@ -13,9 +13,11 @@ async def test_empty_store_is_alive_but_not_ready_and_says_what_to_do(start: Sta
         ready = await client.get("/readyz")
         health = await client.get("/health")
         refused = await client.post("/predict", content=png())
+        protocol = [await client.get(f"/v2/health/{what}") for what in ("live", "ready")]
 
     assert live.status_code == 200
     assert ready.status_code == 503
+    assert [answer.status_code for answer in protocol] == [200, 503]
     assert health.status_code == 503
     assert health.json()["status"] == "not ready"
     assert "training fit" in health.json()["reason"]

@@ -6,6 +6,7 @@ import httpx
 import numpy as np
 import pytest
 from fake_models import FakeModel, Start, png
+from pictures import encoded
 from PIL import Image
 
 from app.observability.drift import ENOUGH_IMAGES
@@ -15,19 +16,18 @@ from model_store.pixels.preprocessing import preprocess
 async def test_preview_is_exactly_what_the_model_sees(
     client: httpx.AsyncClient, toy: FakeModel
 ) -> None:
-    buffer = io.BytesIO()
     gradient = np.linspace(0, 255, 64 * 48).reshape(64, 48).astype(np.uint8)
-    Image.fromarray(gradient).convert("RGB").save(buffer, "JPEG")
-    response = await client.post("/preview", files={"file": buffer.getvalue()})
+    photo = encoded(Image.fromarray(gradient).convert("RGB"), "JPEG")
+    response = await client.post("/preview", files={"file": photo})
     shown = np.asarray(Image.open(io.BytesIO(response.content)))
 
     assert response.headers["content-type"] == "image/png"
-    assert np.array_equal(shown, preprocess(buffer.getvalue(), toy.spec))
+    assert np.array_equal(shown, preprocess(photo, toy.spec))
 
 
 async def test_explaining_counts_as_no_incoming_image(start: Start, toy: FakeModel) -> None:
     toy.learn_from([np.zeros((12, 8), np.uint8)])
-    async with start(deadline_ms=60_000) as client:
+    async with start() as client:
         await heat(client, png())
         explained = (await client.get("/metrics")).text
         for _ in range(ENOUGH_IMAGES):
@@ -52,7 +52,7 @@ async def test_heat_lies_where_the_decision_is_made_and_its_colour_says_for_or_a
 ) -> None:
     pixels = np.full((12, 8), 30, np.uint8)
     pixels[0, 0] = 250  # the toy model's first label, "left", is decided by this pixel
-    async with start(deadline_ms=60_000) as client:
+    async with start() as client:
         supporting = await heat(client, png(pixels), label="left")
         opposing = await heat(client, png(pixels), label="right")
         default = await heat(client, png(pixels))
@@ -67,7 +67,7 @@ async def test_heat_lies_where_the_decision_is_made_and_its_colour_says_for_or_a
 
 @pytest.mark.usefixtures("toy")
 async def test_image_without_anything_to_cover_gives_an_empty_map(start: Start) -> None:
-    async with start(deadline_ms=60_000) as client:
+    async with start() as client:
         picture = await heat(client, png(np.full((12, 8), 99, np.uint8)))
 
     assert picture[..., 3].max() == 0

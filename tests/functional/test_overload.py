@@ -32,8 +32,10 @@ async def hold(client: httpx.AsyncClient, model: FakeModel) -> asyncio.Task[http
         # It missed its deadline on the way to the engine.
 
 
-async def waiting(client: httpx.AsyncClient) -> int:
-    return (await client.get("/health")).json()["models"][0]["waiting"]
+async def until_waiting(client: httpx.AsyncClient, images: int) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while (await client.get("/health")).json()["models"][0]["waiting"] < images:
+            await asyncio.sleep(0.001)
 
 
 async def until_status(client: httpx.AsyncClient, path: str, status: int) -> httpx.Response:
@@ -48,8 +50,7 @@ async def fill(client: httpx.AsyncClient, places: int) -> list[asyncio.Task[http
     accepted = [
         asyncio.create_task(client.post("/predict", content=png(seed=n))) for n in range(places)
     ]
-    while await waiting(client) < places:
-        await asyncio.sleep(0.001)
+    await until_waiting(client, places)
     return accepted
 
 
@@ -69,7 +70,7 @@ async def test_what_expires_while_it_waits_gets_504_and_is_not_computed(
 
 
 async def test_full_queue_is_refused_at_once_with_retry_after(start: Start, toy: FakeModel) -> None:
-    async with start(max_queue=4, deadline_ms=60_000) as client:
+    async with start(max_queue=4) as client:
         first = await hold(client, toy)
         accepted = await fill(client, 4)
         refused = await client.post("/predict", content=png(seed=9))
@@ -94,7 +95,7 @@ async def test_what_finds_no_place_in_the_queue_is_not_decoded(
         return preprocess(data, *arguments, **options)
 
     monkeypatch.setattr("app.pipeline.preprocess", counting)
-    async with start(max_queue=4, deadline_ms=60_000) as client:
+    async with start(max_queue=4) as client:
         first = await hold(client, toy)
         accepted = await fill(client, 4)
         refused = [await client.post("/predict", content=png(seed=9)) for _ in range(20)]
@@ -146,14 +147,13 @@ async def call(app: Any, receive: Receive, path: str = "/predict") -> list[dict]
 async def test_images_of_disconnected_clients_are_dropped_before_inference(
     start: Start, toy: FakeModel
 ) -> None:
-    async with start(deadline_ms=60_000) as client:
+    async with start() as client:
         app = client._transport.app  # type: ignore[attr-defined]
         first = await hold(client, toy)
         gone, stays = asyncio.Event(), asyncio.Event()
         leaver = asyncio.create_task(call(app, sending(png(seed=1), gone)))
         stayer = asyncio.create_task(call(app, sending(png(seed=2), stays)))
-        while await waiting(client) < 2:
-            await asyncio.sleep(0.001)
+        await until_waiting(client, 2)
         gone.set()
         assert await leaver == []
         toy.go.set()
@@ -165,15 +165,13 @@ async def test_images_of_disconnected_clients_are_dropped_before_inference(
 
 
 async def test_batch_leaves_room_for_single_requests(start: Start, toy: FakeModel) -> None:
-    async with start(deadline_ms=60_000, max_queue=8) as client:
+    async with start(max_queue=8) as client:
         first = await hold(client, toy)
         files = [("files", ("x.png", png(seed=n))) for n in range(40)]
         many = asyncio.create_task(client.post("/predict/batch", files=files))
-        while await waiting(client) < 4:
-            await asyncio.sleep(0.001)
+        await until_waiting(client, 4)
         single = asyncio.create_task(client.post("/predict", content=png(seed=50)))
-        while await waiting(client) < 5:
-            await asyncio.sleep(0.001)
+        await until_waiting(client, 5)
         toy.go.set()
         answers = await asyncio.gather(first, many, single)
 
@@ -198,7 +196,7 @@ async def test_slow_upload_is_answered_408(start: Start) -> None:
 async def test_bytes_in_flight_are_capped_over_all_requests_and_given_back(
     start: Start, toy: FakeModel
 ) -> None:
-    async with start(max_bytes_in_flight=len(png()) + 50, deadline_ms=60_000) as client:
+    async with start(max_bytes_in_flight=len(png()) + 50) as client:
         first = await hold(client, toy)
         refused = await client.post("/predict", content=png())
         toy.go.set()
@@ -211,7 +209,7 @@ async def test_bytes_in_flight_are_capped_over_all_requests_and_given_back(
 
 
 async def test_stuck_engine_fails_liveness_and_readiness(start: Start, toy: FakeModel) -> None:
-    async with start(watchdog_seconds=0.1, deadline_ms=60_000) as client:
+    async with start(watchdog_seconds=0.1) as client:
         first = await hold(client, toy)
         stuck = (await until_status(client, "/livez", 503)).json()
         ready = await client.get("/readyz")

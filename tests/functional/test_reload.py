@@ -21,17 +21,6 @@ async def until_version(client: httpx.AsyncClient, version: int) -> None:
             await asyncio.sleep(0.001)
 
 
-async def test_new_current_version_serves_and_the_old_one_is_closed(
-    start: Start, store: FakeStore
-) -> None:
-    old = store.publish("toy", 1)
-    async with start() as client:
-        assert await version_of(client) == 1
-        store.publish("toy", 2)
-        await until_version(client, 2)
-        assert await asyncio.to_thread(old.closed.wait, PATIENCE_S)
-
-
 async def test_rollback_is_the_same_path(start: Start, store: FakeStore) -> None:
     store.publish("toy", 1)
     store.publish("toy", 2)

@@ -52,7 +52,7 @@ async def served_pixels(
     store.models["witness"] = {1: witness}
     store.promote("witness", 1)
     seen = []
-    async with start(deadline_ms=60_000) as client:
+    async with start() as client:
         for i in range(len(source.items)):
             witness.seen.clear()  # of warm-up and watchdog
             response = await client.post("/predict", content=source.content(i))

@@ -1,14 +1,10 @@
 """The benchmarks run as commands, at their shortest, on the shipped model."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-
-ROOT = Path(__file__).parents[2]
+from commands import ROOT, python
 
 COMMANDS = {
     "engines": ["engines", "--model", "digits", "--seconds", "0.1"],
@@ -21,9 +17,8 @@ COMMANDS = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_benchmark_writes_its_figures(name: str, tmp_path: Path) -> None:
-    environment = {**os.environ, "HALFTONE_MODELS": str(ROOT / "models")}
-    command = [sys.executable, "-m", "benchmarks", *COMMANDS[name], "--output", str(tmp_path)]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    command = ["-m", "benchmarks", *COMMANDS[name], "--output", tmp_path]
+    done = python(*command, env={"HALFTONE_MODELS": str(ROOT / "models")})
 
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((tmp_path / f"{name}.json").read_text())

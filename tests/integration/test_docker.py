@@ -4,7 +4,6 @@ import hashlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,10 +14,10 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from service_process import ROOT, free_port
 
 from model_store.pixels.preprocessing import encode_png
 
-ROOT = Path(__file__).resolve().parents[2]
 CHECKOUT = (
     "Dockerfile",
     ".dockerignore",
@@ -47,13 +46,6 @@ def compose_command() -> list[str]:
     if answers("docker-compose", "version"):
         return ["docker-compose"]
     pytest.skip("neither `docker compose` nor `docker-compose` is installed")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def owner_of_files() -> int:

@@ -1,7 +1,6 @@
 """A client that openapi-python-client generates from the service's own document."""
 
 import importlib
-import subprocess
 import sys
 from collections.abc import Iterator
 from io import BytesIO
@@ -11,22 +10,14 @@ from typing import Any
 
 import httpx
 import pytest
-from test_service import PATIENCE_S, Service, images, running
-
-from model_store.store.store import ModelStore
+from commands import python
+from service_process import PATIENCE_S, Service, images
 
 pytest.importorskip("openapi_python_client")
 
 NAME = "generated_halftone_client"
 # Pictures are answered as image/png, which the generator knows under this name only.
 CONFIG = "content_type_overrides:\n  image/png: application/octet-stream\n"
-
-
-@pytest.fixture(scope="module")
-def service(shared_tiny_store: ModelStore) -> Iterator[Service]:
-    with running(shared_tiny_store.root) as service:
-        service.wait_until_ready()
-        yield service
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +34,9 @@ def generated(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def generate(document: bytes, folder: Path) -> None:
     (folder / "openapi.json").write_bytes(document)
     (folder / "config.yml").write_text(CONFIG + "post_hooks: []\n")
-    command = [sys.executable, "-m", "openapi_python_client", "generate", "--meta", "none"]
+    command = ["-m", "openapi_python_client", "generate", "--meta", "none", "--fail-on-warning"]
     command += ["--path", "openapi.json", "--config", "config.yml", "--output-path", NAME]
-    done = subprocess.run(
-        [*command, "--fail-on-warning"], cwd=folder, capture_output=True, text=True, check=False
-    )
+    done = python(*command, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -1,17 +1,14 @@
 """What docs/operations.md promises: exit codes, beside those of test_service.py, and commands."""
 
-import os
-import re
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import pytest
-from test_service import PATIENCE_S, ROOT, running
+from documented_commands import block, run
+from service_process import PATIENCE_S, running
 
 from model_store.store.store import ModelStore
 
@@ -20,7 +17,7 @@ def test_a_port_that_is_taken_ends_with_3(shared_tiny_store: ModelStore) -> None
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with running(shared_tiny_store.root, port=port) as service:
-            code = service.process.wait(PATIENCE_S)
+            code = service.wait_until_ended()
 
     assert code == 3
     assert "already in use" in "".join(service.lines)
@@ -30,28 +27,14 @@ def test_ctrl_c_ends_with_130(shared_tiny_store: ModelStore) -> None:
     with running(shared_tiny_store.root) as service:
         service.wait_until_ready()
         service.process.send_signal(signal.SIGINT)
-        code = service.process.wait(PATIENCE_S)
+        code = service.wait_until_ended()
 
     assert code == 130
     assert "Traceback" not in "".join(service.lines)
 
 
 def run_block(containing: str, folder: Path) -> str:
-    """Run the page's only block of commands that contains some text; return what it printed."""
-    page = (ROOT / "docs" / "operations.md").read_text()
-    blocks = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)
-    (block,) = (text for text in blocks if containing in text)
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["sh", "-euc", block.replace("digits", "tiny")],
-        cwd=folder,
-        env=os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    return run(block("docs/operations.md", containing).replace("digits", "tiny"), folder)
 
 
 @pytest.mark.slow

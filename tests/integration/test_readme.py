@@ -1,58 +1,30 @@
 """Runs every command of the README, in a folder of its own, as a reader would."""
 
 import json
-import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import documented_commands
 import httpx
 import numpy as np
 import pytest
+from documented_commands import blocks, environment, run
 from PIL import Image
+from service_process import ROOT, free_port
 
 from app.settings import ELSEWHERE, Settings, variable
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"```(sh|python)\n(.*?)```", README, re.DOTALL)
 READY_SECONDS = 300
-
-
-def block(*words: str) -> str:
-    """Return the only code block that contains all of `words`."""
-    found = [text for _, text in BLOCKS if all(word in text for word in words)]
-    assert len(found) == 1, f"{words}: {len(found)} blocks"
-    return found[0]
-
-
-def environment(folder: Path) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("HALFTONE_")}
-    return kept | {
-        "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}",  # the reader activated it
-        "PYTHONPATH": str(ROOT),
-        "HALFTONE_CACHE": str(folder / "cache"),
-    }
-
-
-def run(script: str, folder: Path, *, seconds: int = 900) -> str:
-    done = subprocess.run(
-        ["sh", "-euc", script],
-        cwd=folder,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-        timeout=seconds,
-    )
-    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
+block = partial(documented_commands.block, "README.md")
 
 
 def refused(program: str, folder: Path) -> str:
@@ -62,12 +34,6 @@ def refused(program: str, folder: Path) -> str:
     )
     assert done.returncode == 1
     return done.stdout
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
 
 
 @contextmanager
@@ -213,7 +179,7 @@ def test_every_block_is_run() -> None:
         "model_store rollback",
         "pip install .",  # tests/integration/test_installed.py
     )
-    for _, text in BLOCKS:
+    for text in blocks("README.md"):
         assert any(word in text for word in known), text
 
 

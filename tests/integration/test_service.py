@@ -1,119 +1,17 @@
 """python -m app as a process on a real port, with a real bundle and a real client."""
 
-import os
-import re
 import signal
 import socket
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
+from commands import python
+from service_process import PATIENCE_S, Service, images, running
 
 from model_store.bundle import open_model
-from model_store.pixels.preprocessing import encode_png, preprocess
+from model_store.pixels.preprocessing import preprocess
 from model_store.store.store import ModelStore
-
-ROOT = Path(__file__).parents[2]
-PATIENCE_S = 300.0  # on a busy machine, importing alone can take a minute
-
-
-class Service:
-    """A running `python -m app`, and its log."""
-
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
-        self.lines: list[str] = []
-        self._changed = threading.Condition()
-        self._reader = threading.Thread(target=self._read, daemon=True)
-        self._reader.start()
-
-    @property
-    def url(self) -> str:
-        return self.wait_for_log(r"running on (http://\S+)").group(1)
-
-    def _read(self) -> None:
-        assert self.process.stderr is not None
-        for line in self.process.stderr:
-            with self._changed:
-                self.lines.append(line)
-                self._changed.notify_all()
-        with self._changed:
-            self._changed.notify_all()
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.terminate()
-        try:
-            self.process.wait(PATIENCE_S)
-        finally:
-            self.process.kill()
-            self._reader.join(PATIENCE_S)
-            assert self.process.stderr is not None
-            self.process.stderr.close()
-
-    def wait_for_log(self, pattern: str) -> re.Match[str]:
-        def find() -> re.Match[str] | None:
-            return next(filter(None, (re.search(pattern, line) for line in self.lines)), None)
-
-        with self._changed:
-            self._changed.wait_for(lambda: find() or not self._reader.is_alive(), PATIENCE_S)
-            found = find()
-        assert found is not None, "".join(self.lines)
-        return found
-
-    def wait_until_ready(self) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while not self._is_ready():
-            failed = [line for line in self.lines if "cannot serve" in line]
-            assert not failed
-            assert time.monotonic() < deadline, "".join(self.lines[-20:])
-            time.sleep(0.02)
-
-    def _is_ready(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/readyz", timeout=PATIENCE_S).status_code == 200
-        except httpx.ConnectError:  # worker processes have not begun to listen
-            return False
-
-    @property
-    def address(self) -> tuple[str, int]:
-        url = httpx.URL(self.url)
-        return url.host, url.port or 80
-
-
-@contextmanager
-def running(models: Path, **settings: object) -> Iterator[Service]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("HALFTONE_")}
-    environment |= {"HALFTONE_PORT": "0", "HALFTONE_MODELS": str(models)}
-    environment |= {"HALFTONE_DRAIN_SECONDS": "0"}
-    environment |= {f"HALFTONE_{name.upper()}": str(value) for name, value in settings.items()}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
-    )
-    service = Service(process)
-    try:
-        yield service
-    finally:
-        service.close()
-
-
-def images(count: int) -> list[bytes]:
-    generator = np.random.default_rng(5)
-    return [encode_png(generator.integers(0, 256, (12, 10), np.uint8)) for _ in range(count)]
-
-
-@pytest.fixture(scope="module")
-def service(shared_tiny_store: ModelStore) -> Iterator[Service]:
-    with running(shared_tiny_store.root) as service:
-        service.wait_until_ready()
-        yield service
 
 
 def test_answers_are_those_of_the_bundle(service: Service, shared_tiny_store: ModelStore) -> None:
@@ -130,28 +28,6 @@ def test_answers_are_those_of_the_bundle(service: Service, shared_tiny_store: Mo
             assert answer["model"] == {"name": "tiny", "version": 1}
 
 
-def test_many_clients_at_once_each_get_their_own_answer(service: Service) -> None:
-    with httpx.Client(base_url=service.url, timeout=PATIENCE_S) as client:
-        alone = [client.post("/predict", content=image).json() for image in images(16)]
-    wrong: list[int] = []
-
-    def ask(start: int) -> None:
-        with httpx.Client(base_url=service.url, timeout=PATIENCE_S) as client:
-            for place in [*range(start, 16), *range(start)]:
-                answer = client.post("/predict", content=images(16)[place]).json()
-                same = answer["probability"] == pytest.approx(alone[place]["probability"], abs=1e-5)
-                if answer["label"] != alone[place]["label"] or not same:
-                    wrong.append(place)
-
-    threads = [threading.Thread(target=ask, args=(start,)) for start in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert wrong == []
-
-
 def test_quick_requests_in_a_row_do_not_stand_in_each_others_way(
     shared_tiny_store: ModelStore,
 ) -> None:
@@ -162,18 +38,6 @@ def test_quick_requests_in_a_row_do_not_stand_in_each_others_way(
             codes = [client.post("/predict", content=body).status_code for _ in range(50)]
 
     assert codes == [200] * 50
-
-
-def test_body_sent_in_pieces_is_one_image(service: Service) -> None:
-    def pieces() -> Iterator[bytes]:
-        image = images(1)[0]
-        for start in range(0, len(image), 7):
-            yield image[start : start + 7]
-
-    assert (
-        httpx.post(f"{service.url}/predict", content=pieces(), timeout=PATIENCE_S).status_code
-        == 200
-    )
 
 
 def test_garbage_instead_of_http_does_not_hurt(service: Service) -> None:
@@ -195,13 +59,14 @@ def test_sigterm_drains_and_exits_with_0(shared_tiny_store: ModelStore, workers:
     drain_seconds = 600 if workers == 1 else 6
     root = shared_tiny_store.root
     with running(root, drain_seconds=drain_seconds, workers=workers) as service:
+        service.wait_for_log("Serving tiny", times=workers)
         service.wait_until_ready()
         service.process.send_signal(signal.SIGTERM)
         service.wait_for_log("Draining")
         draining = httpx.get(f"{service.url}/readyz", timeout=PATIENCE_S)
         predicted = httpx.post(f"{service.url}/predict", content=images(1)[0], timeout=PATIENCE_S)
         service.process.send_signal(signal.SIGTERM)
-        code = service.process.wait(PATIENCE_S)
+        code = service.wait_until_ended()
 
     assert workers > 1 or (draining.status_code, draining.json()["status"]) == (503, "draining")
     assert predicted.status_code == 200
@@ -242,15 +107,7 @@ def test_unfinished_body_is_answered_408(shared_tiny_store: ModelStore) -> None:
 
 
 def test_bad_setting_stops_the_start_with_a_sentence() -> None:
-    environment = {**os.environ, "HALFTONE_PORT": "many"}
-    done = subprocess.run(
-        [sys.executable, "-m", "app"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python("-m", "app", env={"HALFTONE_PORT": "many"})
 
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1

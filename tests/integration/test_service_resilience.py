@@ -14,17 +14,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from test_service import PATIENCE_S, Service, images, running
+from service_process import PATIENCE_S, Service, free_port, images, running
 
 from model_store.store.store import ModelStore
 
 ROOT = Path(__file__).parents[2]
 RESTARTS = 20
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
 
 
 class Traffic:
@@ -136,7 +131,7 @@ def test_rolling_restarts_of_two_copies_behind_a_load_balancer_lose_nothing(
                 copy = copies[number % 2]
                 traffic.wait_for(100)
                 copy.process.terminate()
-                assert copy.process.wait(PATIENCE_S) == 0
+                assert copy.wait_until_ended() == 0
                 copies[number % 2] = start(ports[number % 2])
                 balancer.wait_until_all_are_up()
             traffic.wait_for(100)
@@ -159,7 +154,7 @@ def test_a_request_that_was_read_is_answered_when_the_service_stops(
             service.wait_for_log("Waiting for connections to close")
             connection.sendall(body[10:])
             received = b"".join(iter(lambda: connection.recv(65536), b""))
-        assert service.process.wait(PATIENCE_S) == 0
+        assert service.wait_until_ended() == 0
 
     assert received.startswith(b"HTTP/1.1 200 ")
 

@@ -1,24 +1,23 @@
 """Runs the examples of docs/serving.md and docs/security.md against a real service."""
 
 import json
-import os
-import re
 import shutil
-import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
+import documented_commands
 import httpx
 import pytest
-from test_service import PATIENCE_S, ROOT, Service, running
+from documented_commands import blocks, run
+from service_process import PATIENCE_S, ROOT, Service, running
 
 from model_store.store.store import ModelStore
 
 SHIPPED = ROOT / "models"
-BLOCKS = re.findall(
-    r"```(sh|python)\n(.*?)```", (ROOT / "docs" / "serving.md").read_text(), re.DOTALL
-)
+PAGE = "docs/serving.md"
+block = partial(documented_commands.block, PAGE)
 
 
 @pytest.fixture(scope="module")
@@ -37,28 +36,6 @@ def reader(tmp_path: Path) -> Path:
     for name, probe in zip(("part.png", "other.png"), probes, strict=False):
         shutil.copy(probe, tmp_path / name)
     return tmp_path
-
-
-def block(word: str, text: str | None = None) -> str:
-    found = [code for _, code in BLOCKS if word in code]
-    if text is not None:
-        found = [code for code in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) if word in code]
-    assert len(found) == 1, f"{word}: {len(found)} blocks"
-    return found[0]
-
-
-def run(script: str, folder: Path) -> str:
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    done = subprocess.run(
-        ["sh", "-euc", script],
-        cwd=folder,
-        env=os.environ | {"PATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def here(script: str, service: Service) -> str:
@@ -109,15 +86,13 @@ def test_client_is_generated(service: Service, reader: Path) -> None:
 def test_every_block_of_the_page_is_run() -> None:
     known = ("top_k=3", "import httpx", "--retry", "/infer", "openapi-python-client")
 
-    assert all(any(word in code for word in known) for _, code in BLOCKS)
+    assert all(any(word in code for word in known) for code in blocks(PAGE))
 
 
 def test_a_key_as_security_md_makes_it_opens(shared_tiny_store: ModelStore, tmp_path: Path) -> None:
     if shutil.which("sha256sum") is None:
         pytest.skip("needs sha256sum")
-    making, serving = block("sha256sum", (ROOT / "docs" / "security.md").read_text()).split(
-        "HALFTONE_"
-    )
+    making, serving = documented_commands.block("docs/security.md", "sha256sum").split("HALFTONE_")
     assert serving.strip() == "API_KEYS_FILE=digests python -m app"
     run(making, tmp_path)
     with running(shared_tiny_store.root, api_keys_file=tmp_path / "digests") as service:

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from test_service import PATIENCE_S, running
+from service_process import PATIENCE_S, running
 
 MODELS = Path(__file__).parents[2] / "models"
 IMAGE = MODELS / "digits" / "1" / "probe" / "00.png"
@@ -90,7 +90,7 @@ def test_a_collector_and_the_log_are_told_of_a_request_and_of_no_secret(
             refused = httpx.post(address, params={"token": "SECRET"}, timeout=PATIENCE_S)
             logged = json.loads(service.wait_for_log(r'.*"path":"/predict".*').group())
             service.process.send_signal(signal.SIGTERM)
-            code = service.process.wait(PATIENCE_S)
+            code = service.wait_until_ended()
 
     assert (answer.status_code, refused.status_code, code) == (200, 400, 0)
     assert collector.services() == {"halftone"}
@@ -118,7 +118,7 @@ def test_a_collector_that_never_answers_holds_up_neither_answers_nor_the_end(
             )
             begun = time.monotonic()
             service.process.send_signal(signal.SIGTERM)
-            code = service.process.wait(PATIENCE_S)
+            code = service.wait_until_ended()
             seconds = time.monotonic() - begun
 
     assert (answer.status_code, code) == (200, 0), "".join(service.lines)

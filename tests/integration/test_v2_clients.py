@@ -1,10 +1,8 @@
 """Clients of the Open Inference Protocol as they are published, against a real service."""
 
 import json
-import os
 import platform
 import re
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +10,8 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from test_service import PATIENCE_S, ROOT, Service, images, running
+from commands import run
+from service_process import PATIENCE_S, Service, images
 
 from model_store.pixels.preprocessing import preprocess
 from model_store.store.store import ModelStore
@@ -28,13 +27,6 @@ from tritonclient.utils import InferenceServerException
 
 
 @pytest.fixture(scope="module")
-def service(shared_tiny_store: ModelStore) -> Iterator[Service]:
-    with running(shared_tiny_store.root) as service:
-        service.wait_until_ready()
-        yield service
-
-
-@pytest.fixture(scope="module")
 def triton(service: Service) -> Iterator[InferenceServerClient]:
     host, port = service.address
     with InferenceServerClient(f"{host}:{port}") as client:
@@ -46,14 +38,8 @@ def kserve_python(tmp_path: Path) -> Path:
     """A Python that has the kserve package, whose pins disagree with this project's."""
     if sys.platform == "linux" and platform.machine() != "x86_64":
         pytest.skip("kserve wants a psutil that has no wheel for this machine")
-    done = subprocess.run(
-        ["scripts/setup", tmp_path / "venv", "requirements/kserve.txt"],
-        cwd=ROOT,
-        env={**os.environ, "PYTHON": sys.executable},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    packages = tmp_path / "venv", "requirements/kserve.txt"
+    done = run("scripts/setup", *packages, env={"PYTHON": sys.executable})
     if done.returncode and re.search("from versions: none|[Cc]onnection", done.stderr):
         pytest.skip(f"the packages of kserve cannot be downloaded: {done.stderr[-300:]}")
     assert done.returncode == 0, done.stderr
@@ -128,9 +114,7 @@ def test_kserve_client_gets_what_predict_answers(
     np.save(tmp_path / "pixels.npy", [preprocess(image, spec) for image in images(3)])
     script = Path(__file__).with_name("kserve_client.py")
 
-    done = subprocess.run(
-        [kserve_python, script, service.url, tmp_path], capture_output=True, text=True, check=False
-    )
+    done = run(kserve_python, script, service.url, tmp_path)
 
     assert done.returncode == 0, done.stderr
     answers = json.loads(done.stdout)

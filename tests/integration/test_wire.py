@@ -1,32 +1,23 @@
 """What clients and proxies do on the wire: upgrades, early answers, prefixes, address families."""
 
 import json
-import os
 import re
 import shutil
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
-from test_service import PATIENCE_S, ROOT, Service, images, running
-from test_service_resilience import free_port
+from commands import python, run
+from service_process import PATIENCE_S, Service, free_port, images, running
 
 from model_store.store.store import ModelStore
 
 SBIN = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
 LATE_BODY = b"x" * 5_000_000
-
-
-@pytest.fixture(scope="module")
-def service(shared_tiny_store: ModelStore) -> Iterator[Service]:
-    with running(shared_tiny_store.root) as service:
-        service.wait_until_ready()
-        yield service
 
 
 def exchange(service: Service, sent: bytes) -> bytes:
@@ -81,54 +72,19 @@ def test_curl_that_offers_http2_gets_its_answer(service: Service, tmp_path: Path
     if shutil.which("curl") is None:
         pytest.skip("no curl here")
     (tmp_path / "image.png").write_bytes(images(1)[0])
-    done = subprocess.run(
-        ["curl", "-sS", "--http2", "-F", "file=@image.png", f"{service.url}/predict"],
-        cwd=tmp_path,
-        capture_output=True,
-        check=True,
-    )
+    command = "curl", "-sS", "--http2", "-F", "file=@image.png", f"{service.url}/predict"
+    done = run(*command, cwd=tmp_path)
 
     assert "label" in json.loads(done.stdout)
 
 
-JAVA = """
-import java.net.URI;
-import java.net.http.*;
-import java.nio.file.*;
-
-class Ask {
-    public static void main(String[] arguments) throws Exception {
-        var body = HttpRequest.BodyPublishers.ofFile(Path.of(arguments[1]));
-        var request = HttpRequest.newBuilder(URI.create(arguments[0])).POST(body).build();
-        var client = HttpClient.newHttpClient();
-        System.out.print(client.send(request, HttpResponse.BodyHandlers.ofString()).body());
-    }
-}
-"""
-
-
-@pytest.mark.slow
-def test_javas_own_client_gets_its_answer(service: Service, tmp_path: Path) -> None:
-    if shutil.which("javac") is None:
-        pytest.skip("no JDK here")
-    (tmp_path / "Ask.java").write_text(JAVA)
-    (tmp_path / "image.png").write_bytes(images(1)[0])
-    done = subprocess.run(
-        ["java", "Ask.java", f"{service.url}/predict", "image.png"],
-        cwd=tmp_path,
-        capture_output=True,
-        check=True,
-    )
-
-    assert "label" in json.loads(done.stdout)
-
-
-@pytest.mark.parametrize("path", ["/nothing", "/models/none/predict"])
-@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+@pytest.mark.parametrize(
+    ("path", "version"), [("/nothing", b"1.0"), ("/models/none/predict", b"1.1")]
+)
 def test_answer_before_the_body_was_read_arrives(
     service: Service, path: str, version: bytes
 ) -> None:
-    for _ in range(20):
+    for _ in range(10):
         sent = post(path, LATE_BODY, "Connection: close").replace(b"1.1", version, 1)
         assert exchange(service, sent).startswith(b"HTTP/1.1 404 ")
 
@@ -136,7 +92,7 @@ def test_answer_before_the_body_was_read_arrives(
 def test_too_large_an_upload_is_told_so_although_it_goes_on(shared_tiny_store: ModelStore) -> None:
     with running(shared_tiny_store.root, max_upload_bytes=1000) as service:
         service.wait_until_ready()
-        for _ in range(20):
+        for _ in range(10):
             answer = exchange(service, post("/predict", LATE_BODY, "Connection: close"))
             assert answer.startswith(b"HTTP/1.1 413 ")
 
@@ -204,7 +160,7 @@ def test_nginx_passes_every_early_refusal_on(
     ):
         service.wait_until_ready()
         for size in (300_000, 5_000_000):
-            for _ in range(50):
+            for _ in range(20):
                 answer = client.post("/predict", content=b"x" * size)
                 assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
                 assert int(answer.headers["retry-after"]) >= 1
@@ -242,15 +198,9 @@ def test_health_check_asks_what_is_served_and_no_proxy(
         pytest.skip("no IPv6 here")
     port = free_port()
     with running(shared_tiny_store.root, host=host, port=port) as service:
-        service.wait_for_log("Serving tiny")
+        service.wait_until_ready(f"http://127.0.0.1:{port}")
         proxied = {"http_proxy": "http://127.0.0.1:9", "HTTP_PROXY": "http://127.0.0.1:9"}
-        checked = subprocess.run(
-            [sys.executable, "-m", "app.health_check"],
-            cwd=ROOT,
-            env=os.environ | proxied | {"HALFTONE_HOST": host, "HALFTONE_PORT": str(port)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        address = {"HALFTONE_HOST": host, "HALFTONE_PORT": str(port)}
+        checked = python("-m", "app.health_check", env=proxied | address)
 
     assert (checked.returncode, json.loads(checked.stdout)["status"]) == (0, "ready")

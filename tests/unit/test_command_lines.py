@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from commands import ROOT, unread
+from commands import run as run_command
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -17,7 +19,6 @@ from model_store import __main__ as store_commands
 from model_store.store.store import ModelStore
 from training import __main__ as training_commands
 
-ROOT = Path(__file__).parents[2]
 APPS = {"training": training_commands.app, "model_store": store_commands.app}
 COMMANDS = [(package, name) for package, app in APPS.items() for name in get_command(app).commands]
 
@@ -62,13 +63,7 @@ def test_wrong_usage_ends_with_2(package: str) -> None:
 
 @pytest.mark.parametrize("package", [*APPS, "app"])
 def test_help_that_nobody_reads_to_its_end_ends_quietly(package: str) -> None:
-    read, written = os.pipe()
-    os.close(read)
-    command = [sys.executable, "-m", package, "--help"]
-    done = subprocess.run(
-        command, cwd=ROOT, stdout=written, stderr=subprocess.PIPE, text=True, check=False
-    )
-    os.close(written)
+    done = unread("-m", package, "--help")
 
     assert (done.returncode, done.stderr.strip()) == (1, "")
 
@@ -143,9 +138,7 @@ def skip_without(shell: str) -> None:
 
 
 def output(*command: str) -> str:
-    done = subprocess.run(
-        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300, check=False
-    )
+    done = run_command(*command, cwd=None, stdin=subprocess.DEVNULL, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -245,7 +238,7 @@ def test_another_shell_is_wrong_usage(package: str) -> None:
 def test_script_for_completion_is_what_the_shell_understands(package: str, shell: str) -> None:
     skip_without(shell)
     script = run(package, "--show-completion", shell).stdout
-    done = subprocess.run([shell, "-n"], input=script, text=True, capture_output=True, check=False)
+    done = run_command(shell, "-n", input=script)
 
     assert "complete" in script
     assert (done.returncode, done.stderr) == (0, "")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from app.settings import ELSEWHERE, Settings, variable
+from app.settings import Settings, variable
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text()
@@ -26,14 +26,6 @@ def test_every_alert_that_the_text_names_exists() -> None:
     assert set(re.findall(r"\bHalftone[A-Z]\w+", PAGE)) <= ALERTS
 
 
-def test_every_setting_that_the_page_names_is_one() -> None:
-    settings = {variable(field) for field in Settings.model_fields} | ELSEWHERE
-    named = set(re.findall(r"HALFTONE_[A-Z_]+", PAGE))
-
-    assert len(named) > 10
-    assert named <= settings
-
-
 def test_every_file_that_the_page_names_is_there() -> None:
     named = re.findall(r"(?:deploy|requirements|scripts|docs)/[\w./-]+\w", PAGE)
     named += [f"docs/{target}" for target in re.findall(r"\]\((\w+\.md)\)", PAGE)]
@@ -42,18 +34,6 @@ def test_every_file_that_the_page_names_is_there() -> None:
     assert len(named) > 5
     # The key is the reader's own.
     assert set(missing) <= {"deploy/monitoring/keys", "deploy/monitoring/keys/halftone"}
-
-
-def test_every_command_of_the_store_that_the_page_names_exists() -> None:
-    from typer.main import get_command
-
-    from model_store.__main__ import app as commands
-
-    known = set(get_command(commands).commands)  # type: ignore[attr-defined]  # it is a group
-    named = set(re.findall(r"python -m model_store (\w+)", PAGE))
-
-    assert named
-    assert named <= known
 
 
 @pytest.mark.parametrize("name", ["MEMORY", "BIND", "PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"])

@@ -1,6 +1,5 @@
 """A service without models: it answers the page's requests from memory, and remembers them."""
 
-import io
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -9,6 +8,7 @@ from email.parser import BytesParser
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from pictures import encoded
 from PIL import Image
 from playwright.sync_api import Page, Route
 
@@ -18,9 +18,7 @@ ROUTES = re.compile(r"^http://[^/]+/(models|health|predict|preview|explain)\b")
 
 
 def png(width: int = 40, height: int = 30, shade: int = 120) -> bytes:
-    buffer = io.BytesIO()
-    Image.new("L", (width, height), shade).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(Image.new("L", (width, height), shade))
 
 
 def picture(name: str = "casting.png", data: bytes | None = None) -> dict[str, Any]:

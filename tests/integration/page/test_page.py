@@ -10,8 +10,11 @@ from PIL import Image
 from playwright.sync_api import Page, expect
 
 
-def test_chosen_picture_is_answered_with_class_model_and_times(page: Page) -> None:
-    choose(page, picture())
+def test_chosen_picture_is_sent_as_it_is_and_answered_with_class_model_and_times(
+    page: Page, service: CannedService
+) -> None:
+    data = png(shade=7)
+    choose(page, picture("seven.png", data))
     expect(page.locator("#label")).to_have_text("9")
     expect(page.locator("#sure")).to_have_text("98.71 %")
     expect(page.locator("#who")).to_have_text("digits, version 3, says")
@@ -25,6 +28,7 @@ def test_chosen_picture_is_answered_with_class_model_and_times(page: Page) -> No
     expect(page.locator("#service-time")).to_have_text("5.9 ms")
     expect(page.locator("#round-trip")).to_have_text(re.compile(r"ms with the way there and back"))
     expect(page.locator("#trace")).to_have_text("This was request req-7.")
+    assert service.predictions == [("/predict", "seven.png", data)]
 
 
 def test_choose_button_opens_the_file_dialog_for_the_models_formats(page: Page) -> None:
@@ -37,23 +41,14 @@ def test_choose_button_opens_the_file_dialog_for_the_models_formats(page: Page) 
     expect(page.locator("#answer")).to_be_visible()
 
 
-def test_upload_is_the_file_itself(page: Page, service: CannedService) -> None:
-    data = png(shade=7)
-    choose(page, picture("seven.png", data))
-    expect(page.locator("#answer")).to_be_visible()
-    assert service.predictions == [("/predict", "seven.png", data)]
-
-
-def test_dropped_picture_is_answered(page: Page, service: CannedService) -> None:
+def test_dropped_picture_is_answered_and_dropped_text_refused_in_a_sentence(
+    page: Page, service: CannedService
+) -> None:
+    drop(page)
+    expect(page.get_by_role("alert")).to_contain_text("That was no picture")
     drop(page, "dropped.png")
     expect(page.locator("#label")).to_have_text("9")
     assert [name for _, name, _ in service.predictions] == ["dropped.png"]
-
-
-def test_dropped_text_is_refused_in_a_sentence(page: Page, service: CannedService) -> None:
-    drop(page)
-    expect(page.get_by_role("alert")).to_contain_text("That was no picture")
-    assert service.predictions == []
 
 
 def test_pasted_picture_is_answered(open_page: Opener, service: CannedService) -> None:
@@ -79,31 +74,22 @@ def test_photo_comes_from_the_rear_camera_and_is_offered_to_touch(open_page: Ope
     expect(page.locator("#answer")).to_be_visible()
 
 
-def test_model_saw_small_pixels_enlarged_without_smoothing(page: Page) -> None:
-    choose(page, picture())
-    saw = page.locator("#saw")
-    expect(saw).to_have_js_property("naturalWidth", 28)
-    expect(saw).to_have_css("image-rendering", "pixelated")
-    assert page.evaluate("document.getElementById('saw').width") > 150
-
-
-def test_picture_of_another_shape_keeps_the_models_proportions(page: Page) -> None:
-    page.select_option("#model", "casting")
-    choose(page, picture())
-    expect(page.locator("#saw-size")).to_have_text("48 × 96")
-    expect(page.locator("#saw")).to_have_js_property("naturalWidth", 48)
-    box = page.locator("#saw").bounding_box()
-    assert box is not None
-    assert box["height"] / box["width"] == pytest.approx(2, rel=0.01)
-
-
-def test_choosing_a_model_asks_it_about_the_same_picture(
+def test_another_model_is_asked_about_the_same_picture_and_saw_it_in_its_own_shape(
     page: Page, service: CannedService
 ) -> None:
     choose(page, picture("same.png"))
     expect(page.locator("#label")).to_have_text("9")
+    saw = page.locator("#saw")
+    expect(saw).to_have_js_property("naturalWidth", 28)
+    expect(saw).to_have_css("image-rendering", "pixelated")  # enlarged without smoothing
+    assert page.evaluate("document.getElementById('saw').width") > 150
     page.select_option("#model", "casting")
     expect(page.locator("#label")).to_have_text("ok_front")
+    expect(page.locator("#saw-size")).to_have_text("48 × 96")
+    expect(saw).to_have_js_property("naturalWidth", 48)
+    box = saw.bounding_box()
+    assert box is not None
+    assert box["height"] / box["width"] == pytest.approx(2, rel=0.01)
     assert [(path, name) for path, name, _ in service.predictions] == [
         ("/predict", "same.png"),
         ("/models/casting/predict", "same.png"),
@@ -164,31 +150,24 @@ def test_version_promoted_meanwhile_appears_in_the_chooser(
     expect(page.locator("#model option:checked")).to_have_text("casting, version 4")
 
 
-def test_heat_map_lies_over_the_pixels_as_strong_as_the_slider(
+def test_heat_map_is_asked_for_when_it_is_wanted_and_as_strong_as_the_slider(
     page: Page, service: CannedService
 ) -> None:
-    choose(page, picture())
-    slider = page.get_by_label("Where it looked")
-    expect(slider).to_be_visible()
-    expect(page.locator("#heat")).to_be_hidden()
-    slider.fill("60")
-    expect(page.locator("#heat")).to_have_css("opacity", "0.6")
-    page.get_by_label("for", exact=True).select_option("3")
-    expect(page.locator("#heat")).to_be_visible()
-    assert service.explained == ["label=9", "label=3"]
-
-
-def test_heat_map_is_not_asked_for_until_it_is_wanted(page: Page, service: CannedService) -> None:
     choose(page, picture())
     expect(page.locator("#saw")).to_have_js_property("naturalWidth", 28)
     choose(page, picture("other.png"))
     expect(page.locator("#curl")).to_contain_text("other.png")
+    expect(page.locator("#heat")).to_be_hidden()
     assert service.explained == []
     with page.expect_response("**/explain*"):
-        page.get_by_label("Where it looked").fill("50")
+        page.get_by_label("Where it looked").fill("60")
+    expect(page.locator("#heat")).to_have_css("opacity", "0.6")
+    with page.expect_response("**/explain*"):
+        page.get_by_label("for", exact=True).select_option("3")
     with page.expect_response("**/explain*"):
         choose(page, picture("third.png"))
     expect(page.locator("#heat")).to_be_visible()
+    assert service.explained == ["label=9", "label=3", "label=9"]
 
 
 def test_service_without_heat_maps_keeps_no_slider(page: Page, service: CannedService) -> None:
@@ -214,7 +193,9 @@ def test_refused_heat_map_leaves_the_answer_and_can_be_asked_again(
     expect(page.locator("#look-note")).to_have_text("")
 
 
-def test_drawn_strokes_are_sent_as_bright_ink_on_black(page: Page, service: CannedService) -> None:
+def test_drawn_strokes_are_sent_as_bright_ink_on_black_and_can_be_saved(
+    page: Page, service: CannedService
+) -> None:
     page.get_by_role("button", name="Draw").click()
     stroke(page, (0.3, 0.2), (0.7, 0.2), (0.4, 0.8))
     expect(page.locator("#label")).to_have_text("9")
@@ -224,6 +205,9 @@ def test_drawn_strokes_are_sent_as_bright_ink_on_black(page: Page, service: Cann
     assert drawn.size == (280, 280)
     assert drawn.getpixel((140, 56)) == 255
     assert drawn.getpixel((20, 260)) == 0
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Save the picture").click()
+    assert download.value.suggested_filename == "drawing.png"
 
 
 def test_a_tap_is_a_dot(page: Page, service: CannedService) -> None:
@@ -258,14 +242,6 @@ def test_drawing_is_offered_for_small_square_models_only(page: Page) -> None:
     page.select_option("#model", "casting")
     expect(page.get_by_role("button", name="Draw")).to_be_hidden()
     expect(page.locator("#pad")).to_be_hidden()
-
-
-def test_drawing_can_be_saved_for_the_copied_command(page: Page) -> None:
-    page.get_by_role("button", name="Draw").click()
-    stroke(page, (0.2, 0.5), (0.8, 0.5))
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Save the picture").click()
-    assert download.value.suggested_filename == "drawing.png"
 
 
 def test_copied_commands_name_the_request_just_made(open_page: Opener, site: str) -> None:

@@ -3,12 +3,9 @@
 import csv
 import io
 import json
-import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,14 +14,14 @@ import httpx
 import pytest
 from canned_service import PATIENCE_MS, picture, png
 from page_actions import choose, stroke
+from pictures import encoded
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
+from service_process import PATIENCE_S, ROOT, running
 
 from model_store.store.store import ModelStore
 
-ROOT = Path(__file__).parents[3]
 SHIPPED = ROOT / "models"
-PATIENCE_S = 300  # on a busy machine, importing alone can take a minute
 
 # Strokes as people write them, in tenths of the pad's sides: x and y of point after point.
 HANDWRITTEN = {
@@ -43,43 +40,10 @@ HANDWRITTEN = {
 
 @contextmanager
 def serving(models: Path, model: str) -> Iterator[str]:
-    """`python -m app` on a free port, from ready until the end of the block."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = {
-        "HALFTONE_MODELS": str(models),
-        "HALFTONE_MODEL": model,
-        "HALFTONE_PORT": str(port),
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-m", "app"],
-        cwd=ROOT,
-        env=os.environ | settings,
-        stderr=subprocess.DEVNULL,  # its log
-    )
-    url = f"http://127.0.0.1:{port}/"
-    try:
-        wait_until_ready(process, url)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(PATIENCE_S)
-
-
-def wait_until_ready(process: subprocess.Popen[bytes], url: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_ready(url):
-        assert process.poll() is None, "the service ended before it was ready"
-        assert time.monotonic() < deadline, "the service did not become ready"
-        time.sleep(0.1)
-
-
-def is_ready(url: str) -> bool:
-    try:
-        return httpx.get(f"{url}readyz", timeout=PATIENCE_S).status_code == 200
-    except httpx.ConnectError:  # not listening yet
-        return False
+    """A service's address, from ready until the end of the block."""
+    with running(models, model=model) as service:
+        service.wait_until_ready()
+        yield f"{service.url}/"
 
 
 @pytest.fixture(scope="module")
@@ -105,12 +69,10 @@ def visit(browser: Browser, url: str) -> Page:
 
 
 def photo() -> bytes:
-    buffer = io.BytesIO()
-    Image.radial_gradient("L").resize((90, 120)).save(buffer, "JPEG")
-    return buffer.getvalue()
+    return encoded(Image.radial_gradient("L").resize((90, 120)), "JPEG")
 
 
-def test_shown_answer_is_the_services_answer(browser: Browser, tiny: str) -> None:
+def test_shown_answer_pixels_and_heat_map_are_the_services(browser: Browser, tiny: str) -> None:
     page = visit(browser, tiny)
     choose(page, picture("photo.jpg", photo()))
     expect(page.locator("#answer")).to_be_visible()
@@ -121,12 +83,6 @@ def test_shown_answer_is_the_services_answer(browser: Browser, tiny: str) -> Non
     expect(page.locator("#who")).to_have_text("tiny, version 1, says")
     stages = page.locator("#stages dt").all_inner_texts()
     assert stages == ["decode", "queue", "inference", "other"]
-    page.close()
-
-
-def test_pixels_and_heat_map_are_the_services(browser: Browser, tiny: str) -> None:
-    page = visit(browser, tiny)
-    choose(page, picture("photo.jpg", photo()))
     for image in ("#saw", "#heat"):
         page.get_by_label("Where it looked").fill("70")
         expect(page.locator(image)).to_be_visible()
@@ -176,14 +132,6 @@ def test_table_holds_one_row_per_picture_good_or_broken(browser: Browser, tiny: 
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert [row["file"] for row in rows] == [*(f"{i}.png" for i in range(12)), "x"]
     assert {row["model"] for row in rows} == {"tiny", ""}
-    page.close()
-
-
-def test_stopped_service_is_a_sentence(browser: Browser, shared_tiny_store: ModelStore) -> None:
-    with serving(shared_tiny_store.root, "tiny") as url:
-        page = visit(browser, url)
-    choose(page, picture())
-    expect(page.get_by_role("alert")).to_contain_text("The service did not answer")
     page.close()
 
 

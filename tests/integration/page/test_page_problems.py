@@ -32,13 +32,12 @@ def test_overload_says_so_and_the_picture_can_be_sent_again(
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
-def test_proxy_error_without_json_is_still_a_sentence(page: Page, service: CannedService) -> None:
+def test_proxy_error_and_an_unreachable_service_are_sentences(
+    page: Page, service: CannedService
+) -> None:
     service.replies = [{"status": 502, "content_type": "text/html", "body": "<h1>nginx</h1>"}]
     choose(page, picture())
     expect(page.get_by_role("alert")).to_contain_text("The service answered 502 Bad Gateway")
-
-
-def test_unreachable_service_is_a_sentence(page: Page) -> None:
     page.route("**/predict", lambda route: route.abort())
     choose(page, picture())
     expect(page.get_by_role("alert")).to_contain_text("The service did not answer")

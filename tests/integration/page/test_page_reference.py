@@ -6,7 +6,8 @@ import httpx
 import pytest
 from canned_service import PATIENCE_MS, picture
 from playwright.sync_api import Browser, Page, expect
-from test_page_live import PATIENCE_S, SHIPPED, photo, serving
+from service_process import PATIENCE_S
+from test_page_live import SHIPPED, photo, serving
 
 from app.http.page import POLICY
 

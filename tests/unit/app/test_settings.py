@@ -65,16 +65,6 @@ def test_bad_value_is_one_sentence_that_names_the_variable(
     assert "\n" not in str(refusal.value)
 
 
-def test_every_engine_that_can_be_chosen_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HALFTONE_ENGINE", "gpu")
-
-    with pytest.raises(InvalidSetting) as refusal:
-        load_settings()
-
-    for engine in ("auto", "openvino-int8", "openvino-bf16", "openvino-f32", "keras"):
-        assert f"'{engine}'" in str(refusal.value)
-
-
 def test_unknown_variable_is_refused_with_the_nearest_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HALFTONE_MAX_UPLOAD_BITES", "1")
 

@@ -23,11 +23,11 @@ from handmade_images import (
     TRUECOLOR_ALPHA,
     bmp,
     chunk,
-    encoded,
     ihdr,
 )
 from odd_bombs import progressive
 from odd_files import odd_files
+from pictures import encoded
 from PIL import Image
 
 from model_store.errors import ImageError

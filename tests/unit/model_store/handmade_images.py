@@ -3,11 +3,8 @@
 import struct
 import zlib
 from collections.abc import Iterable, Sequence
-from io import BytesIO
-from typing import Any
 
 import numpy as np
-from PIL import Image
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 GRAY, TRUECOLOR, INDEXED, GRAY_ALPHA, TRUECOLOR_ALPHA = 0, 2, 3, 4, 6
@@ -22,12 +19,6 @@ _ADAM7 = (
     (0, 1, 2, 2),
     (1, 0, 2, 1),
 )
-
-
-def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
-    buffer = BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
 
 
 def luma(rgb: np.ndarray) -> np.ndarray:

@@ -11,7 +11,6 @@ from handmade_images import (
     TRUECOLOR_ALPHA,
     bmp,
     chunk,
-    encoded,
     gif,
     gif_frame,
     ihdr,
@@ -22,6 +21,7 @@ from handmade_images import (
 )
 from odd_files import QUARTERS, SIDE, TOO_MANY, UNDECODABLE, WHITE, OddFile, colors, grays
 from odd_layouts import RAMP
+from pictures import encoded
 from PIL import Image
 
 BLACK = (0, 0, 0, 0)

@@ -8,12 +8,12 @@ from handmade_images import (
     TRUECOLOR_ALPHA,
     bmp,
     bmp_rows,
-    encoded,
     gif,
     png,
 )
 from odd_files import QUARTERS, SIDE, UNDECODABLE, UNSUPPORTED, OddFile, Quarters, colors, grays
 from odd_layouts import RAMP
+from pictures import encoded
 from PIL import Image
 
 CUTS = 16

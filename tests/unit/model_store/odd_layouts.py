@@ -12,7 +12,6 @@ from handmade_images import (
     bmp,
     bmp_rows,
     chunk,
-    encoded,
     exif_block,
     gif,
     gif_frame,
@@ -23,6 +22,7 @@ from handmade_images import (
     with_jpeg_segments,
 )
 from odd_files import QUARTERS, SIDE, OddFile, Quarters, colors, grays, quarters
+from pictures import encoded
 from PIL import Image
 
 RAMP = np.repeat(np.arange(256, dtype=np.uint8), 3).tobytes()  # a palette: index = grey level

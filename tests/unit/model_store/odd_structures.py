@@ -12,7 +12,6 @@ from handmade_images import (
     bmp,
     bmp_rows,
     chunk,
-    encoded,
     gif,
     ihdr,
     jpeg_segment,
@@ -22,6 +21,7 @@ from handmade_images import (
 )
 from odd_files import QUARTERS, SIDE, UNDECODABLE, UNSUPPORTED, OddFile, colors, grays
 from odd_layouts import RAMP
+from pictures import encoded
 from PIL import Image
 
 _ISO = b"\0\0\0\x20ftyp"

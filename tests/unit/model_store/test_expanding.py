@@ -67,7 +67,6 @@ def test_means_before_another_layer_are_refused() -> None:
 def test_the_command_writes_the_notebooks_form(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model_store.making.exporting._MEASURING_SECONDS", 0.0)
     monkeypatch.setenv("HALFTONE_MODELS", str(tmp_path / "models"))
     store = ModelStore(tmp_path / "models")
     publish_tiny(store, "tiny", seed=3, pool=4)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from keras_files import layer, network, weights, write
@@ -21,8 +22,6 @@ def refusal(path: Path) -> str:
 
 
 def test_an_hdf5_model_says_how_to_convert_it_and_that_works(tmp_path: Path) -> None:
-    import keras
-
     network = keras.Sequential([keras.Input((6,)), keras.layers.Dense(2, "softmax")])
     network.compile("adam", "mse")
     path = tmp_path / "my 'old' model.h5"

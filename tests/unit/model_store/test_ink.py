@@ -234,14 +234,6 @@ def test_other_images_are_not_taken_for_ink_form(name):
     assert is_ink_form(textures()[name]) is None
 
 
-def test_scikit_learns_digits_are_not_taken_for_ink_form():
-    digits = pytest.importorskip("sklearn.datasets").load_digits().images
-    small = (digits * 15).astype(np.uint8)
-    assert is_ink_form(small) is None
-    large = np.stack([np.asarray(Image.fromarray(image).resize((28, 28), 2)) for image in small])
-    assert is_ink_form(large) is None
-
-
 @pytest.fixture(scope="module")
 def mnist() -> np.ndarray:
     path = DATA / "mnist.npz"

@@ -1,12 +1,11 @@
 import gc
-import os
-import subprocess
 import sys
 import weakref
 from pathlib import Path
 
 import numpy as np
 import pytest
+from commands import python, run
 from dense_networks import SIZE, compute, layer, network, noise
 
 from model_store.engines import openvino as engine_module
@@ -18,7 +17,6 @@ from model_store.manifest import EngineName
 
 ov = pytest.importorskip("openvino")
 
-ROOT = Path(__file__).parents[3]
 ENGINES: dict[EngineName, Weights] = {
     "openvino-int8": "int8",
     "openvino-f32": "f32",
@@ -185,11 +183,8 @@ def test_openvino_reports_to_nobody(tmp_path: Path) -> None:
         "import sys, model_store.engines.openvino;"
         "print(sys.modules['openvino.tools.ovc.telemetry_utils'].tm.__name__)"
     )
-    environment = {k: v for k, v in os.environ.items() if k != "CI"} | {"HOME": str(tmp_path)}
-    command = [sys.executable, "-c", program]
-    done = subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True
-    )
+    clean = "env", "-u", "CI", f"HOME={tmp_path}"
+    done = run(*clean, sys.executable, "-c", program, check=True)
 
     assert done.stdout.strip() == "openvino.tools.ovc.telemetry_stub"
     assert not (tmp_path / "intel").exists()
@@ -276,12 +271,10 @@ def test_closing_unmaps_the_weights(tmp_path: Path, name: EngineName, shared: bo
         engine.predict(noise(1))
 
 
-def test_images_of_another_size_do_not_fit(tmp_path: Path) -> None:
-    for name in ENGINES:
-        if name == "openvino-int8" and not has_int8():
-            continue
-        with pytest.raises(IncompatibleModel, match="Expected input for images of"):
-            open_file(write(tmp_path, name), name, (90, 70), threads=1)
+@every_engine
+def test_images_of_another_size_do_not_fit(tmp_path: Path, name: EngineName) -> None:
+    with pytest.raises(IncompatibleModel, match="Expected input for images of"):
+        open_file(write(tmp_path, name), name, (90, 70), threads=1)
 
 
 def test_an_engine_that_takes_no_bytes_is_of_another_version(tmp_path: Path) -> None:
@@ -363,8 +356,7 @@ os.kill(os.getpid(), signal.SIGINT)
 
 def test_a_signal_is_heard_after_engines_are_gone(tmp_path: Path) -> None:
     path = write(tmp_path, "openvino-f32")
-    command = [sys.executable, "-c", INTERRUPTED % SIZE, str(path)]
 
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    done = python("-c", INTERRUPTED % SIZE, path)
 
     assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr

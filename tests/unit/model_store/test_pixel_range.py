@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 
@@ -44,8 +45,6 @@ def telling(divisor: float) -> Any:
 
 def network(*front: Any) -> Any:
     """Return a network with random weights."""
-    import keras
-
     layers = keras.layers
     back = [layers.Flatten(), layers.Dense(8, "relu"), layers.Dense(2, "softmax")]
     return keras.Sequential([keras.Input((*SIZE, 1)), *front, *back])
@@ -56,67 +55,37 @@ def expected(model: Any, images: Any, divisor: float) -> Any:
 
 
 def nested_rescaling() -> Any:
-    import keras
-
     return keras.Sequential([keras.layers.Rescaling(1 / 255), keras.layers.RandomFlip()])
 
 
 def twice_nested() -> Any:
-    import keras
-
     inputs = keras.Input((*SIZE, 1))
     return keras.Model(inputs, nested_rescaling()(keras.layers.Dropout(0.1)(inputs)))
 
 
-def rescaling(scale: float, offset: float = 0.0) -> Callable[[], Any]:
-    def build() -> Any:
-        import keras
-
-        return keras.layers.Rescaling(scale, offset)
-
-    return build
-
-
-def normalization(divisor: float) -> Callable[[], Any]:
-    def build() -> Any:
-        import keras
-
-        layer = keras.layers.Normalization(axis=None)
-        layer.adapt(np.random.default_rng(1).integers(0, 256, (20, *SIZE, 1)) / divisor)
-        return layer
-
-    return build
+def normalization(divisor: float) -> Any:
+    layer = keras.layers.Normalization(axis=None)
+    layer.adapt(np.random.default_rng(1).integers(0, 256, (20, *SIZE, 1)) / divisor)
+    return layer
 
 
 def batch_normalization() -> Any:
-    import keras
-
     return keras.layers.BatchNormalization(momentum=0.5)
 
 
-@pytest.mark.parametrize(
-    ("front", "divisor"),
-    [
-        (nested_rescaling, 1),
-        (twice_nested, 1),
-        (rescaling(1 / 127.5, -1), 1),
-        (rescaling(2, -1), 255),
-        (normalization(1), 1),
-        (normalization(255), 255),
-        (batch_normalization, 1),
-        (batch_normalization, 255),
-    ],
-    ids=[
-        "a nested Rescaling",
-        "one nested twice",
-        "to -1 … 1",
-        "from 0 … 1 to -1 … 1",
-        "Normalization of bytes",
-        "Normalization of fractions",
-        "BatchNormalization of bytes",
-        "BatchNormalization of fractions",
-    ],
-)
+FRONTS: dict[str, tuple[Callable[[], Any], float]] = {
+    "a nested Rescaling": (nested_rescaling, 1),
+    "one nested twice": (twice_nested, 1),
+    "to -1 … 1": (lambda: keras.layers.Rescaling(1 / 127.5, -1), 1),
+    "from 0 … 1 to -1 … 1": (lambda: keras.layers.Rescaling(2, -1), 255),
+    "Normalization of bytes": (lambda: normalization(1), 1),
+    "Normalization of fractions": (lambda: normalization(255), 255),
+    "BatchNormalization of bytes": (batch_normalization, 1),
+    "BatchNormalization of fractions": (batch_normalization, 255),
+}
+
+
+@pytest.mark.parametrize(("front", "divisor"), FRONTS.values(), ids=FRONTS)
 def test_layers_say_which_pixels_they_were_fitted_to(
     photos: Any, front: Callable[[], Any], divisor: float
 ) -> None:
@@ -132,8 +101,6 @@ def test_layers_say_which_pixels_they_were_fitted_to(
 
 
 def test_a_rescaling_inside_of_branches_is_seen(photos: Any) -> None:
-    import keras
-
     layers = keras.layers
     inputs = keras.Input((*SIZE, 1))
     flat = layers.Flatten()(layers.Rescaling(1 / 255)(inputs))
@@ -147,8 +114,6 @@ def test_a_rescaling_inside_of_branches_is_seen(photos: Any) -> None:
 
 
 def test_a_normalization_after_weights_says_nothing_of_pixels(photos: Any) -> None:
-    import keras
-
     layers = [keras.layers.Flatten(), keras.layers.Dense(8), batch_normalization()]
     model = network(*layers)
     for _ in range(20):

@@ -11,13 +11,12 @@ from handmade_images import (
     TRUECOLOR_ALPHA,
     bmp,
     bmp_rows,
-    encoded,
     gif,
-    gif_frame,
     luma,
     over,
     png,
 )
+from pictures import encoded
 from PIL import Image
 
 from model_store.errors import TooManyPixels, UndecodableImage
@@ -45,6 +44,84 @@ def samples(top: int, channels: int = 0) -> np.ndarray:
 def assert_pixels(data: bytes, expected: np.ndarray, tolerance: float = 1.0) -> None:
     difference = np.abs(preprocess(data, SPEC).astype(float) - expected)
     assert difference.max() <= tolerance
+
+
+def noise() -> np.ndarray:
+    return samples(255, 3).astype(np.uint8)
+
+
+def smooth() -> np.ndarray:
+    across, down = np.meshgrid(np.linspace(0, 255, W), np.linspace(0, 255, H))
+    return np.stack([across, down, 255 - across], axis=-1).astype(np.uint8)
+
+
+def bmp_of(rgb: np.ndarray, bits: int) -> bytes:
+    bgrx = np.concatenate([rgb[..., ::-1], np.zeros((H, W, 1), np.uint8)], axis=-1)
+    return bmp(W, H, bits, bmp_rows(row.tobytes() for row in bgrx[..., : bits // 8]))
+
+
+Encode = Callable[[np.ndarray], bytes]
+LOSSLESS: dict[str, Encode] = {
+    "PNG": lambda rgb: png(rgb, 8, TRUECOLOR),
+    "interlaced PNG": lambda rgb: png(rgb, 8, TRUECOLOR, interlace=True),
+    "PNG of 16 bits": lambda rgb: png(rgb.astype(int) * 257, 16, TRUECOLOR),
+    "bitmap of 24 bits": lambda rgb: bmp_of(rgb, 24),
+    "bitmap of 32 bits": lambda rgb: bmp_of(rgb, 32),
+    "lossless WebP": lambda rgb: encoded(Image.fromarray(rgb), "WEBP", lossless=True),
+}
+LOSSY: dict[str, dict[str, object]] = {
+    "JPEG": {"subsampling": 0},
+    "JPEG, 4:2:0": {"subsampling": 2},
+    "progressive JPEG": {"progressive": True},
+    "JPEG without a color transform": {"keep_rgb": True},
+}
+
+
+@pytest.mark.parametrize("encode", LOSSLESS.values(), ids=LOSSLESS)
+def test_colors_become_their_luma(encode: Encode):
+    rgb = noise()
+    assert_pixels(encode(rgb), luma(rgb))
+
+
+@pytest.mark.parametrize("options", LOSSY.values(), ids=LOSSY)
+def test_colors_of_a_jpeg_become_about_their_luma(options):
+    data = encoded(Image.fromarray(smooth()), "JPEG", quality=100, **options)
+    assert_pixels(data, luma(smooth()), tolerance=5)
+
+
+def test_cmyk_jpeg_is_read_as_adobe_writes_it():
+    cmyk = np.broadcast_to(np.array([30, 120, 200, 50], np.uint8), (H, W, 4))
+    ink, black = cmyk[..., :3] / 255, cmyk[..., 3:] / 255
+    expected = luma(255 * (1 - ink) * (1 - black))
+    data = encoded(Image.frombytes("CMYK", (W, H), cmyk.tobytes()), "JPEG", quality=100)
+    assert_pixels(data, expected, tolerance=3)
+
+
+def gif_of(colors: np.ndarray, indices: np.ndarray) -> bytes:
+    return gif(indices, colors.astype(np.uint8).tobytes(), transparent=7)
+
+
+def png_of(colors: np.ndarray, indices: np.ndarray) -> bytes:
+    palette, trns = colors.astype(np.uint8).tobytes(), b"\xff" * 7 + b"\0"
+    return png(indices, 8, INDEXED, palette=palette, trns=trns)
+
+
+@pytest.mark.parametrize("encode", [gif_of, png_of])
+@pytest.mark.parametrize("gray_palette", [False, True])
+def test_palettes_hold_colors_and_one_that_shows_the_background(encode, gray_palette):
+    colors = RNG.integers(0, 256, (256, 1 if gray_palette else 3)).repeat(1 + 2 * gray_palette, 1)
+    indices = samples(255)
+    indices[2, 2] = 7
+    expected = np.where(indices == 7, 255, luma(colors)[indices])
+    assert_pixels(encode(colors, indices), expected)
+
+
+def test_palette_of_a_bitmap():
+    colors, values = RNG.integers(0, 256, (256, 3)), RNG.integers(0, 256, H)
+    runs = b"".join(bytes([W, value, 0, 0]) for value in values[::-1].tolist()) + b"\x00\x01"
+    palette = [tuple(color) for color in colors.tolist()]
+    data = bmp(W, H, 8, runs, palette=palette, compression=1)
+    assert_pixels(data, luma(colors)[values][:, None].repeat(W, 1))
 
 
 @pytest.mark.parametrize("interlace", [False, True])
@@ -83,32 +160,6 @@ def test_largest_16_bit_sample_is_told_of_deep_gray_images_only():
         largest_16_bit_sample(png(deep, 16)[:50], 12)
 
 
-@pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
-def test_one_gray_level_can_be_transparent(depth):
-    gray = samples(2**depth - 1)
-    key = int(gray[3, 3])
-    scaled = np.rint(gray * 255 / (2**depth - 1))
-    data = png(gray, depth, trns=key.to_bytes(2))
-    assert_pixels(data, np.where(gray == key, 255, scaled), tolerance=0)
-
-
-@pytest.mark.parametrize("interlace", [False, True])
-@pytest.mark.parametrize("depth", [8, 16])
-def test_truecolor_png(depth, interlace):
-    rgb = samples(2**depth - 1, 3)
-    expected = luma(rgb / (257 if depth == 16 else 1))
-    assert_pixels(png(rgb, depth, TRUECOLOR, interlace=interlace), expected)
-
-
-@pytest.mark.parametrize("depth", [8, 16])
-def test_one_color_can_be_transparent(depth):
-    rgb = samples(2**depth - 1, 3)
-    key = b"".join(int(value).to_bytes(2) for value in rgb[5, 5])
-    expected = luma(rgb / (257 if depth == 16 else 1))
-    expected[5, 5] = 255
-    assert_pixels(png(rgb, depth, TRUECOLOR, trns=key), expected)
-
-
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("kind", [GRAY_ALPHA, TRUECOLOR_ALPHA])
 def test_alpha_shows_the_background(depth, kind):
@@ -129,151 +180,6 @@ def test_background_is_the_specs(background):
     spec = SPEC.model_copy(update={"alpha_background": background})
     data = png(np.zeros((H, W, 2), int), 8, GRAY_ALPHA)
     assert (preprocess(data, spec) == background).all()
-
-
-@pytest.mark.parametrize("interlace", [False, True])
-@pytest.mark.parametrize("depth", [1, 2, 4, 8])
-def test_palette_png(depth, interlace):
-    colors = RNG.integers(0, 256, (2**depth, 3))
-    indices = samples(2**depth - 1)
-    palette = colors.astype(np.uint8).tobytes()
-    data = png(indices, depth, INDEXED, palette=palette, interlace=interlace)
-    assert_pixels(data, luma(colors)[indices])
-
-
-@pytest.mark.parametrize("alphas", ["one entry", "every entry", "first entries"])
-@pytest.mark.parametrize("depth", [1, 2, 4, 8])
-def test_palette_entries_can_be_transparent(depth, alphas):
-    count = 2**depth
-    colors = RNG.integers(0, 256, (count, 3))
-    alpha = np.full(count, 255)
-    if alphas == "one entry":
-        alpha[count // 2] = 0
-    elif alphas == "every entry":
-        alpha = RNG.integers(0, 256, count)
-    else:
-        alpha[: count // 2] = RNG.integers(0, 256, count // 2)
-    trns = alpha[: count // 2 if alphas == "first entries" else count].astype(np.uint8).tobytes()
-    indices = samples(count - 1)
-    data = png(indices, depth, INDEXED, palette=colors.astype(np.uint8).tobytes(), trns=trns)
-    assert_pixels(data, over(luma(colors), alpha)[indices], tolerance=2)
-
-
-def test_grayscale_jpeg():
-    gray = np.linspace(0, 255, H * W).reshape(H, W).astype(np.uint8)
-    assert_pixels(encoded(Image.fromarray(gray), "JPEG", quality=100), gray, tolerance=3)
-
-
-@pytest.mark.parametrize("progressive", [False, True])
-@pytest.mark.parametrize("subsampling", [0, 1, 2])
-def test_color_jpeg_is_its_luma(subsampling, progressive):
-    across, down = np.meshgrid(np.linspace(0, 255, W), np.linspace(0, 255, H))
-    rgb = np.stack([across, down, 255 - across], axis=-1).astype(np.uint8)
-    options = {"quality": 100, "subsampling": subsampling, "progressive": progressive}
-    assert_pixels(encoded(Image.fromarray(rgb), "JPEG", **options), luma(rgb), tolerance=5)
-
-
-def test_rgb_jpeg_without_a_color_transform():
-    rgb = np.broadcast_to(np.array([200, 40, 90], np.uint8), (H, W, 3))
-    data = encoded(Image.fromarray(rgb), "JPEG", quality=100, keep_rgb=True)
-    assert_pixels(data, luma(rgb), tolerance=2)
-
-
-def test_cmyk_jpeg_is_read_as_adobe_writes_it():
-    cmyk = np.broadcast_to(np.array([30, 120, 200, 50], np.uint8), (H, W, 4))
-    ink, black = cmyk[..., :3] / 255, cmyk[..., 3:] / 255
-    expected = luma(255 * (1 - ink) * (1 - black))
-    data = encoded(Image.frombytes("CMYK", (W, H), cmyk.tobytes()), "JPEG", quality=100)
-    assert_pixels(data, expected, tolerance=3)
-
-
-@pytest.mark.parametrize("lossless", [False, True])
-def test_webp(lossless):
-    rgb = np.broadcast_to(np.array([250, 60, 10], np.uint8), (H, W, 3))
-    data = encoded(Image.fromarray(rgb), "WEBP", lossless=lossless, quality=100)
-    assert_pixels(data, luma(rgb), tolerance=1 if lossless else 3)
-
-
-def test_webp_alpha_shows_the_background():
-    rgba = samples(255, 4).astype(np.uint8)
-    data = encoded(Image.fromarray(rgba), "WEBP", lossless=True, exact=True)
-    assert_pixels(data, over(luma(rgba[..., :3]), rgba[..., 3]), tolerance=2)
-
-
-def test_first_frame_of_an_animated_webp():
-    frames = [Image.new("RGB", (W, H), color) for color in ("white", "black")]
-    data = encoded(frames[0], "WEBP", save_all=True, append_images=frames[1:], lossless=True)
-    assert_pixels(data, np.full((H, W), 255.0))
-
-
-def test_animated_png_is_its_default_image():
-    frames = [Image.new("L", (W, H), level) for level in (40, 200)]
-    data = encoded(frames[0], "PNG", save_all=True, append_images=frames[1:])
-    assert b"acTL" in data
-    assert_pixels(data, np.full((H, W), 40.0), tolerance=0)
-
-
-GRAYS = np.repeat(np.arange(256, dtype=np.uint8), 3).tobytes()
-
-
-@pytest.mark.parametrize("local", [False, True])
-def test_gif_palette(local):
-    colors = RNG.integers(0, 256, (256, 3))
-    indices = samples(255)
-    data = gif(indices, colors.astype(np.uint8).tobytes(), local_palette=local)
-    assert_pixels(data, luma(colors)[indices])
-
-
-@pytest.mark.parametrize("gray_palette", [False, True])
-def test_transparent_gif_index_shows_the_background(gray_palette):
-    colors = (
-        np.arange(256)[:, None].repeat(3, 1) if gray_palette else RNG.integers(0, 256, (256, 3))
-    )
-    indices = samples(255)
-    indices[2, 2] = 7
-    data = gif(indices, colors.astype(np.uint8).tobytes(), transparent=7)
-    assert_pixels(data, np.where(indices == 7, 255, luma(colors)[indices]))
-
-
-def test_canvas_around_a_partial_first_gif_frame_is_background():
-    indices = RNG.integers(0, 200, (4, 5))
-    expected = np.full((H, W), 255.0)
-    expected[3:7, 2:7] = indices
-    assert_pixels(gif(indices, GRAYS, canvas=(W, H), at=(2, 3)), expected, tolerance=0)
-
-
-def test_gif_frame_beyond_its_canvas_widens_it():
-    indices = RNG.integers(0, 200, (H, W))
-    assert_pixels(gif(indices, GRAYS, canvas=(3, 2)), indices, tolerance=0)
-
-
-def test_later_gif_frames_do_not_matter():
-    first, second = RNG.integers(0, 200, (2, H, W))
-    data = gif(first, GRAYS, more_frames=gif_frame(second))
-    assert_pixels(data, first, tolerance=0)
-
-
-@pytest.mark.parametrize("core", [False, True])
-@pytest.mark.parametrize("bits", [1, 4, 8])
-def test_palette_bmp(bits, core):
-    colors = RNG.integers(0, 256, (2**bits, 3))
-    indices = samples(2**bits - 1)
-    expanded = (indices[..., None] >> np.arange(bits)[::-1]) & 1
-    rows = np.packbits(expanded.reshape(H, -1).astype(np.uint8), axis=1)
-    pixels = bmp_rows(row.tobytes() for row in rows)
-    palette = [tuple(color) for color in colors.tolist()]
-    data = bmp(W, H, bits, pixels, palette=palette, core=core)
-    assert_pixels(data, luma(colors)[indices])
-
-
-@pytest.mark.parametrize("top_down", [False, True])
-@pytest.mark.parametrize("bits", [24, 32])
-def test_truecolor_bmp(bits, top_down):
-    rgb = samples(255, 3).astype(np.uint8)
-    bgrx = np.concatenate([rgb[..., ::-1], np.zeros((H, W, 1), np.uint8)], axis=-1)
-    rows = bgrx[..., : bits // 8][:: -1 if top_down else 1]
-    pixels = bmp_rows(row.tobytes() for row in rows)
-    assert_pixels(bmp(W, -H if top_down else H, bits, pixels), luma(rgb))
 
 
 @pytest.mark.parametrize(
@@ -302,15 +208,6 @@ def test_bmp_with_an_alpha_mask_shows_the_background():
     info[30:34] = (3).to_bytes(4, "little")
     data = bytes(info[:54]) + masks + bytes(info[54:])
     assert_pixels(data, over(luma(rgba[..., :3]), rgba[..., 3]), tolerance=2)
-
-
-def test_run_length_coded_bmp():
-    colors = RNG.integers(0, 256, (256, 3))
-    values = RNG.integers(0, 256, H)
-    runs = b"".join(bytes([W, value, 0, 0]) for value in values[::-1].tolist()) + b"\x00\x01"
-    palette = [tuple(color) for color in colors.tolist()]
-    data = bmp(W, H, 8, runs, palette=palette, compression=1)
-    assert_pixels(data, luma(colors)[values][:, None].repeat(W, 1))
 
 
 def _image(mode: str, *channels: int) -> Image.Image:

@@ -32,19 +32,6 @@ def test_class_folders_give_sorted_labels_and_no_split(tmp_path: Path) -> None:
     ]
 
 
-def test_train_and_test_folders_give_splits(tmp_path: Path) -> None:
-    write_classes(tmp_path / "train", {"a": 2, "b": 1})
-    write_classes(tmp_path / "test", {"a": 1, "b": 1})
-    splits = [(item.name, item.split) for item in open_labelled(tmp_path).items]
-    assert splits == [
-        ("train/a/000.png", "train"),
-        ("train/a/001.png", "train"),
-        ("train/b/000.png", "train"),
-        ("test/a/000.png", "test"),
-        ("test/b/000.png", "test"),
-    ]
-
-
 JUNK_FILES = (".DS_Store", "._000.png", "Thumbs.db", "thumbs.db", "desktop.ini")
 JUNK_FOLDERS = (".git", "__MACOSX", ".ipynb_checkpoints", "@eaDir")
 

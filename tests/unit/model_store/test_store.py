@@ -1,7 +1,6 @@
 import json
 import os
 import shutil
-import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,7 +10,6 @@ from paper_bundles import contents, paper_store, publish, write_files
 from model_store.bundle import Bundle
 from model_store.errors import (
     CorruptBundle,
-    InvalidManifest,
     InvalidName,
     ModelNotFound,
     ProbeMismatch,
@@ -28,6 +26,13 @@ def store(tmp_path: Path) -> ModelStore:
     return paper_store(tmp_path / "models")
 
 
+def pointer(store: ModelStore) -> tuple[int, int | None]:
+    """Return the current and the previous version."""
+    current = store.current("paper")
+    assert current is not None
+    return current.version, current.previous
+
+
 def test_a_store_that_does_not_exist_is_empty(store: ModelStore) -> None:
     assert store.names() == []
     assert store.versions("paper") == []
@@ -35,15 +40,13 @@ def test_a_store_that_does_not_exist_is_empty(store: ModelStore) -> None:
     assert store.latest() is None
 
 
-def test_the_first_publish_is_version_1_and_current(store: ModelStore) -> None:
+def test_each_publish_makes_the_next_version_current(store: ModelStore) -> None:
     bundle = publish(store)
+    assert (bundle.manifest.version, bundle.folder) == (1, store.root / "paper" / "1")
+    assert (store.names(), pointer(store)) == (["paper"], (1, None))
 
-    current = store.current("paper")
-    assert bundle.manifest.version == 1
-    assert bundle.folder == store.root / "paper" / "1"
-    assert store.names() == ["paper"]
-    assert current is not None
-    assert (current.version, current.previous) == (1, None)
+    publish(store)
+    assert (store.versions("paper"), pointer(store)) == ([1, 2], (2, 1))
 
 
 def test_a_published_manifest_names_model_files_and_libraries(store: ModelStore) -> None:
@@ -55,55 +58,28 @@ def test_a_published_manifest_names_model_files_and_libraries(store: ModelStore)
     assert "numpy" in manifest.libraries
 
 
-def test_publishing_again_makes_the_next_version_current(store: ModelStore) -> None:
-    publish(store)
-    publish(store)
-
-    current = store.current("paper")
-    assert current is not None
-    assert store.versions("paper") == [1, 2]
-    assert (current.version, current.previous) == (2, 1)
-
-
-def test_a_removed_version_leaves_its_number_unused(store: ModelStore) -> None:
+@pytest.mark.parametrize("kept", [".last-version", "current.json"])
+def test_the_number_of_a_removed_version_is_not_used_again(store: ModelStore, kept: str) -> None:
     publish(store)
     shutil.rmtree(publish(store).folder)
+    for name in {".last-version", "current.json"} - {kept}:
+        (store.root / "paper" / name).unlink()
 
     assert publish(store).manifest.version == 3
 
 
-def test_a_number_is_not_reused_when_everything_but_the_pointer_is_gone(store: ModelStore) -> None:
+def test_rollback_swaps_current_and_previous_where_there_is_one(store: ModelStore) -> None:
     publish(store)
-    shutil.rmtree(publish(store).folder)
-    (store.root / "paper" / ".last-version").unlink()
-
-    assert publish(store).manifest.version == 3
-
-
-def test_rollback_swaps_current_and_previous(store: ModelStore) -> None:
-    publish(store)
-    publish(store)
-
-    first, second = store.rollback("paper"), store.rollback("paper")
-
-    assert (first.version, first.previous) == (1, 2)
-    assert (second.version, second.previous) == (2, 1)
-
-
-def test_rollback_without_a_previous_version_says_so(store: ModelStore) -> None:
-    publish(store)
-
     with pytest.raises(VersionNotFound, match="no previous version"):
         store.rollback("paper")
-
-
-def test_promoting_the_current_version_keeps_the_previous_one(store: ModelStore) -> None:
-    publish(store)
     publish(store)
 
-    current = store.promote("paper", 2)
-
-    assert (current.version, current.previous) == (2, 1)
+    store.rollback("paper")
+    assert pointer(store) == (1, 2)
+    store.rollback("paper")
+    assert pointer(store) == (2, 1)
+    store.promote("paper", 2)  # the current one, which keeps the previous
+    assert pointer(store) == (2, 1)
 
 
 def test_a_version_that_fails_verification_is_not_promoted(store: ModelStore) -> None:
@@ -115,12 +91,10 @@ def test_a_version_that_fails_verification_is_not_promoted(store: ModelStore) ->
         store.promote("paper", 1)
     with pytest.raises(CorruptBundle):
         store.rollback("paper")
-    current = store.current("paper")
-    assert current is not None
-    assert current.version == 2
+    assert pointer(store) == (2, 1)
 
 
-def test_a_draft_that_fails_verification_leaves_no_trace(tmp_path: Path) -> None:
+def test_a_draft_that_fails_verification_or_is_abandoned_leaves_no_trace(tmp_path: Path) -> None:
     def refuse(bundle: Bundle) -> None:
         raise ProbeMismatch(f"{bundle.manifest.name} answers wrong")
 
@@ -128,16 +102,10 @@ def test_a_draft_that_fails_verification_leaves_no_trace(tmp_path: Path) -> None
 
     with pytest.raises(ProbeMismatch, match="paper answers wrong"):
         publish(store)
+    with store.draft("paper") as abandoned:
+        write_files(abandoned.folder)
     assert store.names() == []
     assert _debris(tmp_path / "paper") == []
-
-
-def test_an_abandoned_draft_is_removed(store: ModelStore) -> None:
-    with store.draft("paper") as draft:
-        write_files(draft.folder)
-
-    assert not draft.folder.exists()
-    assert store.names() == []
 
 
 def test_publishing_sweeps_what_a_dead_publisher_left(store: ModelStore) -> None:
@@ -161,30 +129,6 @@ def test_publishing_spares_the_draft_of_a_living_publisher(store: ModelStore) ->
     assert store.versions("paper") == [1, 2]
     assert bundle.manifest.version == 2
     assert (bundle.folder / "model.keras").read_bytes() == b"slow"
-
-
-def test_concurrent_publishers_in_threads_lose_nothing(store: ModelStore) -> None:
-    start = threading.Barrier(6)
-
-    def run(number: int) -> None:
-        start.wait()
-        publish(store, weights=b"from %d" % number)
-
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert store.versions("paper") == [1, 2, 3, 4, 5, 6]
-    weights = {
-        (store.bundle("paper", version).folder / "model.keras").read_bytes()
-        for version in range(1, 7)
-    }
-    assert weights == {b"from %d" % number for number in range(6)}
-    current = store.current("paper")
-    assert current is not None
-    assert (current.version, current.previous) == (6, 5)
 
 
 def test_latest_is_the_name_promoted_last(store: ModelStore) -> None:
@@ -217,15 +161,11 @@ def test_an_unknown_model_names_those_there_are(store: ModelStore) -> None:
         store.promote("three", 1)
 
 
-def test_an_unknown_version_names_those_there_are(store: ModelStore) -> None:
+def test_what_is_missing_of_a_model_is_said(store: ModelStore) -> None:
     publish(store)
-
     with pytest.raises(VersionNotFound, match="no version 7, only 1"):
         store.bundle("paper", 7)
 
-
-def test_a_model_without_a_current_version_says_what_to_promote(store: ModelStore) -> None:
-    publish(store)
     (store.root / "paper" / "current.json").unlink()
 
     with pytest.raises(ModelNotFound, match="promote one of 1"):
@@ -267,13 +207,6 @@ def test_a_damaged_pointer_is_named_and_mended_by_promote(store: ModelStore, tex
     assert store.bundle("paper").manifest.version == 1
 
 
-def test_a_version_folder_that_is_a_link_does_not_exist(store: ModelStore) -> None:
-    bundle = publish(store)
-    (store.root / "paper" / "2").symlink_to(bundle.folder)
-
-    assert store.versions("paper") == [1]
-
-
 def test_a_model_folder_that_is_a_link_is_no_model(store: ModelStore, tmp_path: Path) -> None:
     outside = paper_store(tmp_path / "outside")
     publish(outside)
@@ -290,27 +223,21 @@ def test_a_model_folder_that_is_a_link_is_no_model(store: ModelStore, tmp_path: 
     assert outside.versions("paper") == [1]
 
 
-def test_a_pointer_that_is_a_link_is_not_followed(store: ModelStore, tmp_path: Path) -> None:
+def test_a_pointer_that_is_a_link_or_a_pipe_is_not_read(store: ModelStore, tmp_path: Path) -> None:
     publish(store)
-    pointer = store.root / "paper" / "current.json"
-    pointer.rename(tmp_path / "elsewhere.json")
-    pointer.symlink_to(tmp_path / "elsewhere.json")
-
+    path = store.root / "paper" / "current.json"
+    path.rename(tmp_path / "elsewhere.json")
+    path.symlink_to(tmp_path / "elsewhere.json")
     with pytest.raises(StoreDamaged, match="links are not followed"):
         store.current("paper")
 
-
-def test_a_pointer_that_is_a_pipe_does_not_block(store: ModelStore) -> None:
-    publish(store)
-    pointer = store.root / "paper" / "current.json"
-    pointer.unlink()
-    os.mkfifo(pointer)
-
+    path.unlink()
+    os.mkfifo(path)
     with pytest.raises(StoreDamaged):
         store.current("paper")
 
 
-def test_a_manifest_of_another_version_is_refused(store: ModelStore) -> None:
+def test_a_manifest_of_another_version_or_model_is_refused(store: ModelStore) -> None:
     publish(store)
     publish(store)
     manifest = store.root / "paper" / "1" / "manifest.json"
@@ -318,24 +245,9 @@ def test_a_manifest_of_another_version_is_refused(store: ModelStore) -> None:
 
     with pytest.raises(CorruptBundle, match="Expected the manifest of paper 2. Received: paper 1"):
         store.bundle("paper")
-
-
-def test_a_manifest_of_another_model_is_refused(store: ModelStore) -> None:
-    publish(store)
     (store.root / "paper").rename(store.root / "renamed")
-
     with pytest.raises(CorruptBundle, match="manifest of renamed 1. Received: paper 1"):
-        store.bundle("renamed")
-
-
-def test_a_manifest_that_is_a_pipe_does_not_block(store: ModelStore) -> None:
-    manifest = publish(store).folder / "manifest.json"
-    manifest.unlink()
-    os.mkfifo(manifest)
-
-    assert store.versions("paper") == []
-    with pytest.raises(InvalidManifest):
-        read_manifest(manifest.parent)
+        store.bundle("renamed", 1)
 
 
 def test_strange_files_in_the_store_are_no_models(store: ModelStore) -> None:
@@ -346,6 +258,7 @@ def test_strange_files_in_the_store_are_no_models(store: ModelStore) -> None:
     (store.root / "paper" / "notes").mkdir()
     (store.root / "paper" / "02").mkdir()
     (store.root / "paper" / "7").write_text("a file")
+    (store.root / "paper" / "8").symlink_to(store.root / "paper" / "1")
 
     assert store.names() == ["paper"]
     assert store.versions("paper") == [1]

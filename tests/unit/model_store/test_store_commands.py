@@ -2,15 +2,13 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import click.testing
 import numpy as np
 import pytest
-import typer.main
+from commands import python
 from keras_files import write
 from PIL import Image
 from typer.testing import CliRunner
@@ -18,13 +16,10 @@ from typer.testing import CliRunner
 from model_store.__main__ import app
 from model_store.store.store import ModelStore
 
-ROOT = Path(__file__).resolve().parents[3]
-
 
 @pytest.fixture
 def store(tiny_store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> ModelStore:
     monkeypatch.setenv("HALFTONE_MODELS", str(tiny_store.root))
-    monkeypatch.setattr("model_store.making.exporting._MEASURING_SECONDS", 0.0)
     return tiny_store
 
 
@@ -40,9 +35,12 @@ def plain(text: str) -> str:
 @pytest.mark.usefixtures("store")
 def test_list_shows_each_model_on_a_line() -> None:
     result = run("list")
+    (row,) = json.loads(run("list", "--json").stdout)
 
     assert result.exit_code == 0
     assert result.stdout == "tiny  version 1 of 1: 3 labels, 12 x 10 pixels\n"
+    assert (row["name"], row["versions"], row["current"]["version"]) == ("tiny", [1], 1)
+    assert (row["labels"], row["height"], row["width"], row["accuracy"]) == (3, 12, 10, None)
 
 
 def test_list_of_an_empty_store_says_where_it_looked(
@@ -55,16 +53,6 @@ def test_list_of_an_empty_store_says_where_it_looked(
     assert result.exit_code == 0
     assert result.stdout == f"No models in {tmp_path / 'none'}.\n"
     assert json.loads(run("list", "--json").stdout) == []
-
-
-@pytest.mark.usefixtures("store")
-def test_list_as_json() -> None:
-    (row,) = json.loads(run("list", "--json").stdout)
-
-    assert row["name"] == "tiny"
-    assert row["versions"] == [1]
-    assert row["current"]["version"] == 1
-    assert (row["labels"], row["height"], row["width"], row["accuracy"]) == (3, 12, 10, None)
 
 
 def test_list_goes_on_past_a_damaged_model(store: ModelStore) -> None:
@@ -80,8 +68,8 @@ def test_list_goes_on_past_a_damaged_model(store: ModelStore) -> None:
     assert "tiny   damaged: manifest.json" in result.stdout
 
 
-@pytest.mark.usefixtures("store")
-def test_show_describes_layers_and_engines() -> None:
+def test_show_describes_layers_and_engines_and_is_the_manifest_as_json(store: ModelStore) -> None:
+    shown = json.loads(run("show", "tiny", "--json").stdout)
     result = run("show", "tiny")
 
     assert result.exit_code == 0
@@ -89,11 +77,6 @@ def test_show_describes_layers_and_engines() -> None:
     assert "12 x 10, grayscale" in result.stdout
     assert re.search(r"Dense +16 +1,936", result.stdout)
     assert "(default)" in result.stdout
-
-
-def test_show_as_json_is_the_manifest(store: ModelStore) -> None:
-    shown = json.loads(run("show", "tiny", "--json").stdout)
-
     assert shown == store.bundle("tiny").manifest.model_dump(mode="json")
 
 
@@ -195,6 +178,15 @@ def test_labels_are_separated_by_commas(text: str, labels: tuple[str, ...]) -> N
     assert _parse_labels(text) == labels
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+def test_labels_may_stand_in_a_file(tmp_path: Path, encoding: str) -> None:
+    from model_store.__main__ import _parse_labels
+
+    (tmp_path / "labels.txt").write_text("ok, front\nbroken\n\n", encoding=encoding)
+
+    assert _parse_labels(str(tmp_path / "labels.txt")) == ("ok, front", "broken")
+
+
 def test_only_images_are_examples_of_an_import(store: ModelStore, tmp_path: Path) -> None:
     for k in range(3):
         pixels = np.full((12, 10), 50 * k, np.uint8)
@@ -209,22 +201,6 @@ def test_only_images_are_examples_of_an_import(store: ModelStore, tmp_path: Path
     assert result.exit_code == 0, result.stderr
     parity = store.bundle("new").manifest.engines["openvino-f32"].parity
     assert parity is not None and parity.images == 3
-
-
-def test_labels_may_stand_in_a_file(tmp_path: Path) -> None:
-    from model_store.__main__ import _parse_labels
-
-    (tmp_path / "labels.txt").write_text("ok, front\nbroken\n\n")
-
-    assert _parse_labels(str(tmp_path / "labels.txt")) == ("ok, front", "broken")
-
-
-def test_a_byte_order_mark_is_no_letter_of_a_label(tmp_path: Path) -> None:
-    from model_store.__main__ import _parse_labels
-
-    (tmp_path / "labels.txt").write_text("ok\nbroken\n", encoding="utf-8-sig")
-
-    assert _parse_labels(str(tmp_path / "labels.txt")) == ("ok", "broken")
 
 
 @pytest.mark.usefixtures("store")
@@ -246,25 +222,8 @@ def test_an_import_that_does_not_fit_names_both_numbers(store: ModelStore, tmp_p
     assert store.names() == ["tiny"]
 
 
-def test_every_command_has_an_example() -> None:
-    commands = typer.main.get_group(app).commands  # type: ignore[attr-defined]  # a group has
-
-    assert sorted(commands) == [
-        "diff", "expand", "import", "list", "promote", "rollback", "show", "verify"
-    ]  # fmt: skip
-    for name, command in commands.items():
-        assert f"Example: `python -m model_store {name}" in (command.epilog or "")
-        assert "Usage" in plain(run(name, "--help").stdout)
-
-
 def test_the_module_runs_and_prints_nothing_but_its_answer(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "model_store", "list", "--json"],
-        cwd=ROOT,
-        env={"HALFTONE_MODELS": str(tmp_path), "PATH": "/usr/bin:/bin"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    arguments = "-W", "error", "-m", "model_store", "list", "--json"
+    done = python(*arguments, env={"HALFTONE_MODELS": str(tmp_path)})
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "[]\n", "")

@@ -30,7 +30,5 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("trained")
     write_classes(root / "data", COUNTS)
     (root / "data" / "row" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("model_store.making.exporting._MEASURING_SECONDS", 0.0)
-        fit(request(root / "data"), ModelStore(root / "models"), root / "cache", Quiet())
+    fit(request(root / "data"), ModelStore(root / "models"), root / "cache", Quiet())
     return root

@@ -1,19 +1,16 @@
-"""Digits drawn by script, as people draw or print and then photograph them.
+"""Digits drawn by script, as people print and then photograph them.
 
-Half are set in fonts that Pillow and matplotlib bring along, half are pen strokes with a shaking
-hand. All are dark ink on pale, unevenly lit, noisy paper, off centre, of many sizes and pens, and
-stored as JPEG. `python drawn_digits.py FOLDER` writes them as a folder of class folders.
+They are set in fonts that Pillow and matplotlib bring along, in dark ink on pale, unevenly lit,
+noisy paper, off centre, of many sizes and weights, and stored as JPEG.
 """
 
-import io
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from matplotlib import get_data_path
-from numpy.typing import NDArray
+from pictures import encoded
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 CANVAS = 240  # pixels per side of the photograph
@@ -36,81 +33,12 @@ FONTS = (
     "Aileron",  # Pillow's own
 )
 
-Point = tuple[float, float]
-Stroke = tuple[str, Sequence[Point]]  # "curve" through its points, or "lines" between them
-# fmt: off
-# Every way of writing a digit, in a box of 1 x 1: x to the right, y down.
-HANDS: dict[int, Sequence[Sequence[Stroke]]] = {
-    0: [
-        [("curve", [(0.5, 0), (0.15, 0.2), (0.1, 0.6), (0.4, 1), (0.8, 0.8), (0.85, 0.3),
-                    (0.5, 0)])],
-        [("curve", [(0.6, 0), (0.2, 0.3), (0.25, 0.85), (0.55, 1), (0.8, 0.6), (0.7, 0.1),
-                    (0.45, 0.02)])],
-    ],
-    1: [
-        [("lines", [(0.5, 0), (0.5, 1)])],
-        [("lines", [(0.3, 0.2), (0.52, 0), (0.5, 1)])],
-        [("lines", [(0.3, 0.22), (0.5, 0), (0.5, 1)]), ("lines", [(0.25, 1), (0.75, 1)])],
-    ],
-    2: [
-        [("curve", [(0.1, 0.25), (0.3, 0.03), (0.7, 0.04), (0.85, 0.28), (0.6, 0.6), (0.08, 1)]),
-         ("lines", [(0.08, 1), (0.92, 0.98)])],
-        [("curve", [(0.15, 0.2), (0.4, 0), (0.8, 0.1), (0.75, 0.45), (0.35, 0.85), (0.1, 0.95),
-                    (0.15, 0.8), (0.4, 0.85), (0.65, 0.97), (0.95, 0.9)])],
-    ],
-    3: [
-        [("curve", [(0.12, 0.12), (0.45, 0), (0.8, 0.15), (0.72, 0.4), (0.4, 0.48)]),
-         ("curve", [(0.4, 0.48), (0.82, 0.6), (0.82, 0.88), (0.45, 1), (0.08, 0.87)])],
-        [("lines", [(0.12, 0.02), (0.82, 0.02), (0.42, 0.42)]),
-         ("curve", [(0.42, 0.42), (0.82, 0.55), (0.82, 0.87), (0.45, 1), (0.1, 0.88)])],
-    ],
-    4: [
-        [("lines", [(0.28, 0), (0.12, 0.55), (0.92, 0.53)]), ("lines", [(0.7, 0.2), (0.66, 1)])],
-        [("lines", [(0.68, 1), (0.68, 0), (0.08, 0.66), (0.95, 0.66)])],
-    ],
-    5: [
-        [("lines", [(0.85, 0.02), (0.22, 0.02), (0.16, 0.44)]),
-         ("curve", [(0.16, 0.44), (0.5, 0.37), (0.85, 0.57), (0.78, 0.9), (0.42, 1),
-                    (0.08, 0.88)])],
-        [("curve", [(0.25, 0.05), (0.18, 0.42), (0.5, 0.4), (0.8, 0.62), (0.65, 0.95),
-                    (0.1, 0.95)]),
-         ("lines", [(0.25, 0.04), (0.88, 0)])],
-    ],
-    6: [
-        [("curve", [(0.72, 0.02), (0.35, 0.25), (0.12, 0.65), (0.3, 0.97), (0.68, 0.95),
-                    (0.8, 0.72),
-                    (0.6, 0.52), (0.3, 0.57), (0.15, 0.75)])],
-        [("curve", [(0.55, 0), (0.25, 0.4), (0.15, 0.8), (0.45, 1), (0.72, 0.8), (0.5, 0.6),
-                    (0.2, 0.75)])],
-    ],
-    7: [
-        [("lines", [(0.08, 0.04), (0.88, 0.02), (0.42, 1)])],
-        [("lines", [(0.1, 0.05), (0.88, 0.03), (0.4, 1)]), ("lines", [(0.35, 0.5), (0.82, 0.48)])],
-        [("lines", [(0.1, 0.2), (0.12, 0.03), (0.88, 0.03)]),
-         ("curve", [(0.88, 0.03), (0.55, 0.5), (0.42, 1)])],
-    ],
-    8: [
-        [("curve", [(0.78, 0.15), (0.5, 0), (0.22, 0.15), (0.32, 0.38), (0.7, 0.6), (0.82, 0.82),
-                    (0.5, 1), (0.18, 0.82), (0.32, 0.6), (0.68, 0.38), (0.78, 0.15)])],
-        [("curve", [(0.5, 0.46), (0.2, 0.3), (0.3, 0.05), (0.68, 0.04), (0.78, 0.28), (0.5, 0.46),
-                    (0.15, 0.68), (0.25, 0.97), (0.75, 0.97), (0.85, 0.7), (0.5, 0.46)])],
-    ],
-    9: [
-        [("curve", [(0.8, 0.25), (0.5, 0.5), (0.18, 0.35), (0.32, 0.06), (0.68, 0.04), (0.8, 0.25),
-                    (0.76, 0.6), (0.6, 1)])],
-        [("curve", [(0.78, 0.1), (0.4, 0), (0.18, 0.25), (0.4, 0.5), (0.76, 0.28), (0.78, 0.1)]),
-         ("lines", [(0.78, 0.08), (0.74, 1)])],
-    ],
-}
-# fmt: on
-
 
 @dataclass(frozen=True, slots=True)
 class DrawnDigit:
     """One photograph of a digit."""
 
     label: int
-    style: str  # a font's name, or "hand"
     jpeg: bytes
 
 
@@ -119,40 +47,8 @@ def drawn_digits(per_label: int, seed: int = 0) -> Iterator[DrawnDigit]:
     generator = np.random.default_rng(seed)
     for label in range(10):
         for number in range(per_label):
-            style = FONTS[number // 2 % len(FONTS)] if number % 2 else "hand"
-            ink = (
-                _written(label, generator) if style == "hand" else _printed(label, style, generator)
-            )
-            yield DrawnDigit(label, style, _photographed(_placed(ink, generator), generator))
-
-
-def _written(label: int, generator: np.random.Generator) -> Image.Image:
-    ways = HANDS[label]
-    image = Image.new("L", (GLYPH, GLYPH))
-    pen = ImageDraw.Draw(image)
-    radius = generator.uniform(3, 9)
-    proportions = np.array([generator.uniform(0.4, 0.7), 0.8]) * GLYPH
-    for kind, points in ways[generator.integers(len(ways))]:
-        shaken = np.array(points) + generator.normal(0, 0.018, (len(points), 2))
-        path = _rounded(shaken) if kind == "curve" else shaken
-        path = (path - 0.5) * proportions + GLYPH / 2
-        pen.line([tuple(point) for point in path], 255, round(2 * radius), joint="curve")
-        for x, y in (path[0], path[-1]):  # round ends
-            pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=255)
-    return image
-
-
-def _rounded(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the Catmull-Rom spline through (N, 2) `points`."""
-    padded = np.concatenate([points[:1], points, points[-1:]])
-    t = np.linspace(0, 1, 20)[:, None]
-    spans = zip(padded, padded[1:], padded[2:], padded[3:], strict=False)
-    return np.concatenate(
-        [
-            b + t / 2 * (c - a + t * (2 * a - 5 * b + 4 * c - d + t * (3 * (b - c) + d - a)))
-            for a, b, c, d in spans
-        ]
-    )
+            ink = _printed(label, FONTS[number % len(FONTS)], generator)
+            yield DrawnDigit(label, _photographed(_placed(ink, generator), generator))
 
 
 def _printed(label: int, font_name: str, generator: np.random.Generator) -> Image.Image:
@@ -193,20 +89,5 @@ def _photographed(ink: Image.Image, generator: np.random.Generator) -> bytes:
     paper = generator.uniform(185, 235) * (1 + slope_y * y + slope_x * x)
     light = paper * (1 - coverage * generator.uniform(0.6, 0.92))
     grey = light + generator.normal(0, generator.uniform(1, 4), light.shape)
-    buffer = io.BytesIO()
-    Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8)).save(
-        buffer, "JPEG", quality=int(generator.integers(60, 95))
-    )
-    return buffer.getvalue()
-
-
-def write_folder(folder: Path, per_label: int, seed: int = 0) -> None:
-    """Write the drawings as `folder/<label>/<number>-<style>.jpg`."""
-    for number, digit in enumerate(drawn_digits(per_label, seed)):
-        path = folder / str(digit.label) / f"{number:04d}-{digit.style}.jpg"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(digit.jpeg)
-
-
-if __name__ == "__main__":
-    write_folder(Path(sys.argv[1]), per_label=100)
+    photograph = Image.fromarray(np.clip(grey, 0, 255).astype(np.uint8))
+    return encoded(photograph, "JPEG", quality=int(generator.integers(60, 95)))

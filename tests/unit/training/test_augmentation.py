@@ -37,7 +37,7 @@ def digits() -> tuple[Pixels, Pixels, NDArray[np.int64], NDArray[np.int64]]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("shape", [(1, 28, 28), (5, 17, 40), (3, 64, 20), (0, 28, 28), (4, 2, 3)])
+@pytest.mark.parametrize("shape", [(5, 17, 40), (3, 64, 20), (0, 28, 28), (4, 2, 3), (3, 1, 1)])
 def test_shape_and_type_are_kept(name: str, shape: tuple[int, int, int]) -> None:
     images = np.full(shape, 77, np.float32)
     changed = augmentation(name)(images, np.random.default_rng(0))
@@ -47,34 +47,11 @@ def test_shape_and_type_are_kept(name: str, shape: tuple[int, int, int]) -> None
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("side", [1, 2])
-def test_even_the_tiniest_image_is_accepted(name: str, side: int) -> None:
-    images = textured(3, side, side)
-    changed = augmentation(name)(images, np.random.default_rng(0))
-    assert changed.shape == images.shape
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_input_is_neither_changed_nor_shared(name: str) -> None:
-    images = textured()
-    before = images.copy()
-    changed = augmentation(name)(images, np.random.default_rng(0))
-    assert not np.shares_memory(changed, images)
-    changed[:] = 0
-    assert (images == before).all()
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_read_only_input_is_enough(name: str) -> None:
+def test_input_that_may_only_be_read_is_neither_changed_nor_shared(name: str) -> None:
     images = textured()
     images.flags.writeable = False
-    assert augmentation(name)(images, np.random.default_rng(0)).flags.writeable
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_equal_generators_give_equal_images(name: str) -> None:
-    first, second = (augmentation(name)(textured(), np.random.default_rng(5)) for _ in range(2))
-    assert (first == second).all()
+    changed = augmentation(name)(images, np.random.default_rng(0))
+    assert changed.flags.writeable and not np.shares_memory(changed, images)
 
 
 @pytest.mark.parametrize("name", CHANGING)
@@ -176,12 +153,6 @@ def test_joined_parts_both_happen() -> None:
     assert np.abs(np.abs(determinants) - 1).max() > 0.05
 
 
-def test_movements_repeat_the_border() -> None:
-    image = np.repeat(np.arange(10, 70, dtype=np.float32)[None], 50, axis=0)[None]  # columns
-    changed = augmentation("any-angle")(np.repeat(image, 50, axis=0), np.random.default_rng(0))
-    assert changed.min() >= 10 and changed.max() <= 69
-
-
 @pytest.mark.parametrize("name", ["shifts", "small", "handwriting"])
 def test_digits_stay_readable(
     name: str, digits: tuple[Pixels, Pixels, NDArray[np.int64], NDArray[np.int64]]
@@ -203,11 +174,6 @@ def only(**changes: float) -> Handwriting:
         "rotation_deg": 0, "scale": 0, "shear": 0, "shift": 0, "elastic": 0, "thickness": 0
     }  # fmt: skip
     return Handwriting(**{**nothing, **changes})
-
-
-def test_handwriting_without_any_strength_is_the_identity() -> None:
-    images = textured()
-    assert (only()(images, np.random.default_rng(0)) == images).all()
 
 
 def test_thickness_makes_strokes_both_bolder_and_finer_but_moves_nothing() -> None:

@@ -46,14 +46,6 @@ def test_only_new_content_is_added(tmp_path: Path, cache: PixelCache) -> None:
     assert sorted(record.row for record in records if record.row is not None) == list(range(7))
 
 
-def test_another_spec_has_other_rows(tmp_path: Path, cache: PixelCache) -> None:
-    source = open_labelled(write_classes(tmp_path / "data", {"a": 1, "b": 1}))
-    other = PixelCache(tmp_path / "cache", ImageSpec.for_size(WIDTH, HEIGHT))
-    cache.index(source, lambda _: None)
-    rows = other.index(source, lambda _: None)
-    assert other.read([rows[0].row or 0]).shape == (1, WIDTH, HEIGHT)
-
-
 def test_unreadable_files_are_records_with_a_reason(tmp_path: Path, cache: PixelCache) -> None:
     root = write_classes(tmp_path / "data", {"a": 1, "b": 1})
     (root / "a" / "broken.png").write_bytes((root / "a" / "000.png").read_bytes()[:60])

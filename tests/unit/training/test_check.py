@@ -62,27 +62,17 @@ def test_how_the_folders_were_understood_is_said(tmp_path: Path, cache: PixelCac
     ]
 
 
-def test_what_cannot_be_read_is_listed_with_the_reason(tmp_path: Path, cache: PixelCache) -> None:
-    root = write_classes(tmp_path / "data", {"a": 20, "b": 20})
-    (root / "a" / "notes.txt").write_text("hello")
-    findings = look(root, cache)
-    assert list(findings.unreadable) == ["a/notes.txt"]
-    assert "1 files cannot be read" in findings.warnings()[0]
-
-
-def test_a_format_that_is_not_read_is_named_with_what_to_do(
+def test_what_cannot_be_read_is_listed_with_the_reason_and_what_to_do(
     tmp_path: Path, cache: PixelCache
 ) -> None:
     root = write_classes(tmp_path / "data", {"a": 20, "b": 20})
     (root / "a" / "page.pdf").write_bytes(b"%PDF-1.7")
-    warning = look(root, cache).warnings()[0]
-    assert "Received: PDF. It is a document: export its page as PNG." in warning
-
-
-def test_content_decides_over_the_extension(tmp_path: Path, cache: PixelCache) -> None:
-    root = write_classes(tmp_path / "data", {"a": 20, "b": 20})
     Image.fromarray(np.eye(9, dtype=np.uint8) * 200).save(root / "a" / "x.jpg", format="PNG")
-    assert look(root, cache).wrong_extensions == {"a/x.jpg": "PNG"}
+    findings = look(root, cache)
+    assert list(findings.unreadable) == ["a/page.pdf"]
+    assert "1 files cannot be read" in findings.warnings()[0]
+    assert "PDF. It is a document: export its page as PNG." in findings.warnings()[0]
+    assert findings.wrong_extensions == {"a/x.jpg": "PNG"}  # content decides
 
 
 @pytest.mark.parametrize(

@@ -101,12 +101,9 @@ def test_given_test_and_val_folders_are_kept(tmp_path: Path, cache: PixelCache) 
         assert held == {f"{split}/{label}/{i:03}.png" for label in "ab" for i in range(4)}
 
 
-def test_one_class_is_refused(tmp_path: Path, cache: PixelCache) -> None:
+def test_one_class_or_nothing_readable_is_refused(tmp_path: Path, cache: PixelCache) -> None:
     with pytest.raises(MissingClass, match="at least two classes"):
-        load(write_classes(tmp_path / "data", {"a": 10}), cache)
-
-
-def test_nothing_readable_is_refused(tmp_path: Path, cache: PixelCache) -> None:
+        load(write_classes(tmp_path / "one", {"a": 10}), cache)
     (tmp_path / "data" / "a").mkdir(parents=True)
     (tmp_path / "data" / "a" / "x.png").write_bytes(b"not an image")
     with pytest.raises(NoImages):

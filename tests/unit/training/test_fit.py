@@ -1,4 +1,3 @@
-import csv
 import json
 import multiprocessing
 import os
@@ -19,25 +18,17 @@ from typer.testing import CliRunner
 
 import training.fit as fit_module
 import training.progress as progress_module
-from model_store.bundle import open_model
 from model_store.pixels.novelty import Novelty
-from model_store.sources import open_labelled
 from model_store.store.seen import seen_by
 from model_store.store.store import ModelStore
 from training.__main__ import app
-from training.data.cache import PixelCache
 from training.data.dataset import Dataset
-from training.errors import MissingClass, NotLearning, TrainingInterrupted, TrainingProcessDied
+from training.errors import NotLearning, TrainingInterrupted, TrainingProcessDied
 from training.fit import fit
 from training.learn import selection as selection_module
 from training.options import _spread_hidden
 
 ROOT = Path(__file__).resolve().parents[3]
-
-
-@pytest.fixture(autouse=True)
-def _unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model_store.making.exporting._MEASURING_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -81,18 +72,6 @@ def test_fit_publishes_a_model_that_learned_and_says_how(trained: Path) -> None:
     assert list((trained / "cache" / "runs").iterdir()) == []
 
 
-def test_the_published_file_holds_no_optimizer(trained: Path) -> None:
-    import zipfile
-
-    import h5py
-
-    bundle = ModelStore(trained / "models").bundle("stripes")
-    with zipfile.ZipFile(bundle.folder / "model.keras") as archive:
-        assert json.loads(archive.read("config.json")).get("compile_config") is None
-        with archive.open("model.weights.h5") as file, h5py.File(file) as weights:
-            assert "optimizer" not in weights
-
-
 def test_the_published_network_sees_what_training_saw(trained: Path) -> None:
     """Its figures come again from the files, through the service's own preprocessing."""
     env = {"HALFTONE_MODELS": str(trained / "models")}
@@ -108,43 +87,6 @@ def test_the_published_network_sees_what_training_saw(trained: Path) -> None:
     assert record["images"] + record["seen"]["images"] == 140
     assert record["seen"]["accuracy"] >= 0.9
     assert list(record["unreadable"]) == ["row/broken.png"]
-
-
-def test_predict_writes_a_row_per_file_in_name_order(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HALFTONE_MODELS", str(trained / "models"))
-    out = tmp_path / "out.csv"
-    result = CliRunner().invoke(app, ["predict", "stripes", str(trained / "data"), "-o", str(out)])
-    assert result.exit_code == 0, result.stderr
-    rows = list(csv.DictReader(out.read_text().splitlines()))
-    assert [row["path"] for row in rows] == sorted(row["path"] for row in rows)
-    assert len(rows) == 141
-    broken = next(row for row in rows if row["path"] == "row/broken.png")
-    assert broken["label"] == "" and "PNG" in broken["error"]
-    good = rows[0]
-    values = {label: float(good[label]) for label in ("column", "diagonal", "row")}
-    assert sum(values.values()) == pytest.approx(1, abs=1e-5)
-    assert good["label"] == max(values, key=lambda label: values[label])
-
-
-def test_predict_numbers_a_submission_in_natural_order(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HALFTONE_MODELS", str(trained / "models"))
-    random = np.random.default_rng(0)
-    images = random.integers(0, 256, (12, HEIGHT, WIDTH), np.uint8)
-    np.savez(tmp_path / "x.npz", x_test=images)
-    out = tmp_path / "submission.csv"
-    arguments = ["predict", "stripes", str(tmp_path / "x.npz"), "--format", "kaggle"]
-    result = CliRunner().invoke(app, [*arguments, "-o", str(out)])
-    assert result.exit_code == 0, result.stderr
-    rows = list(csv.DictReader(out.read_text().splitlines()))
-    model = open_model(ModelStore(trained / "models").bundle("stripes"))
-    expected = [model.labels[k] for k in model.predict(images).argmax(axis=1)]
-    model.close()
-    assert [row["ImageId"] for row in rows] == [str(n) for n in range(1, 13)]
-    assert [row["Label"] for row in rows] == expected
 
 
 def test_other_labels_are_published_with_a_warning_and_without_images_where_asked(
@@ -329,14 +271,6 @@ def test_publish_kept_without_a_run_says_what_it_expected(
         fit(request(data, publish_kept=True), store, tmp_path / "cache", reporter)
 
 
-def test_fit_refuses_a_class_with_too_few_images(
-    tmp_path: Path, store: ModelStore, reporter: Quiet
-) -> None:
-    data = write_classes(tmp_path / "data", {"row": 20, "column": 2})
-    with pytest.raises(MissingClass, match="'column'"):
-        fit(request(data), store, tmp_path / "cache", reporter)
-
-
 def test_check_exits_1_on_what_fit_would_refuse(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -352,17 +286,6 @@ def test_check_exits_1_on_what_fit_would_refuse(
 def test_hidden_takes_several_numbers_after_one_flag() -> None:
     spread = _spread_hidden(["fit", "--hidden", "512", "256", "--seed", "1", "7"])
     assert spread == ["fit", "--hidden", "512", "--hidden", "256", "--seed", "1", "7"]
-
-
-def test_the_cache_is_shared_between_runs(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    manifest = ModelStore(trained / "models").bundle("stripes").manifest
-    from training.data import cache as cache_module
-
-    monkeypatch.delattr(cache_module, "preprocess_with_source")
-    records = PixelCache(trained / "cache", manifest.image).index(
-        open_labelled(trained / "data"), lambda _: None
-    )
-    assert sum(record.row is not None for record in records) == 140
 
 
 def test_a_training_process_that_is_killed_is_reported(

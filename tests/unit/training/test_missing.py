@@ -20,39 +20,40 @@ def refusal(root: Path, cache: PixelCache) -> str:
     return str(refused.value)
 
 
-def test_a_class_with_too_few_images(tmp_path: Path, cache: PixelCache) -> None:
-    said = refusal(write_classes(tmp_path / "data", {"a": 10, "b": 2}), cache)
-
-    assert said == (
+COUNTS = {  # images of each class in each folder, and the sentence
+    "too few": (
+        {"": {"a": 10, "b": 2}},
         "Expected images of every class in the val split. Received: none of 'b'. 'b' needs at "
-        "least 3 different images, one for each split, and has 2: add some."
-    )
-
-
-def test_a_given_test_split_leaves_two_to_draw(tmp_path: Path, cache: PixelCache) -> None:
-    write_classes(tmp_path / "data" / "train", {"a": 10, "b": 1})
-    write_classes(tmp_path / "data" / "test", {"a": 3, "b": 3}, seed=5)
-
-    assert refusal(tmp_path / "data", cache).endswith(
-        "'b' needs at least 2 different images, one for each split, and has 1: add some."
-    )
-
-
-def test_a_class_that_is_not_in_the_test_folder(tmp_path: Path, cache: PixelCache) -> None:
-    write_classes(tmp_path / "data" / "train", {"a": 10, "b": 10})
-    write_classes(tmp_path / "data" / "test", {"a": 3}, seed=5)
-
-    assert refusal(tmp_path / "data", cache) == (
+        "least 3 different images, one for each split, and has 2: add some.",
+    ),
+    "too few beside a test split": (
+        {"train": {"a": 10, "b": 1}, "test": {"a": 3, "b": 3}},
+        "'b' needs at least 2 different images, one for each split, and has 1: add some.",
+    ),
+    "none in test": (
+        {"train": {"a": 10, "b": 10}, "test": {"a": 3}},
         "Expected images of every class in the test split. Received: none of 'b'. 'b' has images "
-        "in train and none in test: add some, or remove the class from every split."
-    )
+        "in train and none in test: add some, or remove the class from every split.",
+    ),
+    "none but in test": (
+        {"train": {"a": 10, "b": 10}, "test": {"a": 3, "b": 3, "c": 3}},
+        "'c' has images in test and none in train: add some, or remove the class from every split.",
+    ),
+    "a test split alone": (
+        {"Test": {"a": 10, "b": 10}},
+        "Expected a split to train on. Received: test alone.",
+    ),
+}
 
 
-def test_a_class_that_is_only_in_the_test_folder(tmp_path: Path, cache: PixelCache) -> None:
-    write_classes(tmp_path / "data" / "train", {"a": 10, "b": 10})
-    write_classes(tmp_path / "data" / "test", {"a": 3, "b": 3, "c": 3}, seed=5)
+@pytest.mark.parametrize(("folders", "sentence"), COUNTS.values(), ids=COUNTS)
+def test_classes_with_too_few_images(
+    tmp_path: Path, cache: PixelCache, folders: dict[str, dict[str, int]], sentence: str
+) -> None:
+    for seed, (folder, counts) in enumerate(folders.items()):
+        write_classes(tmp_path / "data" / folder, counts, seed=5 * seed)
 
-    assert "'c' has images in test and none in train: add some" in refusal(tmp_path / "data", cache)
+    assert sentence in refusal(tmp_path / "data", cache)
 
 
 def test_a_class_of_equal_images(tmp_path: Path, cache: PixelCache) -> None:
@@ -86,13 +87,6 @@ def test_training_images_that_are_all_held_out_too(tmp_path: Path, cache: PixelC
     assert "All 3 images of 'b' in train stand in a held-out split too" in refusal(root, cache)
 
 
-def test_an_empty_class_folder(tmp_path: Path, cache: PixelCache) -> None:
-    root = write_classes(tmp_path / "data", {"a": 10, "b": 10})
-    (root / "c").mkdir()
-
-    assert "The folder of 'c' is empty: put images into it, or remove it." in refusal(root, cache)
-
-
 def test_a_folder_without_any_image(tmp_path: Path, cache: PixelCache) -> None:
     root = write_classes(tmp_path / "data", {"a": 10, "b": 10})
     (root / "papers").mkdir()
@@ -102,19 +96,12 @@ def test_a_folder_without_any_image(tmp_path: Path, cache: PixelCache) -> None:
     assert "None of the 2 files of 'papers' can be read as an image" in refusal(root, cache)
 
 
-def test_many_classes_are_not_all_listed(tmp_path: Path, cache: PixelCache) -> None:
+def test_empty_class_folders_of_which_not_all_are_listed(tmp_path: Path, cache: PixelCache) -> None:
     root = write_classes(tmp_path / "data", {"a": 10, "b": 10})
     for k in range(8):
         (root / f"empty{k}").mkdir()
 
     said = refusal(root, cache)
+    assert "The folder of 'empty0' is empty: put images into it, or remove it." in said
     assert said.count(" is empty: ") == 5
     assert said.endswith(" 3 more are missing.")
-
-
-def test_a_test_split_alone(tmp_path: Path, cache: PixelCache) -> None:
-    write_classes(tmp_path / "data" / "Test", {"a": 10, "b": 10})
-
-    assert "Expected a split to train on. Received: test alone." in refusal(
-        tmp_path / "data", cache
-    )

@@ -1,15 +1,13 @@
 """What `predict` writes: which files have a row, and what it is called."""
 
 import csv
-import os
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
 import click.testing
 import numpy as np
 import pytest
+from commands import unread
 from PIL import Image
 from quiet_reporter import Quiet
 from typer.testing import CliRunner
@@ -19,8 +17,6 @@ from model_store.pixels.preprocessing import preprocess
 from model_store.store.store import ModelStore
 from training.__main__ import app
 from training.judge.predict import predict as run_predict
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -107,13 +103,22 @@ def test_only_images_are_numbered_and_broken_ones_keep_their_number(tmp_path: Pa
 
 
 @pytest.mark.usefixtures("store")
-def test_a_folder_without_images_gives_no_submission(tmp_path: Path) -> None:
-    (tmp_path / "a note.txt").write_text("hello")
-    arguments = ["predict", "tiny", str(tmp_path), "--format", "kaggle", "-o", str(tmp_path / "o")]
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        ("notes", "Expected images. Received: 1 other files"),
+        ("no", "Expected an image, a folder or an .npz file. Received: "),
+    ],
+)
+def test_without_images_there_is_no_submission(tmp_path: Path, folder: str, words: str) -> None:
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a note.txt").write_text("hello")
+    out = tmp_path / "out.csv"
+    arguments = ["predict", "tiny", str(tmp_path / folder), "--format", "kaggle", "-o", str(out)]
     result = CliRunner().invoke(app, arguments)
 
-    assert (result.exit_code, (tmp_path / "o").exists()) == (1, False)
-    assert "Expected images. Received: 1 other files" in result.stderr
+    assert (result.exit_code, out.exists()) == (1, False)
+    assert words in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -155,14 +160,6 @@ def test_a_single_image_has_one_row(store: ModelStore, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("store")
-def test_what_is_not_there_is_said(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["predict", "tiny", str(tmp_path / "no"), "-o", "-"])
-
-    assert result.exit_code == 1
-    assert "Expected an image, a folder or an .npz file. Received: " in result.stderr
-
-
-@pytest.mark.usefixtures("store")
 def test_a_dash_writes_the_table_alone_to_standard_output(tmp_path: Path) -> None:
     folder = write(tmp_path / "new", "é.png", "y.png")
     (folder / "note.txt").write_text("hello")
@@ -178,13 +175,7 @@ def test_a_dash_writes_the_table_alone_to_standard_output(tmp_path: Path) -> Non
 @pytest.mark.usefixtures("store")
 def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path) -> None:
     folder = write(tmp_path / "new", "x.png")
-    read, written = os.pipe()
-    os.close(read)
-    command = [sys.executable, "-m", "training", "predict", "tiny", str(folder), "-o", "-"]
-    done = subprocess.run(
-        command, cwd=ROOT, stdout=written, stderr=subprocess.PIPE, text=True, check=False
-    )
-    os.close(written)
+    done = unread("-m", "training", "predict", "tiny", folder, "-o", "-")
 
     assert done.returncode == 1
     assert "Error" not in done.stderr and "Traceback" not in done.stderr

@@ -30,7 +30,7 @@ class Pipe(io.StringIO):
 
     def wait_for(self, lines: int) -> None:
         with self._more:
-            assert self._more.wait_for(lambda: len(self.times) >= lines, timeout=30)
+            assert self._more.wait_for(lambda: len(self.times) >= lines, timeout=300)
 
     @property
     def lines(self) -> list[str]:

@@ -12,7 +12,7 @@ from model_store.manifest import Selection
 from training.data.inputs import Inputs
 from training.errors import TrainingInterrupted
 from training.learn.recipe import Recipe
-from training.learn.selection import Question, Selector, _fold, _joined, question
+from training.learn.selection import Question, Selector, _fold, question
 from training.learn.task import Architecture, Floats, Task
 from training.learn.tried import KINDS, Tried, mildest_of_the_best
 from training.learn.workers import Workers
@@ -286,24 +286,6 @@ def test_the_comparison_is_paired() -> None:
     best, milder = tried("shifts", base), tried("none", base + 0.05)
 
     assert mildest_of_the_best([best, milder]) is best
-
-
-@pytest.mark.parametrize(
-    ("losses", "expected"),
-    [
-        ({"none": 1, "shifts": 2, "mirror": 0.5, "small": 3}, []),
-        ({"none": 1, "shifts": 0.5, "mirror": 1.5, "small": 0.4}, []),
-        ({"none": 1, "shifts": 0.9, "mirror": 0.9, "flips": 0.8}, ["flips+shifts"]),
-        (
-            {"none": 1, "mirror": 0.9, "shifts": 0.8, "small": 0.6, "large": 0.7},
-            ["mirror+small", "mirror+large"],
-        ),
-    ],
-)
-def test_only_what_helps_on_its_own_is_joined(
-    losses: dict[str, float], expected: list[str]
-) -> None:
-    assert _joined(losses) == expected
 
 
 def test_four_folds_are_a_stratified_partition_and_the_next_four_another() -> None:

@@ -1,0 +1,117 @@
+"""`python -m app` as a process on a real port."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+
+from model_store.pixels.preprocessing import encode_png
+
+ROOT = Path(__file__).parents[1]
+PATIENCE_S = 300.0  # on a busy machine, importing alone can take a minute
+
+
+class Service:
+    """A running `python -m app`, and its log."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self._changed = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def url(self) -> str:
+        return self.wait_for_log(r"running on (http://\S+)").group(1)
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            with self._changed:
+                self.lines.append(line)
+                self._changed.notify_all()
+        with self._changed:
+            self._changed.notify_all()
+
+    def wait_until_ended(self) -> int:
+        """Return the exit code, when the whole log is here."""
+        code = self.process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
+        return code
+
+    def close(self) -> None:
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            self.process.wait(PATIENCE_S)
+        finally:
+            self.process.kill()
+            self._reader.join(PATIENCE_S)
+            assert self.process.stderr is not None
+            self.process.stderr.close()
+
+    def wait_for_log(self, pattern: str, times: int = 1) -> re.Match[str]:
+        def found() -> list[re.Match[str]]:
+            return [match for line in self.lines if (match := re.search(pattern, line))]
+
+        with self._changed:
+            self._changed.wait_for(
+                lambda: len(found()) >= times or not self._reader.is_alive(), PATIENCE_S
+            )
+            assert len(found()) >= times, "".join(self.lines)
+            return found()[0]
+
+    def wait_until_ready(self, url: str | None = None) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not self._is_ready(url or self.url):
+            failed = [line for line in self.lines if "cannot serve" in line]
+            assert not failed
+            assert time.monotonic() < deadline, "".join(self.lines[-20:])
+            time.sleep(0.02)
+
+    def _is_ready(self, url: str) -> bool:
+        try:
+            return httpx.get(f"{url}/readyz", timeout=PATIENCE_S).status_code == 200
+        except httpx.ConnectError:  # worker processes have not begun to listen
+            return False
+
+    @property
+    def address(self) -> tuple[str, int]:
+        url = httpx.URL(self.url)
+        return url.host, url.port or 80
+
+
+@contextmanager
+def running(models: Path, **settings: object) -> Iterator[Service]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("HALFTONE_")}
+    environment |= {"HALFTONE_PORT": "0", "HALFTONE_MODELS": str(models)}
+    environment |= {"HALFTONE_DRAIN_SECONDS": "0", "HALFTONE_DEADLINE_MS": "60000"}
+    environment |= {f"HALFTONE_{name.upper()}": str(value) for name, value in settings.items()}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "app"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    service = Service(process)
+    try:
+        yield service
+    finally:
+        service.close()
+
+
+def images(count: int) -> list[bytes]:
+    generator = np.random.default_rng(5)
+    return [encode_png(generator.integers(0, 256, (12, 10), np.uint8)) for _ in range(count)]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
