@@ -18,12 +18,13 @@ from model_store.comparing import SIGNIFICANCE, sentence
 from model_store.cpu import available_cpus
 from model_store.engines.keras import runtime
 from model_store.errors import ImageError, ModelStoreError
-from model_store.manifest import BundleContents
+from model_store.manifest import REPORT_FILE, BundleContents
 from model_store.pixels.ink import is_ink_form
 from model_store.pixels.preprocessing import preprocess
 from model_store.sources import Source, label_of, open_labelled
 from model_store.spec import ImageSpec, InkNormalization
 from model_store.store.store import ModelStore
+from training.data.also import with_more
 from training.data.cache import PixelCache, Record
 from training.data.check import Findings, inspect
 from training.data.dataset import Dataset, assemble_dataset
@@ -43,7 +44,6 @@ _MOST_WORKERS = 4
 _THUMBNAIL_INPUTS = 2_000
 _DROPOUT = 0.2
 _EPOCH_LINE_SECONDS = 5.0
-REPORT_FILE = "report.html"
 
 Promote = Literal["if-not-worse", "always", "never"]
 
@@ -68,6 +68,7 @@ class FitRequest:
     promote: Promote
     publish_interrupted: bool
     publish_kept: bool
+    also: Path | None = None  # more images, which only train
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,9 @@ def fit(request: FitRequest, store: ModelStore, cache_root: Path, reporter: Repo
     """
     stages = _Stages(reporter)
     with store.draft(request.name) as draft:
-        source = open_labelled(request.path)
+        source: Source = open_labelled(request.path)
+        if request.also is not None:
+            source = with_more(source, request.also, request.name)
         spec = _spec(request, source)
         cache = PixelCache(
             cache_root, spec, request.pool or finest_pool(request.height, request.width)
@@ -161,8 +164,10 @@ def _spec(request: FitRequest, source: Source) -> ImageSpec:
     if max(request.height, request.width) > _INK_LARGEST_SIDE:
         return plain
     random = np.random.default_rng(request.seed)
+    # What was added decides nothing: photographs of digits are no reason to read MNIST otherwise.
+    own = [index for index, item in enumerate(source.items) if not item.only_trains]
     sample = []
-    for index in random.permutation(len(source.items))[:_INK_SAMPLE]:
+    for index in random.permutation(own)[:_INK_SAMPLE]:
         try:
             sample.append(preprocess(source.encoded(int(index)), plain))
         except (ImageError, OSError):
