@@ -48,7 +48,7 @@ def test_report_of_a_stranger_is_shown_and_runs_nothing(browser: Browser, url: s
     page = visit(browser, url)
     asked: list[str] = []
     page.get_by_role("link", name="How it was trained").click()
-    page.on("request", lambda request: asked.append(request.url))
+    page.on("response", lambda response: asked.append(response.url))
     text = page.get_by_text("Trained.")
     expect(text).to_have_css("color", "rgb(1, 2, 3)")
     text.click()
