@@ -20,10 +20,10 @@ pytestmark = pytest.mark.slow
 PICTURES = 12
 
 
-def dark_rows() -> list[bytes]:
-    """Rows as no training image shows them: dark on light."""
+def dark_columns() -> list[bytes]:
+    """Columns as no training image shows them: dark on light."""
     random = np.random.default_rng(0)
-    return [encode_png(255 - striped(0, random)) for _ in range(PICTURES)]
+    return [encode_png(255 - striped(1, random)) for _ in range(PICTURES)]
 
 
 def fit(root: Path, *more: str) -> None:
@@ -50,18 +50,18 @@ def test_corrected_pictures_are_answered_right_by_the_version_trained_on_them(
     with running(store.root, feedback=tmp_path / "feedback", poll_seconds=0.1) as service:
         service.wait_until_ready()
         with httpx.Client(base_url=service.url, timeout=PATIENCE_S) as client:
-            labels = [client.post("/predict", content=p).json()["label"] for p in dark_rows()]
-            assert set(labels) != {"row"}
-            for picture in dark_rows():
+            labels = [client.post("/predict", content=p).json()["label"] for p in dark_columns()]
+            assert set(labels) != {"column"}
+            for picture in dark_columns():
                 form = {"file": ("x.png", picture)}
-                kept = client.post("/feedback", files=form, data={"label": "row"})
+                kept = client.post("/feedback", files=form, data={"label": "column"})
                 assert kept.status_code == 201, kept.text
             fit(tmp_path, "--also", "feedback")
             service.wait_for_log("Serving stripes version 2")
-            answers = [client.post("/predict", content=p).json() for p in dark_rows()]
+            answers = [client.post("/predict", content=p).json() for p in dark_columns()]
 
     assert {answer["model"]["version"] for answer in answers} == {2}
-    assert {answer["label"] for answer in answers} == {"row"}
+    assert {answer["label"] for answer in answers} == {"column"}
     first, second = (store.bundle("stripes", version).manifest.dataset for version in (1, 2))
     assert first is not None and second is not None
     added = {split: second.images[split] - first.images[split] for split in first.images}
