@@ -10,6 +10,7 @@ from typing import NoReturn
 import uvicorn
 
 from app.errors import InvalidSetting
+from app.feedback import FeedbackFolder
 from app.http.api_keys import read_digests
 from app.http.server import ServerConfig
 from app.observability.logs import logging_config
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str]) -> int:
         settings = load_settings()
         if settings.api_keys_file is not None:
             read_digests(settings.api_keys_file)
+        if settings.feedback is not None:
+            FeedbackFolder(settings.feedback, settings.feedback_bytes)
     except InvalidSetting as error:
         print(error, file=sys.stderr)  # noqa: T201  # there is no log yet
         return 2

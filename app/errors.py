@@ -12,6 +12,10 @@ AppError
 │   ├── UploadTooLarge          more than HALFTONE_MAX_UPLOAD_BYTES
 │   ├── UploadTooSlow           not complete within HALFTONE_UPLOAD_SECONDS
 │   ├── Unauthorized            no valid API key, where keys are configured
+│   ├── NotInBundle             a report or an example that the model was published without
+│   ├── FeedbackOff             HALFTONE_FEEDBACK is unset
+│   ├── FeedbackFull            HALFTONE_FEEDBACK_BYTES are kept already
+│   ├── ForeignOrigin           another site's page wants something written
 │   └── ClientGone              the connection closed; there is nobody to answer
 ├── Unavailable                 try again later; nothing was computed
 │   ├── Overloaded              the queue would take longer than the deadline
@@ -71,6 +75,22 @@ class UploadTooSlow(RequestError):
 
 class Unauthorized(RequestError):
     """API keys are configured, and the request carries none of them."""
+
+
+class NotInBundle(RequestError):
+    """The model was published without this file."""
+
+
+class FeedbackOff(RequestError):
+    """The service keeps no feedback."""
+
+
+class FeedbackFull(RequestError):
+    """HALFTONE_FEEDBACK_BYTES of feedback are kept already."""
+
+
+class ForeignOrigin(RequestError):
+    """A page of another site asks for something to be written."""
 
 
 class ClientGone(RequestError):

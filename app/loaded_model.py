@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from app.batching.cost_model import CostModel
 from app.batching.queue import BatchQueue
+from app.errors import NotInBundle
 from app.observability.drift import DriftMonitor
 from model_store.bundle import Model
 from model_store.engines import Inputs
@@ -37,6 +38,8 @@ class LoadedModel:
         self.manifest = model.manifest
         self.engine_name = model.engine_name
         self.warnings = model.warnings
+        # Images that may be shown: drawn ones prove much, and mean nothing to people.
+        self.examples = tuple(one.file for one in model.manifest.probes if not one.drawn)
         self.max_batch = model.manifest.engines[model.engine_name].max_batch
         reference = model.manifest.reference
         self._drift = DriftMonitor(reference) if reference else None
@@ -68,6 +71,17 @@ class LoadedModel:
         finally:
             self._leases -= 1
             self._close_when_unused()
+
+    def read_file(self, path: str) -> bytes:
+        """Return a file of the bundle. Slow; not for the event loop's thread.
+
+        Raises:
+            NotInBundle: it has no such file.
+            CorruptBundle: it cannot be read any more.
+        """
+        if path not in self.manifest.files:
+            raise NotInBundle(f"{self.name} version {self.version} was published without {path}.")
+        return self._model.read_file(path)
 
     def inputs(self, pixels: NDArray[np.uint8]) -> Inputs:
         """Return what the engine takes of one image, (H, W) uint8. Any thread may call."""

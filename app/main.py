@@ -11,9 +11,11 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 import app
+from app.feedback import FeedbackFolder
 from app.http.api_keys import ApiKeys, KeyFile
 from app.http.documentation import complete_openapi
 from app.http.explain import explain_router
+from app.http.feedback import feedback_router
 from app.http.health import health_router, metrics_router
 from app.http.limits import ByteBudget, UploadLimits
 from app.http.middleware import Envelope, Problems
@@ -58,6 +60,7 @@ class Parts:
     watchdog: Watchdog
     readiness: Readiness
     budget: ByteBudget
+    feedback: FeedbackFolder | None
     tracing: "Spans | None"
 
     def sample(self) -> None:
@@ -140,6 +143,7 @@ def _build_parts(
         watchdog=watchdog,
         readiness=Readiness(registry, watchdog),
         budget=ByteBudget(settings.max_bytes_in_flight),
+        feedback=_feedback(settings),
         tracing=tracing,
     )
 
@@ -200,7 +204,12 @@ def _add_routes(service: FastAPI, parts: Parts) -> None:
     for router in (
         predict_router(registry, pipeline, metrics, max_images=max_images),
         explain_router(registry, pipeline, Explainer(pipeline)),
-        models_router(registry),
+        models_router(
+            registry,
+            asks_for_keys=parts.settings.api_keys_file is not None,
+            keeps_feedback=parts.feedback is not None,
+        ),
+        feedback_router(registry, pipeline, parts.feedback, parts.settings.cors_origins),
         health_router(registry, readiness, watchdog),
         metrics_router(metrics, parts.sample),
         v2_router(registry, pipeline, metrics, readiness, watchdog, max_images=max_images),
@@ -209,6 +218,12 @@ def _add_routes(service: FastAPI, parts: Parts) -> None:
         service.router.routes.extend(router.routes)
     add_page(service)
     add_reference(service)
+
+
+def _feedback(settings: Settings) -> FeedbackFolder | None:
+    if settings.feedback is None:
+        return None
+    return FeedbackFolder(settings.feedback, settings.feedback_bytes)
 
 
 def _opening(settings: Settings) -> OpenVersion:

@@ -24,8 +24,8 @@ from app.pipeline import Answer, MakePixels, Pipeline
 PATCHES = 200
 # Explanations computed at once; each costs as much as 200 requests.
 AT_ONCE = 2
-# Probabilities are kept this far from 0 and 1, where float32 knows no more.
-MARGIN = 1e-6
+# Probabilities are kept this far from 0, where float32 knows no more.
+SMALLEST = float(np.finfo(np.float32).tiny)
 # A change of the log-odds below this is noise; the map is then empty.
 NOISE = 0.02
 
@@ -71,7 +71,8 @@ class Explainer:
         probabilities = _probabilities(answers)  # (1 + patches, labels)
         if label is None:
             label = int(probabilities[0].argmax())
-        scores = log_odds(probabilities[0, label]) - log_odds(probabilities[1:, label])
+        odds = log_odds(probabilities, label)
+        scores = odds[0] - odds[1:]
         grid = scores.reshape(len(range(0, model.shape[0], step)), -1)
         return await asyncio.to_thread(heat_map, grid, model.shape)
 
@@ -92,10 +93,15 @@ def occlusions(pixels: NDArray[np.uint8], step: int) -> list[MakePixels]:
     ]
 
 
-def log_odds(probability: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return log(p / (1 - p)), finite for every p in [0, 1]."""
-    clipped = np.clip(probability, MARGIN, 1 - MARGIN)
-    odds: NDArray[np.float64] = np.log(clipped / (1 - clipped))
+def log_odds(probabilities: NDArray[np.float64], label: int) -> NDArray[np.float64]:
+    """Return log(p / (1 - p)) of one label, finite, (images,), from (images, labels).
+
+    1 - p is the sum of the others. Where the model is so sure that float32 rounds p to 1, they
+    still tell how sure, as logits would.
+    """
+    others = np.delete(probabilities, label, axis=1).sum(axis=1)
+    of_label, of_others = (np.maximum(p, SMALLEST) for p in (probabilities[:, label], others))
+    odds: NDArray[np.float64] = np.log(of_label) - np.log(of_others)
     return odds
 
 

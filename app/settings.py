@@ -112,6 +112,12 @@ class Settings(BaseSettings):
     api_keys_file: Path | None = Field(
         None, description="SHA-256 digests of API keys, one per line. Unset: no keys are asked for."
     )
+    feedback: Path | None = Field(
+        None, description="Folder where POST /feedback keeps corrected images. Unset: none is kept."
+    )
+    feedback_bytes: int = Field(
+        1_000_000_000, ge=1, description="Most bytes in that folder; more is answered 507."
+    )
     cors_origins: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="Origins that browsers may call from, separated by commas; * for any."
     )

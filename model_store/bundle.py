@@ -179,6 +179,17 @@ class Model:
         """Return (N, labels) float32 probabilities of what `inputs` returned."""
         return self._engine.infer(inputs)
 
+    def read_file(self, path: str) -> bytes:
+        """Return one of the files that the manifest lists; they were verified at opening.
+
+        Raises:
+            CorruptBundle: it cannot be read any more.
+        """
+        try:
+            return (self.bundle.folder / path).read_bytes()
+        except OSError as error:
+            raise CorruptBundle(f"{path}: cannot be read: {error.strerror}") from error
+
     def close(self) -> None:
         """Release the weights."""
         self._engine.close()

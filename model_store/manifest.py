@@ -15,6 +15,7 @@ from model_store.spec import ImageSpec
 
 MANIFEST_FILE = "manifest.json"
 MODEL_FILE = "model.keras"
+REPORT_FILE = "report.html"
 SCHEMA_VERSION: Literal[2] = 2
 
 # A digest inside the file notices edits by hand; it is no signature.
@@ -210,6 +211,7 @@ class Probe(_Record):
     file: BundlePath
     pixels_sha256: Sha256
     probabilities: tuple[Share, ...] = Field(strict=False)
+    drawn: bool = Field(True, description="No image of the user's; bundles of before do not say.")
 
 
 class FileRecord(_Record):

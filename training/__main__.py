@@ -125,6 +125,13 @@ def fit(
         int | None, typer.Option(min=1, help="Default: follows from the number of images.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of split, order, weights and augmentation.")] = 0,
+    also: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="More images in class folders, which only train: the folder of HALFTONE_FEEDBACK.",
+        ),
+    ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A much shorter schedule.")] = False,
     without_images: Annotated[
         bool, typer.Option("--without-images", help="Keep your images out of the bundle.")
@@ -171,6 +178,7 @@ def fit(
             promote=promote,
             publish_interrupted=publish_interrupted,
             publish_kept=publish_kept,
+            also=also,
         )
         store = ModelStore(default_root())
         before = _labels(store, name)

@@ -15,11 +15,13 @@ from model_store.bundle import Bundle, Model, open_model
 from model_store.cpu import available_cpus
 from model_store.engines.keras import runtime
 from model_store.errors import ImageError, ModelStoreError
+from model_store.manifest import REPORT_FILE
 from model_store.pixels.ink import is_ink_form
 from model_store.pixels.preprocessing import preprocess
 from model_store.sources import Source, label_of, open_labelled
 from model_store.spec import ImageSpec
 from model_store.store.store import ModelStore
+from training.data.also import with_more
 from training.data.cache import PixelCache
 from training.data.check import Findings, inspect
 from training.data.dataset import Dataset, assemble_dataset
@@ -39,7 +41,6 @@ _LARGE_KERNEL = 50_000_000  # weights; such a network gains from every thread
 _MOST_WORKERS = 4
 _THUMBNAIL_INPUTS = 2_000
 _DROPOUT = 0.2
-REPORT_FILE = "report.html"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +63,7 @@ class FitRequest:
     promote: Promote
     publish_interrupted: bool
     publish_kept: bool
+    also: Path | None = None  # more images, which only train
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,9 @@ def fit(request: FitRequest, store: ModelStore, cache_root: Path, reporter: Repo
     """
     seconds: dict[str, float] = {}
     with store.draft(request.name) as draft:
-        source = open_labelled(request.path)
+        source: Source = open_labelled(request.path)
+        if request.also is not None:
+            source = with_more(source, request.also, request.name)
         pool = request.pool or finest_pool(request.height, request.width)
         cache = PixelCache(cache_root, _spec(request, source), pool)
         with _timed(seconds, "reading"):
@@ -144,8 +148,10 @@ def _spec(request: FitRequest, source: Source) -> ImageSpec:
     if max(request.height, request.width) > _INK_LARGEST_SIDE:
         return plain
     random = np.random.default_rng(request.seed)
+    # What was added decides nothing: photographs of digits are no reason to read MNIST otherwise.
+    own = [index for index, item in enumerate(source.items) if not item.only_trains]
     sample = []
-    for index in random.permutation(len(source.items))[:_INK_SAMPLE]:
+    for index in random.permutation(own)[:_INK_SAMPLE]:
         with suppress(ImageError, OSError):
             sample.append(preprocess(source.encoded(int(index)), plain))
     return plain.model_copy(update={"ink": is_ink_form(np.stack(sample)) if sample else None})

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 from model_store.calling import calling
 from model_store.making.probes import MAX_GIVEN
-from training.fit import REPORT_FILE, Fitted
+from model_store.manifest import REPORT_FILE
+from training.fit import Fitted
 
 
 def describe_fitted(fitted: Fitted, *, images_in_bundle: bool) -> list[str]:

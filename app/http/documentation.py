@@ -30,19 +30,44 @@ TIMED = {
         }
     },
 }
+TAGS = [
+    {"name": "predict", "description": "Encoded images in, class probabilities out."},
+    {"name": "look", "description": "What a model saw of an image, and where it looked."},
+    {"name": "models", "description": "What is served: labels, metrics, examples, reports."},
+    {"name": "feedback", "description": "Images with their right label, for the next training."},
+    {"name": "health", "description": "For people, supervisors, balancers and Prometheus."},
+    {
+        "name": "open inference protocol",
+        "description": "What clients of Triton and KServe speak, version 2.",
+    },
+]
 # What may go wrong with every route but health; with a model; with a body; with an image.
 CLOSED = (errors.Unauthorized,)
 MODEL = (*CLOSED, store_errors.ModelNotFound, store_errors.VersionNotFound, errors.NotReady)
 BODY = (
     *MODEL,
     *(errors.InvalidParameter, errors.MalformedUpload, errors.EmptyUpload, errors.UploadTooSlow),
-    *(errors.UploadTooLarge, errors.TooManyImages, errors.Overloaded, errors.UploadsFull),
+    *(
+        errors.CompressedUpload,
+        errors.UploadTooLarge,
+        errors.TooManyImages,
+        errors.Overloaded,
+        errors.UploadsFull,
+    ),
     *(errors.DeadlineExpired, errors.InferenceFailed, errors.NonFiniteOutput),
 )
 IMAGE = (
     *BODY,
     *(store_errors.UnsupportedFormat, store_errors.UndecodableImage, store_errors.TooManyPixels),
     errors.NothingToSee,
+)
+FEEDBACK = (
+    *CLOSED,
+    *(store_errors.ModelNotFound, store_errors.VersionNotFound, errors.NotReady),
+    *(errors.FeedbackOff, errors.ForeignOrigin, errors.FeedbackFull),
+    *(errors.InvalidParameter, errors.MalformedUpload, errors.EmptyUpload, errors.UploadTooSlow),
+    *(errors.CompressedUpload, errors.UploadTooLarge, errors.TooManyImages, errors.UploadsFull),
+    *(store_errors.UnsupportedFormat, store_errors.UndecodableImage, store_errors.TooManyPixels),
 )
 _SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -77,6 +102,13 @@ def many_images() -> dict[str, Any]:
     return {"requestBody": {"required": True, "content": form}, "parameters": [REQUEST_ID]}
 
 
+def labelled_image() -> dict[str, Any]:
+    """Return the same for a request with one image and its label."""
+    properties = {"file": {**BINARY, "description": "The image."}, "label": {"type": "string"}}
+    content = _form(properties, "file", "label")
+    return {"requestBody": {"required": True, "content": content}, "parameters": [REQUEST_ID]}
+
+
 def complete_openapi(app: FastAPI, *, server: str, asks_for_keys: bool) -> dict[str, Any]:
     """Return the OpenAPI document: what FastAPI knows, what routes only refer to, and the keys."""
     if app.openapi_schema is None:
@@ -84,6 +116,7 @@ def complete_openapi(app: FastAPI, *, server: str, asks_for_keys: bool) -> dict[
             title=app.title,
             version=app.version,
             summary=app.summary,
+            tags=TAGS,
             routes=app.routes,
             servers=[{"url": server}],
         )

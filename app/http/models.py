@@ -1,21 +1,32 @@
 """A model's addresses, what a query may hold, and GET /models: what is served, and what is not."""
 
+import asyncio
 import difflib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Request
+from fastapi import APIRouter, Depends, Path, Request
+from starlette.responses import Response
 
-from app.errors import InvalidParameter, NotReady
+from app.errors import InvalidParameter, NotInBundle, NotReady
 from app.http import documentation as docs
 from app.http.schemas import EngineInfo, LoadFailure, ModelDetail, ModelInfo, ModelList
 from app.loaded_model import LoadedModel
 from app.registry import Registry
-from model_store.errors import ModelNotFound
+from model_store.errors import ModelNotFound, ModelStoreError
+from model_store.manifest import REPORT_FILE
+from model_store.pixels.formats import format_of
 
 Name = Annotated[str, Path(description="A model's name.", examples=["casting"])]
 Version = Annotated[int, Path(description="A version in the store.", ge=1, examples=[3])]
+Number = Annotated[int, Path(description="From 1.", ge=1, examples=[1])]
+
+# A bundle may be a stranger's: what it holds is shown without scripts, and as of no origin.
+_SANDBOX = {
+    "Content-Security-Policy": "sandbox; default-src 'none'; img-src data:; "
+    "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +80,7 @@ def only(*names: str) -> Callable[[Request], Coroutine[Any, Any, None]]:
     return refuse_others
 
 
-def models_router(registry: Registry) -> APIRouter:
+def models_router(registry: Registry, *, asks_for_keys: bool, keeps_feedback: bool) -> APIRouter:
     """Return the routes that describe models."""
     router = APIRouter(tags=["models"])
 
@@ -80,8 +91,17 @@ def models_router(registry: Registry) -> APIRouter:
         responses=docs.problems(*docs.CLOSED),
     )
     async def list_models() -> ModelList:
-        models = [describe(registry, name) for name in registry.names()]
-        return ModelList(default=default_name(registry), models=models)
+        names = registry.names()
+        versions = await asyncio.gather(*[_versions(registry, name) for name in names])
+        return ModelList(
+            default=default_name(registry),
+            asks_for_keys=asks_for_keys,
+            keeps_feedback=keeps_feedback,
+            models=[
+                _info(registry, name, registry.find(name), known)
+                for name, known in zip(names, versions, strict=True)
+            ],
+        )
 
     @router.get(
         "/models/{name}",
@@ -92,9 +112,56 @@ def models_router(registry: Registry) -> APIRouter:
     async def show_model(name: Name) -> ModelDetail:
         if name not in registry.names():
             raise ModelNotFound(f"Expected one of: {', '.join(registry.names()) or 'no models'}.")
-        return describe_fully(registry, name, await registry.versions(name))
+        return _detail(registry, name, registry.find(name), await _versions(registry, name))
 
+    by_name, by_version = addresses(registry)[1:]
+
+    @router.get(
+        by_version.prefix,
+        summary="Describe a version",
+        operation_id="show_version",
+        responses=docs.problems(*docs.MODEL),
+    )
+    async def show_version(model: Annotated[LoadedModel, Depends(by_version.find)]) -> ModelDetail:
+        return _detail(registry, model.name, model, await _versions(registry, model.name))
+
+    for at in (by_name, by_version):
+        _add_files(router, at)
     return router
+
+
+def _add_files(router: APIRouter, at: Address) -> None:
+    """Add the routes that show what a bundle holds for people."""
+    problems = docs.problems(*docs.MODEL, NotInBundle)
+
+    @router.get(
+        f"{at.prefix}/report",
+        summary="Show how it was trained",
+        operation_id=f"report{at.suffix}",
+        response_class=Response,
+        responses={200: {"content": {"text/html": {}}, "description": "The page."}, **problems},
+    )
+    async def report(model: Annotated[LoadedModel, Depends(at.find)]) -> Response:
+        page = await asyncio.to_thread(model.read_file, REPORT_FILE)
+        return Response(page, media_type="text/html", headers=_SANDBOX)
+
+    @router.get(
+        f"{at.prefix}/examples/{{number}}",
+        summary="Show an image to try",
+        description="One of those that the bundle keeps to prove itself with.",
+        operation_id=f"example{at.suffix}",
+        response_class=Response,
+        responses={
+            200: {"content": {"image/*": {"schema": docs.BINARY}}, "description": "The image."},
+            **problems,
+        },
+    )
+    async def example(number: Number, model: Annotated[LoadedModel, Depends(at.find)]) -> Response:
+        if number > len(model.examples):
+            raise NotInBundle(f"Expected one of {len(model.examples)} examples.")
+        image = await asyncio.to_thread(model.read_file, model.examples[number - 1])
+        kind = f"image/{(format_of(image) or '').lower()}"
+        return Response(image, media_type=kind, headers=_SANDBOX)
 
 
 def default_name(registry: Registry) -> str | None:
@@ -105,33 +172,48 @@ def default_name(registry: Registry) -> str | None:
         return None
 
 
-def describe(registry: Registry, name: str) -> ModelInfo:
+async def _versions(registry: Registry, name: str) -> list[int]:
+    """Return every version that can be asked for; of a store that is away, what is in memory."""
+    try:
+        return await registry.versions(name)
+    except (OSError, ModelStoreError):
+        served = registry.find(name)
+        return [served.version] if served else []
+
+
+def _info(
+    registry: Registry, name: str, served: LoadedModel | None, versions: list[int]
+) -> ModelInfo:
     """Return what a list of models says of one."""
-    served = registry.find(name)
     failure = registry.failure(name)
     return ModelInfo(
         name=name,
         version=served.version if served else None,
-        is_default=name == default_name(registry),
+        is_default=name == default_name(registry) and served is registry.find(name),
+        versions=versions,
         labels=list(served.labels) if served else [],
         image=served.spec if served else None,
         metrics=served.manifest.metrics if served else None,
         engine=_engine(served) if served else None,
+        examples=len(served.examples) if served else 0,
+        has_report=served is not None and REPORT_FILE in served.manifest.files,
         warnings=list(served.warnings) if served else [],
         failure=LoadFailure(version=failure.version, reason=failure.reason) if failure else None,
     )
 
 
-def describe_fully(registry: Registry, name: str, versions: list[int]) -> ModelDetail:
-    """Return what a model's own page says."""
-    served = registry.find(name)
+def _detail(
+    registry: Registry, name: str, served: LoadedModel | None, versions: list[int]
+) -> ModelDetail:
+    """Return what a version's own page says."""
     manifest = served.manifest if served else None
     return ModelDetail(
-        **dict(describe(registry, name)),
-        versions=versions,
+        **dict(_info(registry, name, served, versions)),
         created_at=manifest.created_at if manifest else None,
         training=manifest.training if manifest else None,
         calibration=manifest.calibration if manifest else None,
+        baselines=list(manifest.baselines) if manifest else [],
+        comparison=manifest.comparison if manifest else None,
         dataset=manifest.dataset if manifest else None,
         libraries=manifest.libraries if manifest else {},
     )

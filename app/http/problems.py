@@ -58,6 +58,9 @@ TABLE: Mapping[type[Exception], Row] = {
     errors.CompressedUpload: Row(415, "compressed_upload", "The upload is compressed"),
     errors.EmptyUpload: Row(400, "empty_upload", "The upload holds no image"),
     errors.Unauthorized: Row(401, "unauthorized", "A valid API key is needed"),
+    errors.FeedbackOff: Row(403, "feedback_off", "No feedback is kept", "HALFTONE_FEEDBACK"),
+    errors.ForeignOrigin: Row(403, "foreign_origin", "Not from this page", "HALFTONE_CORS_ORIGINS"),
+    errors.NotInBundle: Row(404, "not_in_bundle", "The model comes without it"),
     store_errors.InvalidName: Row(404, "model_not_found", "No such model"),
     store_errors.ModelNotFound: Row(404, "model_not_found", "No such model"),
     store_errors.VersionNotFound: Row(404, "version_not_found", "No such version"),
@@ -97,9 +100,17 @@ TABLE: Mapping[type[Exception], Row] = {
     store_errors.UnsafeModel: _UNUSABLE,
     store_errors.IncompatibleModel: _UNUSABLE,
     store_errors.EngineUnavailable: _UNUSABLE,
+    errors.FeedbackFull: Row(
+        507, "feedback_full", "There is no room for more feedback", "HALFTONE_FEEDBACK_BYTES"
+    ),
     errors.DeadlineExpired: Row(
         504, "deadline_expired", "The deadline passed", "HALFTONE_DEADLINE_MS"
     ),
+}
+
+_PATH_PARTS: Mapping[str, type[Exception]] = {
+    "version": store_errors.VersionNotFound,
+    "number": errors.NotInBundle,
 }
 
 _FRAMEWORK_CODES = {
@@ -188,10 +199,10 @@ def _framework_row(status: int, detail: str) -> Row:
 
 
 def _invalid_row(error: RequestValidationError) -> Row:
-    """Return the row of a parameter that FastAPI refused; a version that is none is not found."""
+    """Return the row of a parameter that FastAPI refused; a part of a path is then not found."""
     first = error.errors()[0]
     place, name = first["loc"][0], first["loc"][-1]
-    kind = store_errors.VersionNotFound if place == "path" else errors.InvalidParameter
+    kind = _PATH_PARTS[str(name)] if place == "path" else errors.InvalidParameter
     detail = f"Expected another {name}. {first['msg']}. Received: {str(first['input'])[:40]!r}"
     return replace(TABLE[kind], detail=detail)
 

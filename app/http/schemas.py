@@ -5,7 +5,15 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from model_store.manifest import Calibration, DatasetRecord, Metrics, Parity, TrainingSettings
+from model_store.manifest import (
+    Baseline,
+    Calibration,
+    Comparison,
+    DatasetRecord,
+    Metrics,
+    Parity,
+    TrainingSettings,
+)
 from model_store.spec import ImageSpec
 
 _CASTING: dict[str, JsonValue] = {
@@ -95,6 +103,17 @@ class BatchAnswer(BaseModel):
     results: list[BatchResult | BatchError]
 
 
+class FeedbackAnswer(BaseModel):
+    """An image that was kept under its label."""
+
+    request_id: str
+    model: ModelReference
+    label: str
+    file: str = Field(
+        description="Below HALFTONE_FEEDBACK.", examples=["casting/ok_front/3f2a9c.png"]
+    )
+
+
 class EngineInfo(BaseModel):
     """The engine that runs a model, and how far it is from the float32 Keras model."""
 
@@ -115,11 +134,19 @@ class ModelInfo(BaseModel):
 
     name: str
     version: int | None = Field(description="Null when no version could be loaded.")
-    is_default: bool = Field(description="Whether /predict means this model.")
+    is_default: bool = Field(description="Whether /predict means this version.")
+    versions: list[int] = Field(
+        description="Every version that can be asked for; others than `version` by "
+        "/models/{name}/versions/{version}, opened on demand."
+    )
     labels: list[str] = Field(description="In output order.")
     image: ImageSpec | None
     metrics: Metrics | None
     engine: EngineInfo | None
+    examples: int = Field(
+        description="Images to try at /models/{name}/versions/{version}/examples/1 and so on."
+    )
+    has_report: bool = Field(description="Whether /models/{name}/report shows its training.")
     warnings: list[str]
     failure: LoadFailure | None
 
@@ -128,9 +155,10 @@ class ModelDetail(ModelInfo):
     """One served model, with where it comes from."""
 
     created_at: datetime | None
-    versions: list[int] = Field(description="Every version in the store.")
     training: TrainingSettings | None
     calibration: Calibration | None
+    baselines: list[Baseline]
+    comparison: Comparison | None
     dataset: DatasetRecord | None
     libraries: dict[str, str]
 
@@ -139,6 +167,8 @@ class ModelList(BaseModel):
     """Every model, by name."""
 
     default: str | None = Field(description="The model that /predict means.")
+    asks_for_keys: bool = Field(description="Whether requests must carry an API key.")
+    keeps_feedback: bool = Field(description="Whether POST /feedback keeps images.")
     models: list[ModelInfo]
 
 

@@ -43,6 +43,28 @@ async def read_image(request: Request) -> bytes:
     return images[0]
 
 
+async def read_labelled_image(request: Request) -> tuple[bytes, str]:
+    """Return the image and the label of a form with the file `file` and the field `label`.
+
+    The image may be empty.
+
+    Raises:
+        MalformedUpload: not such a form.
+    """
+    form = await _parse(request, MAX_OTHER_FIELDS) if is_form(request) else FormData()
+    try:
+        files, labels = form.getlist("file"), form.getlist("label")
+        if len(files) == len(labels) == 1:
+            (file,), (label,) = files, labels
+            if isinstance(file, UploadFile) and isinstance(label, str):
+                return await file.read(), label
+    finally:
+        await form.close()
+    raise MalformedUpload(
+        "Expected multipart/form-data with one file named 'file' and one field named 'label'."
+    )
+
+
 async def read_images(request: Request, max_images: int) -> list[bytes]:
     """Return the images of the form's files `files`, in order; they may be empty.
 

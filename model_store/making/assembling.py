@@ -91,7 +91,7 @@ def assemble(
         layers=describe_layers(model),
         engines=engines,
         default_engine=default,
-        probes=describe_probes(paths, pixels, probes.probabilities),
+        probes=describe_probes(paths, pixels, probes.probabilities, len(probe_files)),
     )
 
 

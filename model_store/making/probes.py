@@ -54,22 +54,28 @@ def write_probes(
 
 
 def describe_probes(
-    paths: Sequence[str], pixels: NDArray[np.uint8], probabilities: NDArray[np.float32]
+    paths: Sequence[str],
+    pixels: NDArray[np.uint8],
+    probabilities: NDArray[np.float32],
+    given: int,
 ) -> tuple[Probe, ...]:
     """Return the manifest's records of probes.
 
     Args:
-        paths: within the bundle.
+        paths: within the bundle, as `write_probes` returned them.
         pixels: (probes, H, W) uint8.
         probabilities: (probes, labels), the Keras model's.
+        given: how many images `write_probes` was given.
     """
+    drawn = len(paths) - min(given, MAX_GIVEN)
     return tuple(
         Probe(
             file=path,
             pixels_sha256=pixels_sha256(image),
             probabilities=tuple(float(p) for p in row),
+            drawn=number < drawn,
         )
-        for path, image, row in zip(paths, pixels, probabilities, strict=True)
+        for number, (path, image, row) in enumerate(zip(paths, pixels, probabilities, strict=True))
     )
 
 

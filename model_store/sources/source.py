@@ -19,6 +19,7 @@ class Item:
     name: str  # printable path below the folder with "/", or "x_train[12]"
     label: str | None  # in Unicode's form NFC
     split: str | None  # one of SPLITS where the layout says so
+    only_trains: bool = False  # never drawn into another split
 
 
 class Source(Protocol):

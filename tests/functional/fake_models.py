@@ -85,6 +85,28 @@ class FakeModel:
         self.error: Exception | None = None
         self.answers_nan = False
         self.closed = threading.Event()
+        self.files: dict[str, bytes] = {}
+
+    def keep(self, *examples: bytes, report: bytes | None = None) -> None:
+        """Put images of the user's and a report into the bundle."""
+        for number, image in enumerate(examples):
+            self.files[f"probe/{10 + number}.png"] = image
+        probes = [
+            Probe(file=path, pixels_sha256=DIGEST, probabilities=(1.0, 0.0, 0.0), drawn=False)
+            for path in self.files
+        ]
+        if report is not None:
+            self.files["report.html"] = report
+        record = FileRecord(size=1, sha256=DIGEST)
+        self.manifest = self.manifest.model_copy(
+            update={
+                "probes": (*self.manifest.probes, *probes),
+                "files": self.manifest.files | dict.fromkeys(self.files, record),
+            }
+        )
+
+    def read_file(self, path: str) -> bytes:
+        return self.files[path]
 
     def learn_from(self, images: list[NDArray[np.uint8]]) -> None:
         """Take some (H, W) images for those of its training."""

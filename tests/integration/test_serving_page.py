@@ -68,6 +68,15 @@ def test_program_and_curl_that_try_again(service: Service, reader: Path) -> None
     assert float(printed[1]) == pytest.approx(answer["probability"])
 
 
+def test_image_is_kept_under_its_label(reader: Path, tmp_path: Path) -> None:
+    with running(SHIPPED, feedback=tmp_path / "kept") as service:
+        service.wait_until_ready()
+        answer = json.loads(run(here(block("/feedback"), service), reader))
+
+    assert (tmp_path / "kept" / answer["file"]).read_bytes() == (reader / "part.png").read_bytes()
+    assert answer["file"].startswith("digits/7/")
+
+
 def test_open_inference_protocol_by_hand(service: Service, reader: Path) -> None:
     first, second = here(block("/infer"), service).split("\ncurl ", 1)
 
@@ -84,7 +93,7 @@ def test_client_is_generated(service: Service, reader: Path) -> None:
 
 
 def test_every_block_of_the_page_is_run() -> None:
-    known = ("top_k=3", "import httpx", "--retry", "/infer", "openapi-python-client")
+    known = ("top_k=3", "import httpx", "--retry", "/feedback", "/infer", "openapi-python-client")
 
     assert all(any(word in code for word in known) for code in blocks(PAGE))
 

@@ -134,6 +134,19 @@ def _assign(
     source: Source, records: Sequence[Record], readable: Sequence[int], seed: int
 ) -> tuple[dict[int, str], list[str]]:
     """Return the side of each image, and the names of the training images left out."""
+    more = [i for i in readable if source.items[i].only_trains]
+    own = [i for i in readable if not source.items[i].only_trains]
+    sides, left_out = _assign_own(source, records, own, seed)
+    held_out = {records[i].pixels for i, side in sides.items() if side != "train"}
+    leaked = [i for i in more if records[i].pixels in held_out]
+    sides |= dict.fromkeys(set(more) - set(leaked), "train")
+    return sides, [*left_out, *(source.items[i].name for i in leaked)]
+
+
+def _assign_own(
+    source: Source, records: Sequence[Record], readable: Sequence[int], seed: int
+) -> tuple[dict[int, str], list[str]]:
+    """Do so for the images of the data set itself."""
     sides = {i: split for i in readable if (split := source.items[i].split)}
     if not sides:
         return _draw(source, records, readable, _SHARES, seed), []

@@ -23,18 +23,49 @@ export class Problem extends Error {
 // Relative to the page, so that it also works behind a proxy that adds a path.
 export const address = (route) => new URL(route, document.baseURI).href;
 
-/** The route of an action; the default model is the one that answers without a name. */
-export function route(action, model) {
-  return model.isDefault ? action : `models/${encodeURIComponent(model.name)}/${action}`;
+/** The route of an action; the default model answers without a name, a current version without
+ *  its number, and so do those that follow them. */
+export function route(action, { name, version, isDefault, isCurrent }) {
+  if (isDefault) return action;
+  return isCurrent ? `models/${encodeURIComponent(name)}/${action}` : part(action, { name, version });
 }
 
-/** The models that can answer now; the default one is marked. */
-export async function fetchModels() {
-  const response = await reach("models", { headers: { Accept: "application/json" } });
-  const { models, default: defaultName } = await response.json();
-  const ready = models.filter(({ image }) => image);
+/** The route of something that belongs to one version alone, as its examples and its report. */
+export function part(action, { name, version }) {
+  return `models/${encodeURIComponent(name)}/versions/${version}/${action}`;
+}
+
+/** What the service is, with the models that can answer now; the default one is marked. */
+export async function fetchService() {
+  const said = await getJson("models");
+  const ready = said.models.filter(({ image }) => image);
   if (!ready.length) throw await noModel();
-  return ready.map((model) => ({ ...model, isDefault: model.name === defaultName }));
+  return {
+    asksForKeys: said.asks_for_keys,
+    keepsFeedback: said.keeps_feedback,
+    models: ready.map((model) => ({
+      ...model,
+      isCurrent: true,
+      isDefault: model.name === said.default,
+    })),
+  };
+}
+
+/** What the service says of a version that is not the current one; it is opened for that. */
+export async function fetchVersion(name, version) {
+  const said = await getJson(`models/${encodeURIComponent(name)}/versions/${version}`);
+  return { ...said, isCurrent: false, isDefault: false };
+}
+
+async function getJson(path) {
+  return (await reach(path, { headers: { Accept: "application/json" } })).json();
+}
+
+/** An example of a version, as a file. */
+export async function fetchExample(version, number) {
+  const image = await (await reach(part(`examples/${number}`, version), {})).blob();
+  const extension = image.type.replace(/^image\/(x-)?/, "") || "png";
+  return new File([image], `example-${number}.${extension}`, { type: image.type });
 }
 
 /** Why nothing can answer, as the service's health tells it; its code is "loading" at first. */
@@ -48,10 +79,12 @@ async function noModel() {
   });
 }
 
-/** POST one image as the multipart field `file`; resolves to the response and its round trip. */
-export async function postImage(path, file, signal) {
+/** POST one image as the multipart field `file`, and other fields; resolves to the response and its
+ *  round trip. */
+export async function postImage(path, file, signal, fields = {}) {
   const body = new FormData();
   body.append("file", file, file.name);
+  for (const [name, value] of Object.entries(fields)) body.append(name, value);
   const started = performance.now();
   const response = await reach(path, { method: "POST", body, signal });
   return { response, roundTripMs: performance.now() - started };
@@ -61,6 +94,22 @@ export async function predict(model, file, signal) {
   const { response, roundTripMs } = await postImage(route("predict", model), file, signal);
   const stages = serverTiming(response.headers.get("Server-Timing") ?? "");
   return { answer: await response.json(), stages, roundTripMs };
+}
+
+/** The same as { answer, … }, or as { problem }; only an abort is thrown. */
+export async function attempt(model, file, signal) {
+  try {
+    return await predict(model, file, signal);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    return { problem: error instanceof Problem ? error : new Problem(String(error)) };
+  }
+}
+
+/** Keep an image under its right label; resolves to the file that the service made of it. */
+export async function postFeedback(model, file, label) {
+  const { response } = await postImage(route("feedback", model), file, null, { label });
+  return (await response.json()).file;
 }
 
 /** `decode;dur=1.2, queue;dur=0.1` → Map {decode → 1.2, queue → 0.1}, milliseconds. */

@@ -1,10 +1,18 @@
 // CSV as RFC 4180 has it, safe to open in a spreadsheet.
 
-/** One row per outcome: file, answer or error, then the probability of every class. */
+const SUMMARY = ["file", "label", "probability", "error", "model", "version", "request_id"];
+
+/** One row per outcome: file, answer or error, what the version beside says, where there is one,
+ *  then the probability of every class. */
 export function csvOf(outcomes) {
   const labels = [...new Set(outcomes.flatMap(labelsOf))].sort();
-  const header = ["file", "label", "probability", "error", "model", "version", "request_id"];
-  const rows = outcomes.map((outcome) => [...summary(outcome), ...spread(outcome, labels)]);
+  const besides = outcomes.some(({ beside }) => beside) ? SUMMARY.slice(1) : [];
+  const header = [...SUMMARY, ...besides.map((name) => `beside_${name}`)];
+  const rows = outcomes.map((outcome) => [
+    ...summary(outcome),
+    ...(besides.length ? summary({ ...outcome.beside, file: outcome.file }).slice(1) : []),
+    ...spread(outcome, labels),
+  ]);
   const lines = [[...header, ...labels.map((label) => `p(${label})`)], ...rows];
   return lines.map((cells) => cells.map(cell).join(",") + "\r\n").join("");
 }

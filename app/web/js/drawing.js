@@ -1,4 +1,4 @@
-// A pad to draw on, with pointer or keyboard; it hands over a PNG after every stroke.
+// A pad to draw on, with pointer or keyboard; it hands over a PNG while and after every stroke.
 
 export const DRAWN = "drawing.png";
 const INK = "#fff";
@@ -12,13 +12,17 @@ export class Pad {
   #context;
   #strokes = [];
   #onDrawn;
+  #onDrawing;
+  #isCopying = false;
   #keyboard = { x: 140, y: 70, down: false, shown: false };
 
-  /** `onDrawn` gets a PNG File after each change, or null when the pad is empty. */
-  constructor(canvas, onDrawn) {
+  /** `onDrawn` gets a PNG File after each change, or null when the pad is empty; `onDrawing` gets
+   *  one of a stroke that goes on. */
+  constructor(canvas, onDrawn, onDrawing) {
     this.#canvas = canvas;
     this.#context = canvas.getContext("2d");
     this.#onDrawn = onDrawn;
+    this.#onDrawing = onDrawing;
     canvas.addEventListener("pointerdown", (event) => this.#begin(event));
     canvas.addEventListener("pointermove", (event) => this.#extend(event));
     canvas.addEventListener("pointerup", (event) => this.#end(event));
@@ -58,12 +62,23 @@ export class Pad {
     const moves = event.getCoalescedEvents?.() ?? [];
     this.#strokes.at(-1)?.push(...(moves.length ? moves : [event]).map((move) => this.#at(move)));
     this.#paint();
+    this.#copy(event.pointerId);
   }
 
   #end(event) {
     if (!this.#canvas.hasPointerCapture(event.pointerId)) return;
     this.#canvas.releasePointerCapture(event.pointerId);
     this.#changed();
+  }
+
+  /** Hand over what is there so far, unless the stroke ends meanwhile. */
+  #copy(pointerId) {
+    if (this.#isCopying) return;
+    this.#isCopying = true;
+    this.#canvas.toBlob((png) => {
+      this.#isCopying = false;
+      if (this.#canvas.hasPointerCapture(pointerId)) this.#onDrawing(fileOf(png));
+    }, "image/png");
   }
 
   #at(event) {

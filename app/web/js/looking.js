@@ -4,6 +4,9 @@ import { postImage, route } from "./api.js";
 
 const PIXELATED_BELOW = 200; // smaller pictures are enlarged with their pixels visible
 const NO_SUCH_ROUTE = new Set([404, 405, 501]);
+const EVEN = 2; // grey levels that are no difference
+const [GREY, ALPHA] = [0, 3]; // of the four bytes of a pixel
+const NOTHING_TO_SHOW = "No part speaks for or against it: whichever is covered, the answer stays.";
 const byId = (id) => document.getElementById(id);
 
 /** The figure beside the answer. Refusals only hide it: the answer stands without. */
@@ -27,11 +30,20 @@ export class Looking {
     this.#update();
   }
 
+  /** While answers follow each other, the figure is one of before. */
+  wait() {
+    this.#request = null;
+    byId("saw").parentElement.classList.add("stale");
+    byId("saw-figure").hidden = !byId("saw").src;
+    byId("look").hidden = byId("blank").hidden = true;
+  }
+
   async #showPixels() {
     const { model, file, signal } = this.#request;
     const { height, width } = model.image;
     const stack = byId("saw").parentElement;
     stack.classList.add("stale");
+    byId("blank").hidden = true;
     byId("saw-size").textContent = `${width} × ${height}`;
     const { png } = await imageFrom(route("preview", model), file, signal);
     if (signal.aborted) return;
@@ -41,9 +53,12 @@ export class Looking {
     stack.classList.toggle("pixelated", Math.max(height, width) <= PIXELATED_BELOW);
     stack.style.setProperty("--ratio", width / height);
     setImage(byId("saw"), png);
+    const [darkest, lightest] = await extremes(png, GREY);
+    if (!signal.aborted) byId("blank").hidden = lightest - darkest > EVEN;
   }
 
   #update() {
+    if (!this.#request) return;
     const strength = byId("strength").valueAsNumber / 100;
     const label = byId("explained").value;
     const isThere = strength > 0 && this.#loaded === label;
@@ -60,8 +75,9 @@ export class Looking {
     byId("look-note").textContent = "Looking …";
     const path = `${route("explain", model)}?label=${encodeURIComponent(label)}`;
     const { png, problem } = await imageFrom(path, file, signal);
+    const isBlank = png && (await extremes(png, ALPHA))[1] === 0;
     if (signal.aborted || this.#asked !== label) return;
-    byId("look-note").textContent = problem?.title ?? "";
+    byId("look-note").textContent = problem?.title ?? (isBlank ? NOTHING_TO_SHOW : "");
     if (png) this.#showHeat(label, png);
     else this.#refuse(model, problem);
   }
@@ -88,6 +104,20 @@ async function imageFrom(path, file, signal) {
   } catch (problem) {
     return { problem };
   }
+}
+
+/** The smallest and the largest value of one channel of a picture. */
+async function extremes(png, channel) {
+  const bitmap = await createImageBitmap(png);
+  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d");
+  context.drawImage(bitmap, 0, 0);
+  const { data } = context.getImageData(0, 0, bitmap.width, bitmap.height);
+  let [least, most] = [255, 0];
+  for (let i = channel; i < data.length; i += 4) {
+    least = Math.min(least, data[i]);
+    most = Math.max(most, data[i]);
+  }
+  return [least, most];
 }
 
 export function setImage(image, blob) {

@@ -1,46 +1,63 @@
-// Wires the page: which model, which picture, and what happens when either changes.
+// Wires the page: which versions, which picture, and what happens when either changes.
 
-import { Problem, address, fetchModels, predict, route } from "./api.js";
-import { runBatch } from "./batch.js";
+import { Problem, address, attempt, fetchExample, part, predict, route } from "./api.js";
+import { clearBatch, runBatch } from "./batch.js";
+import { Chooser } from "./chooser.js";
 import { DRAWN, Pad } from "./drawing.js";
+import { offerCorrection, offerNoCorrection } from "./feedback.js";
 import { printBall } from "./halftone.js";
+import { Camera, FRAME, Latest } from "./live.js";
 import { Looking, setImage } from "./looking.js";
 import { count, share } from "./numbers.js";
 import { busy, showAnswer, showNothing, showProblem } from "./result.js";
-import { asCurl, asHttpx } from "./snippets.js";
-import { PASTED, listen, offerFormats } from "./sources.js";
+import { showRequest } from "./snippets.js";
+import { PASTED, listen, markExample, offerExamples, offerFormats } from "./sources.js";
 
 const LARGEST_DRAWABLE = 64; // pixels a side
 const LOADING_POLL_MS = 500;
 const byId = (id) => document.getElementById(id);
 
 const looking = new Looking();
-const pad = new Pad(byId("pad"), (png) => (png ? ask(png) : forget()));
-let models = [];
+const chooser = new Chooser(() => switchVersions());
+const pad = new Pad(
+  byId("pad"),
+  (png) => (png ? ask(png) : forget()),
+  (png) => drawing.offer(png),
+);
+const drawing = new Latest((png) => ask(png, { isLive: true }));
+const camera = new Camera(byId("video"), (frame) => ask(frame, { isLive: true }));
+let described = null; // the version that the page describes
 let file = null; // the picture on the page
+let example = null; // its number, if it is one of the version's own
+let files = []; // the pictures in the table
 let running = new AbortController();
 let batch = new AbortController();
 
-const model = () => models[byId("model").selectedIndex];
-
-async function ask(picture) {
+async function ask(picture, { isLive = false } = {}) {
   file = picture;
   running.abort();
   running = new AbortController();
   const { signal } = running;
-  busy(true);
+  if (!isLive) drawing.drop();
+  busy(!isLive);
   try {
-    if (!models.length) await loadModels();
-    const asked = model();
+    if (!chooser.service) await loadVersions();
+    const { asked, beside } = await chooser.versions();
     const outcome = await predict(asked, picture, signal);
+    const other = beside && (await attempt(beside, picture, signal));
     if (signal.aborted) return;
-    showAnswer(outcome);
-    showRequest(asked, picture);
-    looking.show(asked, picture, outcome.answer.predictions, signal);
-    if (outcome.answer.model.version !== asked.version) refreshModels();
+    showAnswer(outcome, other, isLive);
+    showRequest(route("predict", asked), picture, {
+      needsKey: chooser.service.asksForKeys,
+      isOnlyHere: [DRAWN, PASTED, FRAME].includes(picture.name) || example !== null,
+    });
+    if (isLive) looking.wait();
+    else looking.show(asked, picture, outcome.answer.predictions, signal);
+    offerToCorrect(asked, picture, outcome.answer, isLive);
+    if (outcome.answer.model.version !== asked.version) refreshVersions();
   } catch (error) {
     if (signal.aborted) return;
-    showProblem(error);
+    showProblem(error, picture.name);
   } finally {
     if (!signal.aborted) busy(false);
   }
@@ -49,122 +66,186 @@ async function ask(picture) {
 function forget() {
   file = null;
   running.abort();
+  drawing.drop();
   busy(false);
   showNothing();
 }
 
-function showRequest(asked, picture) {
-  const url = address(route("predict", asked));
-  byId("curl").textContent = asCurl(url, picture.name);
-  byId("httpx").textContent = asHttpx(url, picture.name);
-  const onlyHere = [DRAWN, PASTED].includes(picture.name);
-  byId("keep").hidden = !onlyHere;
-  if (byId("save").href) URL.revokeObjectURL(byId("save").href);
-  Object.assign(byId("save"), { href: URL.createObjectURL(picture), download: picture.name });
+function offerToCorrect(asked, picture, { label }, isLive) {
+  if (chooser.service.keepsFeedback && !isLive) offerCorrection(asked, picture, label);
+  else offerNoCorrection();
 }
 
-function take(files) {
+/** Take what came in from outside: one picture, or several for the table. */
+function take(pictures) {
   batch.abort();
-  byId("batch").hidden = true;
-  byId("output").classList.toggle("several", files.length > 1);
-  if (files.length === 1) show(files[0]);
-  else askAll(files);
+  clearBatch();
+  files = [];
+  leaveExample();
+  if (camera.isOn) frame("prompt");
+  byId("output").classList.toggle("several", pictures.length > 1);
+  if (pictures.length === 1) show(pictures[0]);
+  else askAll(pictures);
 }
 
 function show(picture) {
-  setDrawing(false);
-  byId("prompt").hidden = true;
-  byId("picture").hidden = false;
+  frame("picture");
   setImage(byId("picture"), picture);
   ask(picture);
 }
 
 function open(picture) {
+  leaveExample();
   show(picture);
   byId("result").focus({ preventScroll: true });
   byId("frame").scrollIntoView({ block: "nearest" });
 }
 
-async function askAll(files) {
+async function askAll(pictures) {
+  files = pictures;
   batch = new AbortController();
+  const { signal } = batch;
   forget();
   try {
-    if (!models.length) await loadModels();
-    await runBatch(model(), files, open, batch.signal);
+    if (!chooser.service) await loadVersions();
+    await runBatch(await chooser.versions(), pictures, open, signal);
   } catch (error) {
     showProblem(error);
   }
 }
 
-async function loadModels() {
-  models = await fetchModels();
-  const kept = models.findIndex(({ name }) => name === byId("model").value);
-  const chosen = kept < 0 ? models.findIndex(({ isDefault }) => isDefault) : kept;
-  byId("model").replaceChildren(...models.map(optionOf));
-  byId("model").selectedIndex = Math.max(0, chosen);
-  byId("model").disabled = models.length === 1;
-  modelChanged();
+async function showExample(number) {
+  try {
+    const { asked } = await chooser.versions();
+    const picture = await fetchExample(asked, number);
+    take([picture]);
+    example = number;
+    markExample(example);
+    await chooser.remember(example);
+  } catch (error) {
+    showProblem(error, `Example ${number}`);
+  }
 }
 
-const optionOf = ({ name, version }) => new Option(`${name}, version ${version}`, name);
-
-/** Another version was promoted while the page was open. Failing, the list is only stale. */
-function refreshModels() {
-  loadModels().catch(() => {});
+/** Another picture takes its place. */
+function leaveExample() {
+  if (example === null) return;
+  example = null;
+  markExample(example);
+  chooser.remember(example);
 }
 
-function modelChanged() {
-  const { image, labels, metrics } = model();
+/** It belongs to another version; of another model, not even the picture is of use. */
+function dropExample(isSameModel) {
+  if (example !== null && !isSameModel) {
+    frame("prompt");
+    forget();
+  }
+  example = null;
+  markExample(example);
+}
+
+async function loadVersions() {
+  await chooser.load();
+  await showVersions();
+}
+
+/** A version was promoted while the page was open. Failing, the list is only stale. */
+function refreshVersions() {
+  loadVersions().catch(() => {});
+}
+
+/** Another version was chosen: what was said before is not its own. */
+async function switchVersions() {
+  const pictures = files;
+  batch.abort();
+  running.abort();
+  running = new AbortController();
+  const { signal } = running;
+  clearBatch();
+  showNothing();
+  busy(true);
+  try {
+    await chooser.versions(); // which may take the time to open one
+    if (signal.aborted) return;
+    const before = described;
+    await showVersions();
+    if (described !== before) dropExample(described.name === before?.name);
+    await chooser.remember(example);
+  } catch (error) {
+    if (!signal.aborted) showProblem(error);
+    return;
+  } finally {
+    if (!signal.aborted) busy(false);
+  }
+  if (pictures.length) askAll(pictures);
+  else if (file) ask(file);
+}
+
+/** Say what the chosen version is, and offer what goes with it. */
+async function showVersions() {
+  const { asked } = await chooser.versions();
+  const { image, labels, metrics } = asked;
+  described = asked;
   byId("facts").textContent = [
     `${image.width} × ${image.height}, grayscale`,
     count(labels.length, "class", "classes"),
     metrics && accuracyOf(metrics),
+    !asked.isCurrent && "not the version that serves",
   ].filter(Boolean).join(" · ");
+  byId("report").hidden = !asked.has_report;
+  byId("report").href = address(part("report", asked));
   offerFormats(image.formats ?? []);
+  offerExamples(asked, example, showExample);
   const drawable = image.height === image.width && image.height <= LARGEST_DRAWABLE;
   byId("draw").hidden = !drawable;
-  if (!drawable) setDrawing(false);
+  if (!drawable && !byId("pad").hidden) {
+    frame("prompt");
+    forget();
+  }
 }
 
 function accuracyOf({ accuracy, images }) {
   return `${share(accuracy)} right on ${count(images, "unseen picture", "unseen pictures")}`;
 }
 
-function setDrawing(isDrawing) {
-  byId("draw").setAttribute("aria-pressed", String(isDrawing));
-  for (const id of ["pad", "pad-tools", "pad-help"]) byId(id).hidden = !isDrawing;
-  if (!isDrawing) {
-    byId("prompt").hidden = !byId("picture").hidden;
-    return;
-  }
-  byId("prompt").hidden = byId("picture").hidden = true;
-  pad.clear();
-  byId("pad").focus();
+/** Show one thing in the frame; what was there before ends. */
+function frame(shown) {
+  if (shown !== "video") camera.stop();
+  for (const id of ["prompt", "picture", "pad", "video"]) byId(id).hidden = id !== shown;
+  for (const id of ["pad-tools", "pad-help"]) byId(id).hidden = shown !== "pad";
+  byId("draw").setAttribute("aria-pressed", String(shown === "pad"));
+  byId("watch").setAttribute("aria-pressed", String(shown === "video"));
 }
 
 function toggleDrawing() {
   const isDrawing = byId("pad").hidden;
-  if (!isDrawing) forget();
-  setDrawing(isDrawing);
+  leaveExample();
+  forget();
+  frame(isDrawing ? "pad" : "prompt");
+  if (!isDrawing) return;
+  pad.clear();
+  byId("pad").focus();
 }
 
-function pictureBroken() {
-  byId("picture").hidden = true;
-  byId("prompt").hidden = false;
-}
-
-async function copy(button) {
-  const source = byId(button.dataset.copy);
+async function startWatching() {
+  leaveExample();
+  forget();
+  frame("video");
   try {
-    await navigator.clipboard.writeText(source.textContent);
-  } catch {
-    // Pages without TLS have no clipboard; the selection does it everywhere.
-    getSelection().selectAllChildren(source);
-    document.execCommand("copy");
+    await camera.start();
+  } catch (error) {
+    frame("prompt");
+    const detail = "The browser gives this page none: there is none, or it may not be used.";
+    showProblem(new Problem("No camera", { detail, code: error.name }));
   }
-  byId("announce").textContent = "Copied.";
-  button.classList.add("done");
-  setTimeout(() => button.classList.remove("done"), 1500);
+}
+
+/** Stop the camera, and keep its last frame as the picture. */
+function holdFrame() {
+  if (!camera.isOn) return;
+  if (file) show(file);
+  else frame("prompt");
 }
 
 printBall(byId("ball"));
@@ -175,21 +256,28 @@ listen(take, () => {
 byId("draw").addEventListener("click", toggleDrawing);
 byId("undo").addEventListener("click", () => pad.undo());
 byId("clear").addEventListener("click", () => pad.clear());
+byId("watch").hidden = !Camera.isThere;
+byId("watch").addEventListener("click", () => (camera.isOn ? holdFrame() : startWatching()));
+document.addEventListener("visibilitychange", () => document.hidden && holdFrame());
 byId("again").addEventListener("click", () => (file ? ask(file) : start()));
 byId("stop").addEventListener("click", () => batch.abort());
-byId("picture").addEventListener("error", pictureBroken);
-byId("model").addEventListener("change", () => {
-  modelChanged();
-  if (file) byId("pad").hidden ? show(file) : ask(file);
-});
-for (const button of document.querySelectorAll("[data-copy]")) {
-  button.addEventListener("click", () => copy(button));
+byId("picture").addEventListener("error", () => frame("prompt"));
+/** Show the versions that the address names; where it names none that is here, say so. */
+async function followAddress() {
+  try {
+    chooser.follow();
+  } finally {
+    await showVersions();
+  }
 }
 
 async function start() {
   try {
-    await loadModels();
+    await chooser.load();
+    await followAddress();
     if (!file) showNothing();
+    const asked = Number(new URLSearchParams(location.search).get("example"));
+    if (asked && !file) await showExample(asked);
   } catch (error) {
     showProblem(error);
     if (error.code === "loading") setTimeout(start, LOADING_POLL_MS);

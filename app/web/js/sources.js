@@ -1,4 +1,6 @@
-// Every way a picture comes in: dropped, pasted, chosen, photographed.
+// Every way a picture comes in: dropped, pasted, chosen, photographed, or out of the bundle.
+
+import { address, part } from "./api.js";
 
 export const PASTED = "pasted.png";
 const byId = (id) => document.getElementById(id);
@@ -17,6 +19,30 @@ export function offerFormats(formats) {
   // Not every system knows which files are of this type.
   if (formats.includes("HEIC")) types.push(".heic", ".heif");
   byId("files").accept = types.join(",") || "image/*";
+}
+
+/** Show a version's own examples as buttons; `onExample` gets the number of one, from 1. */
+export function offerExamples(version, chosen, onExample) {
+  byId("examples").hidden = !version.examples;
+  const numbers = Array.from({ length: version.examples }, (_, index) => index + 1);
+  byId("thumbnails").replaceChildren(
+    ...numbers.map((number) => {
+      const button = byId("example").content.cloneNode(true).firstElementChild;
+      const image = button.querySelector("img");
+      image.src = address(part(`examples/${number}`, version));
+      image.alt = `Example ${number}`;
+      button.addEventListener("click", () => onExample(number));
+      return button;
+    }),
+  );
+  markExample(chosen);
+}
+
+/** Mark the example that is on the page; none for null. */
+export function markExample(chosen) {
+  [...byId("thumbnails").children].forEach((button, index) =>
+    button.setAttribute("aria-pressed", String(index + 1 === chosen)),
+  );
 }
 
 function listenToInputs(onFiles) {

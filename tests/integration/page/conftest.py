@@ -22,6 +22,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",
+    "--use-fake-ui-for-media-stream",
 ]
 
 
@@ -62,7 +64,7 @@ def open_page(browser: Browser, site: str, service: CannedService) -> Iterator[O
     """Opens the page; afterwards nothing may have gone wrong in it or been asked elsewhere."""
     contexts, wrong = [], []
 
-    def open_with(**options: Any) -> Page:
+    def open_with(address: str = "", **options: Any) -> Page:
         context = browser.new_context(**options)
         contexts.append(context)
         page = context.new_page()
@@ -71,7 +73,7 @@ def open_page(browser: Browser, site: str, service: CannedService) -> Iterator[O
         page.on("console", lambda line: "Security" in line.text and wrong.append(line.text))
         page.on("request", lambda asked: _check_origin(asked.url, site, wrong))
         page.route(ROUTES, service.answer)
-        page.goto(site)
+        page.goto(site + address)
         expect(page.locator("#model option").first).not_to_have_text("none loaded")
         return page
 

@@ -10,7 +10,7 @@ def choose(page: Page, *pictures: dict[str, Any]) -> None:
 
 
 def stroke(page: Page, *points: tuple[float, float]) -> None:
-    """Draw through points given as shares of the pad's sides."""
+    """Draw through points given as shares of the pad's sides, and wait for the whole answer."""
     box = page.locator("#pad").bounding_box()
     assert box is not None
     at = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
@@ -18,7 +18,8 @@ def stroke(page: Page, *points: tuple[float, float]) -> None:
     page.mouse.down()
     for point in at[1:]:
         page.mouse.move(*point, steps=5)
-    page.mouse.up()
+    with page.expect_response("**/preview"):
+        page.mouse.up()
 
 
 def drop(page: Page, *names: str) -> None:

@@ -76,3 +76,45 @@ def test_row_of_the_table_opens_as_a_full_answer(page: Page) -> None:
     expect(page.locator("#answer")).to_be_visible()
     expect(page.locator("#curl")).to_contain_text("b.png")
     expect(page.locator("#batch")).to_be_visible()
+
+
+def test_table_sorts_by_every_column_and_sums_up(page: Page, service: CannedService) -> None:
+    service.by_name = {
+        "10.png": service.usual("/predict", top=4),
+        "bad.png": problem(422, "undecodable_image"),
+    }
+    choose(page, *(picture(name) for name in ("10.png", "2.png", "bad.png", "1.png")))
+    expect(page.get_by_role("heading", name="3 answers, 1 failed")).to_be_visible()
+    assert page.locator("#sums li").all_inner_texts() == ["9 2", "4 1"]
+
+    def after_sorting(column: str) -> list[str]:
+        page.locator("#columns").get_by_role("button", name=column).click()
+        return page.locator("#rows .file").all_inner_texts()
+
+    assert after_sorting("Picture") == ["1.png", "2.png", "10.png", "bad.png"]
+    assert after_sorting("Picture") == ["bad.png", "10.png", "2.png", "1.png"]
+    assert after_sorting("Answer")[0] == "10.png"
+    assert after_sorting("Answer")[-1] == "bad.png"
+    sorted_by = page.locator("#columns [data-sort=label]")
+    expect(sorted_by).to_have_attribute("aria-sort", "descending")
+
+
+def test_csv_is_offered_when_all_answers_are_there(page: Page, service: CannedService) -> None:
+    service.by_name = {"b.png": None}
+    choose(page, picture("a.png"), picture("b.png"))
+    expect(page.locator("#rows")).to_contain_text("98.71 %")
+    expect(page.get_by_role("link", name="Download CSV")).to_be_hidden()
+    service.held[0].fulfill(**service.usual("/predict"))
+    expect(page.get_by_role("link", name="Download CSV")).to_be_visible()
+
+
+def test_csv_of_a_stopped_table_says_what_is_missing(page: Page, service: CannedService) -> None:
+    service.replies = [service.usual("/predict")] + [None] * 4
+    choose(page, *(picture(f"{i}.png") for i in range(6)))
+    expect(page.locator("#rows")).to_contain_text("98.71 %")
+    page.get_by_role("button", name="Stop").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download CSV").click()
+    assert download.value.suggested_filename == "predictions-1-of-6.csv"
+    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text("utf-8-sig"))))
+    assert [row["error"] for row in rows].count("not sent") == 5

@@ -1,0 +1,66 @@
+"""That's wrong: a picture under its right label."""
+
+import pytest
+from canned_service import DIGITS, CannedService, Opener, model, picture
+from page_actions import choose
+from playwright.sync_api import Page, expect
+
+
+@pytest.fixture(autouse=True)
+def _keeps(service: CannedService) -> None:
+    service.keeps_feedback = True
+
+
+def test_one_click_keeps_the_picture_under_its_right_label(
+    page: Page, service: CannedService
+) -> None:
+    choose(page, picture("seven.png"))
+    expect(page.locator("#label")).to_have_text("9")
+    page.get_by_text("That's wrong").click()
+    assert page.locator("#labels button").all_inner_texts() == list("012345678")
+    page.locator("#labels").get_by_role("button", name="7").click()
+    expect(page.locator("#kept")).to_have_text("Kept as 7: digits/7/ab.png")
+    assert service.kept == [("/feedback", "seven.png", {"label": "7"})]
+    choose(page, picture("other.png"))
+    expect(page.locator("#curl")).to_contain_text("other.png")
+    expect(page.locator("#kept")).to_have_text("")
+    expect(page.locator("#labels button").first).to_be_visible()  # it stays open
+
+
+def test_many_labels_are_a_list(page: Page, service: CannedService) -> None:
+    service.models = [model("many", [f"species {i}" for i in range(40)], 32, 32)]
+    page.reload()
+    choose(page, picture())
+    page.get_by_text("That's wrong").click()
+    page.get_by_label("What it shows").select_option("species 5")
+    page.get_by_role("button", name="Keep it").click()
+    expect(page.locator("#kept")).to_contain_text("Kept as species 5")
+
+
+def test_correction_goes_to_the_version_that_answered(page: Page, service: CannedService) -> None:
+    service.models = [{**DIGITS, "versions": [2, 3]}]
+    page.reload()
+    page.get_by_label("Model").select_option("digits, version 2")
+    choose(page, picture())
+    page.get_by_text("That's wrong").click()
+    page.locator("#labels").get_by_role("button", name="7").click()
+    expect(page.locator("#kept")).to_contain_text("Kept as 7")
+    assert service.kept[0][0] == "/models/digits/versions/2/feedback"
+
+
+def test_refusal_is_said(page: Page) -> None:
+    page.route("**/feedback", lambda route: route.abort())
+    choose(page, picture())
+    page.get_by_text("That's wrong").click()
+    page.locator("#labels").get_by_role("button", name="7").click()
+    expect(page.locator("#kept")).to_contain_text("The service did not answer")
+
+
+def test_service_that_keeps_nothing_is_not_asked_to(
+    open_page: Opener, service: CannedService
+) -> None:
+    service.keeps_feedback = False
+    page = open_page()
+    choose(page, picture())
+    expect(page.locator("#answer")).to_be_visible()
+    expect(page.get_by_text("That's wrong")).to_be_hidden()

@@ -1,0 +1,82 @@
+"""Images that only train: corrected ones beside a data set."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from class_folders import write_classes
+
+from model_store.errors import InvalidLayout
+from model_store.sources import open_labelled
+from training.data.also import with_more
+from training.data.cache import PixelCache
+from training.data.check import inspect
+from training.data.dataset import Dataset, assemble_dataset
+
+
+def load(root: Path, cache: PixelCache, also: Path | None = None) -> Dataset:
+    source = open_labelled(root) if also is None else with_more(open_labelled(root), also, "toy")
+    return assemble_dataset(source, cache.index(source, lambda _: None), cache, seed=0)
+
+
+def held_out(data: Dataset) -> list[list[str]]:
+    return [[item.name for item in split.items] for split in (data.val, data.test)]
+
+
+@pytest.mark.parametrize("has_splits", [False, True])
+def test_more_images_train_and_leave_validation_and_test_as_they_are(
+    tmp_path: Path, cache: PixelCache, *, has_splits: bool
+) -> None:
+    root = tmp_path / "data"
+    for split in ("train", "test") if has_splits else (".",):
+        write_classes(root / split, {"a": 40, "b": 40}, seed=len(split))
+    also = write_classes(tmp_path / "feedback", {"a": 30, "b": 1}, seed=9)
+    before, after = load(root, cache), load(root, cache, also)
+
+    assert held_out(after) == held_out(before)
+    added = {item.name for item in after.train.items} - {item.name for item in before.train.items}
+    assert len(added) == 31
+    assert all(name.startswith("feedback/") for name in added)
+
+
+def test_image_that_is_held_out_does_not_come_back_as_feedback(
+    tmp_path: Path, cache: PixelCache
+) -> None:
+    root = write_classes(tmp_path / "data", {"a": 40, "b": 40})
+    tested = load(root, cache).test.items[0].name
+    corrected = tmp_path / "feedback" / "b" / "corrected.png"
+    corrected.parent.mkdir(parents=True)
+    shutil.copy(root / tested, corrected)
+    data = load(root, cache, tmp_path / "feedback")
+
+    assert data.left_out == ["feedback/b/corrected.png"]
+    assert tested in [item.name for item in data.test.items]
+
+
+def test_folder_of_the_service_is_read_below_the_models_name(
+    tmp_path: Path, cache: PixelCache
+) -> None:
+    root = write_classes(tmp_path / "data", {"a": 20, "b": 20})
+    write_classes(tmp_path / "feedback" / "toy", {"a": 3}, seed=9)
+    write_classes(tmp_path / "feedback" / "other", {"x": 3}, seed=9)
+    data = load(root, cache, tmp_path / "feedback")
+
+    assert len(data.train) == len(load(root, cache).train) + 3
+
+
+def test_other_classes_are_refused_by_name(tmp_path: Path) -> None:
+    root = write_classes(tmp_path / "data", {"a": 3, "b": 3})
+    also = write_classes(tmp_path / "feedback", {"a": 1, "c": 1})
+
+    with pytest.raises(InvalidLayout, match="classes c too"):
+        with_more(open_labelled(root), also, "toy")
+
+
+def test_check_sees_contradictions_between_the_two(tmp_path: Path, cache: PixelCache) -> None:
+    root = write_classes(tmp_path / "data", {"a": 20, "b": 20})
+    (tmp_path / "feedback" / "b").mkdir(parents=True)
+    shutil.copy(root / "a" / "000.png", tmp_path / "feedback" / "b" / "x.png")
+    source = with_more(open_labelled(root), tmp_path / "feedback", "toy")
+    findings = inspect(source, cache.index(source, lambda _: None), cache.spec)
+
+    assert findings.contradictions == [["a/000.png", "feedback/b/x.png"]]
