@@ -77,7 +77,8 @@ def check(
     """Say what is in a folder of labelled images, and what is wrong with it."""
     from model_store.sources import open_labelled
     from model_store.spec import ImageSpec
-    from training.data.cache import PixelCache, default_cache_root
+    from model_store.store.cached import default_cache_root
+    from training.data.cache import PixelCache
     from training.data.check import inspect
     from training.data.dataset import assemble_dataset
     from training.data.findings_text import describe
@@ -160,8 +161,8 @@ def fit(
 ) -> None:
     """Train a model and publish it as the next version of NAME."""
     with _one_sentence_errors():
+        from model_store.store.cached import default_cache_root
         from model_store.store.store import ModelStore, default_root
-        from training.data.cache import default_cache_root
         from training.fit import FitRequest
         from training.fit import fit as run_fit
 
@@ -186,7 +187,7 @@ def fit(
         store = ModelStore(default_root())
         before = _labels(store, name)
         fitted = run_fit(request, store, default_cache_root(), Reporter())
-        _say_fitted(fitted, before)
+        _say_fitted(fitted, store.where(fitted.bundle), before)
 
 
 @app.command(epilog="Example: `python -m training evaluate parts images/test --json`")
@@ -250,7 +251,7 @@ def predict(
             reporter.say(f"Wrote {output}")
 
 
-def _say_fitted(fitted: "Fitted", before: tuple[str, ...] | None) -> None:
+def _say_fitted(fitted: "Fitted", where: str, before: tuple[str, ...] | None) -> None:
     manifest, folder = fitted.bundle.manifest, fitted.bundle.folder
     name = manifest.name
     if (metrics := manifest.metrics) is not None:
@@ -260,7 +261,7 @@ def _say_fitted(fitted: "Fitted", before: tuple[str, ...] | None) -> None:
         )
     for simple in manifest.baselines:
         typer.echo(f"  {simple.name}: {simple.accuracy:.4f}")
-    typer.echo(f"published {name} version {manifest.version}: {folder}")
+    typer.echo(f"published {name} version {manifest.version}: {where}")
     typer.echo(f"report: {folder / 'report.html'}")
     if not fitted.promoted:
         typer.echo(f"It does not serve: {fitted.reason}.")
