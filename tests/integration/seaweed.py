@@ -45,6 +45,7 @@ class Seaweed:
     folder: Path
     ports: dict[str, int]
     process: subprocess.Popen[bytes] | None = None
+    has_started: bool = False
 
     url = f"s3://{BUCKET}/halftone"
 
@@ -90,8 +91,15 @@ class Seaweed:
             assert self.process is not None
             assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
             try:
-                httpx.post(filer, timeout=5).raise_for_status()
-                obstore.put(self.client(), "ready", b"")
+                made = httpx.post(filer, timeout=5)
+                if made.status_code != httpx.codes.CONFLICT:  # it came back with its bucket
+                    made.raise_for_status()
+                client = self.client()
+                for key in ("written-before", "written-now"):
+                    if key == "written-now" or not self.has_started:
+                        obstore.put(client, key, b"x")
+                    obstore.get(client, key).bytes()
+                self.has_started = True
                 return
             except (httpx.HTTPError, obstore.exceptions.BaseError):
                 assert time.monotonic() < deadline, (self.folder / "log").read_text()[-2000:]

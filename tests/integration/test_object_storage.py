@@ -20,6 +20,7 @@ from seaweed import Seaweed, make_seaweed
 from test_service import PATIENCE_S, ROOT, Service, images, running
 
 from model_store.bundle import Bundle
+from model_store.errors import StoreUnreachable
 from model_store.manifest import BundleContents
 from model_store.store.store import ModelStore
 
@@ -184,6 +185,13 @@ def health(service: Service) -> dict[str, Any]:
     return answer
 
 
+def can_read(store: ModelStore) -> bool:
+    try:
+        return store.current("tiny") is not None
+    except StoreUnreachable:
+        return False
+
+
 @pytest.mark.slow
 def test_two_copies_take_a_version_over_within_the_poll_interval(
     server: Seaweed, shared_tiny_store: ModelStore, tmp_path: Path
@@ -235,6 +243,8 @@ def test_a_bucket_that_freezes_or_dies_loses_no_request_and_is_told(
                 cold.wait_until_ready()
                 told = health(cold)["store"]
             server.start()
+            wait_for(lambda: health(service)["store"] is None)
+            wait_for(lambda: can_read(store))  # its own parts find each other a little later
             publish_copy(store, shared_tiny_store)
             wait_for(lambda: load.versions[-1] == 2)
 
