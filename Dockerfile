@@ -7,7 +7,8 @@ FROM ${BASE} AS base
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
-    HALFTONE_MODELS=/models
+    HALFTONE_MODELS=/models \
+    HALFTONE_CACHE=/cache
 # The first user of most machines, so that what is published into a mounted folder belongs to them.
 # Any other `--user` works as well: nothing here belongs to this one but two empty folders.
 RUN mkdir -p /models /cache \
@@ -52,8 +53,7 @@ COPY --from=train-packages /opt/venv /opt/venv
 COPY model_store model_store
 COPY training training
 RUN python -m compileall -q model_store training
-ENV HALFTONE_CACHE=/cache \
-    HOME=/tmp \
+ENV HOME=/tmp \
     MPLCONFIGDIR=/tmp/matplotlib
 USER 1000:1000
 ENTRYPOINT ["python", "-m", "training"]

@@ -88,7 +88,7 @@ def create_app(
         tracing: told of every request; by default nobody is.
     """
     parts = _build_parts(
-        settings, store or ModelStore(settings.models), open_version or _opening(settings), tracing
+        settings, store or _store(settings), open_version or _opening(settings), tracing
     )
     service = FastAPI(
         title="Halftone",
@@ -226,9 +226,13 @@ def _feedback(settings: Settings) -> FeedbackFolder | None:
     return FeedbackFolder(settings.feedback, settings.feedback_bytes)
 
 
+def _store(settings: Settings) -> ModelStore:
+    return ModelStore(settings.models, cache=settings.cache, cache_bytes=settings.cache_bytes)
+
+
 def _opening(settings: Settings) -> OpenVersion:
     """Return what opens a version from the store, on the engine that the settings ask for."""
-    store = ModelStore(settings.models)
+    store = _store(settings)
     shared = settings.workers > 1
 
     def open_version(name: str, version: int) -> Model:

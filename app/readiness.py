@@ -42,7 +42,7 @@ class Readiness:
         if stuck := self._watchdog.why_not_alive():
             return Condition("stuck", stuck)
         if not self._registry.is_complete:
-            return Condition("loading", "The models are being loaded.")
+            return Condition("loading", self._registry.why_not_ready())
         try:
             failed = self._watchdog.why_not_trusted(self._registry.default())
         except NotReady as error:

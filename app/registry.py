@@ -13,7 +13,12 @@ from app.errors import NotReady
 from app.loaded_model import LoadedModel
 from app.observability.metrics import Instruments
 from model_store.calling import calling
-from model_store.errors import ModelNotFound, ModelStoreError, VersionNotFound
+from model_store.errors import (
+    ModelNotFound,
+    ModelStoreError,
+    StoreUnreachable,
+    VersionNotFound,
+)
 from model_store.store.current import CurrentVersion
 from model_store.store.store import ModelStore
 
@@ -43,8 +48,12 @@ class _Current:
 class Registry:
     """Holds the served models. All methods run on the event loop's thread.
 
+    Attributes:
+        is_complete: whether the first look at the store is over.
+        stale: why the store cannot be read now, if so.
+
     Args:
-        store: where names and current versions are read.
+        store: where current versions are read.
         open_version: opens and warms one version; slow, called in a thread.
         metrics: told of versions that were loaded, or failed to.
         chosen: the model that /predict means, or None for the rule.
@@ -73,6 +82,7 @@ class Registry:
         self._default_name: str | None = None
         self._logged_problem: str | None = None
         self.is_complete = False
+        self.stale: str | None = None
         self._problem: str | None = "The models are being loaded."
 
     def served(self) -> list[LoadedModel]:
@@ -144,12 +154,15 @@ class Registry:
         """
         async with self._refreshing:
             try:
-                wanted = await asyncio.to_thread(self._read_store)
-            except OSError as error:
-                self._problem = "The store cannot be read."
-                logger.error("The store cannot be read: %s", error)
+                pointers = await asyncio.to_thread(self._store.pointers)
+            except (OSError, ModelStoreError) as error:
+                self._note_stale(_reason(error))
+                self._problem = f"The store cannot be read. {self.stale}"
                 return
-            for name, current in wanted.items():
+            self._note_stale(pointers.stale)
+            for name, reason in pointers.damaged.items():
+                logger.error("%s cannot be read: %s", name, reason)
+            for name, current in pointers.current.items():
                 if self._should_load(name, current, retry=retry):
                     await self._load(name, current)
             self._problem = None
@@ -174,8 +187,12 @@ class Registry:
         return self._pinned[name, version]
 
     async def versions(self, name: str) -> list[int]:
-        """Return every version of `name` in the store."""
-        return await asyncio.to_thread(self._store.versions, name)
+        """Return every version of `name` in the store; those that are open, while it is away."""
+        try:
+            return await asyncio.to_thread(self._store.versions, name)
+        except StoreUnreachable:
+            opened = [*self.served(), *self.pinned()]
+            return sorted({one.version for one in opened if one.name == name})
 
     async def close(self) -> None:
         """Close every model, after what is queued was computed."""
@@ -201,17 +218,12 @@ class Registry:
         self._default_name = name or self._default_name
         self._logged_problem = problem
 
-    def _read_store(self) -> dict[str, CurrentVersion]:
-        found = {}
-        for name in self._store.names():
-            try:
-                current = self._store.current(name)
-            except ModelStoreError as error:  # one damaged model must not hide the others
-                logger.error("%s cannot be read: %s", name, error)
-                continue
-            if current is not None:
-                found[name] = current
-        return found
+    def _note_stale(self, reason: str | None) -> None:
+        if reason is not None and self.stale is None:
+            logger.error("The store cannot be read, what serves goes on: %s", reason)
+        if reason is None and self.stale is not None:
+            logger.info("The store can be read again")
+        self.stale = reason
 
     def _should_load(self, name: str, current: CurrentVersion, *, retry: bool) -> bool:
         serving = self._current.get(name)

@@ -13,13 +13,15 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from app.errors import InvalidSetting
 from model_store.calling import calling
-from model_store.errors import InvalidName
+from model_store.errors import InvalidLocation, InvalidName
 from model_store.manifest import EngineName, check_name
+from model_store.store.cached import DEFAULT_CACHE_BYTES
+from model_store.store.location import is_bucket
 
 PREFIX = "HALFTONE_"
 
 # Read by the other rooms and by the tests; named here so that they are not taken for mistakes.
-ELSEWHERE = frozenset({"HALFTONE_DATA", "HALFTONE_CACHE"})
+ELSEWHERE = frozenset({"HALFTONE_DATA"})
 
 # What Kubernetes sets for services whose names begin with "halftone".
 _SERVICE_LINK = re.compile(
@@ -51,7 +53,15 @@ class Settings(BaseSettings):
     workers: int = Field(
         1, ge=1, le=64, description="Processes; each has its own queue, weights are shared."
     )
-    models: Path = Field(Path("models"), description="Folder of the model store.")
+    models: Path | str = Field(
+        Path("models"), description="The model store: a folder, or a bucket as s3://bucket/prefix."
+    )
+    cache: Path | None = Field(
+        None, description="Folder for copies of what a bucket holds. Unset: ~/.cache/halftone."
+    )
+    cache_bytes: int = Field(
+        DEFAULT_CACHE_BYTES, ge=1, description="Most bytes of such copies; unused ones go first."
+    )
     model: str | None = Field(
         None, description="The model /predict means. Unset: the only one, or the last promoted."
     )
@@ -136,6 +146,14 @@ class Settings(BaseSettings):
         is_link = isinstance(value, str) and re.match(r"(tcp|udp|sctp)://", value)
         return cls.model_fields["port"].default if is_link else value
 
+    @field_validator("models")
+    @classmethod
+    def _is_a_place(cls, value: Path | str) -> Path | str:
+        try:
+            return value if is_bucket(value) else Path(value)
+        except InvalidLocation as error:
+            raise ValueError(str(error)) from error
+
     @field_validator("root_path")
     @classmethod
     def _is_a_prefix(cls, value: str | None) -> str | None:
@@ -211,4 +229,6 @@ def _sentence(error: ValidationError) -> str:
     first = error.errors(include_url=False)[0]
     name = variable(str(first["loc"][0])) if first["loc"] else "The settings"
     message = first["msg"].removeprefix("Value error, ")
-    return f"{name}: {message[:1].lower()}{message[1:]}. Received: {first['input']!r}"
+    # A URL may hold a password.
+    received = re.sub(r"://.*", "://…", str(first["input"]), flags=re.DOTALL)
+    return f"{name}: {message[:1].lower()}{message[1:]}. Received: {received!r}"

@@ -23,7 +23,7 @@ from model_store.verification import verify as verify_bundle
 _CALL = calling("model_store")
 
 app = command_line(
-    "Look after the models in the store, which is the folder HALFTONE_MODELS (or ./models).",
+    "Look after the models in the store: HALFTONE_MODELS (or ./models), a folder or a bucket.",
     f"{_CALL} list",
     f"{_CALL} verify digits",
     f"{_CALL} rollback digits",
@@ -64,7 +64,7 @@ def show(name: Name, version: Version = None, as_json: AsJson = False) -> None:
 def verify(name: Name, version: Version = None, as_json: AsJson = False) -> None:
     """Hash every file of a model and replay its probes on every engine that runs here."""
     with one_sentence_errors():
-        bundle = ModelStore(default_root()).bundle(name, version)
+        bundle = ModelStore(default_root()).bundle(name, version, afresh=True)
         verified = verify_bundle(bundle)
         manifest = bundle.manifest
         if as_json:
@@ -200,11 +200,13 @@ def import_(
             pixels=pixels,
             images=open_unlabelled(images) if images else None,
         )
-        imported = import_model(ModelStore(default_root()), name, request)
+        store = ModelStore(default_root())
+        imported = import_model(store, name, request)
         for note in imported.notes:
             typer.echo(note)
         manifest = imported.bundle.manifest
-        typer.echo(f"Published {manifest.name} {manifest.version} in {imported.bundle.folder}.")
+        where = store.where(imported.bundle)
+        typer.echo(f"Published {manifest.name} {manifest.version} in {where}.")
 
 
 def _parse_labels(text: str) -> tuple[str, ...]:

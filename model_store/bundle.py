@@ -3,7 +3,7 @@
 import hashlib
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -36,25 +36,38 @@ LADDER: tuple[EngineName, ...] = ("openvino-int8", "openvino-bf16", "openvino-f3
 _SMALL_FILE_BYTES = 64 << 20
 _HASHING_THREADS = 2  # SHA-256 runs at 1 to 2 GB/s on each
 
+# Brings the files with these paths into a bundle's folder.
+Fetch = Callable[[Collection[str]], None]
+
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A folder with a valid manifest. Its files are not trusted until they are verified."""
+    """A folder with a valid manifest. Its files are not trusted until they are verified.
+
+    Attributes:
+        folder: where the files are.
+        manifest: what they should be.
+        fetch: None: all files are there. Else they come when they are verified, and not before.
+    """
 
     folder: Path
     manifest: Manifest
+    fetch: Fetch | None = None
 
     def verify_files(self, only: Collection[str] | None = None) -> None:
         """Check that exactly the listed files are there, with their sizes and hashes.
 
         Args:
-            only: paths whose hashes are computed; None: all. Presence and size are always checked.
+            only: paths whose hashes are computed; None: all. Presence and size are always checked,
+                but for files that would first have to be fetched.
 
         Raises:
             CorruptBundle: a file is missing, unlisted, a symlink, or differs; the message names it.
         """
-        self._verify_listing()
         paths = sorted(self.manifest.files if only is None else only)
+        if self.fetch is not None:
+            self.fetch(paths)
+        self._verify_listing(self.manifest.files if self.fetch is None else paths)
         with ThreadPoolExecutor(_HASHING_THREADS) as pool:
             for path, digest in zip(paths, pool.map(self._hash, paths), strict=True):
                 if digest != self.manifest.files[path].sha256:
@@ -64,17 +77,17 @@ class Bundle:
         """Return what must be verified before `engine` serves.
 
         That is everything but the large weights of other engines: at 960 x 480, hashing those
-        would cost more time than starting the service.
+        would cost more time than starting the service. What is fetched is what the engine reads.
         """
-        files = self.manifest.files
+        files = self.manifest.files if self.fetch is None else {}
         small = {path for path, record in files.items() if record.size <= _SMALL_FILE_BYTES}
         return small | engine_files(self.manifest, engine)
 
-    def _verify_listing(self) -> None:
+    def _verify_listing(self, expected: Collection[str]) -> None:
         found = dict(list_files(self.folder))
         found.pop(MANIFEST_FILE, None)
         listed = self.manifest.files
-        if missing := sorted(set(listed) - set(found)):
+        if missing := sorted(set(expected) - set(found)):
             raise CorruptBundle(f"{missing[0]}: listed in the manifest, and missing")
         if extra := sorted(set(found) - set(listed)):
             raise CorruptBundle(f"{extra[0]}: not listed in the manifest")

@@ -9,7 +9,9 @@ ModelStoreError
 │   ├── InvalidName
 │   ├── ModelNotFound
 │   ├── VersionNotFound
+│   ├── InvalidLocation        neither a folder nor a bucket
 │   ├── StoreDamaged           current.json is not what the store writes
+│   ├── StoreUnreachable       object storage that does not answer, or lets nobody in
 │   └── StoreUnwritable        no space, no permission, or a read-only file system
 ├── BundleError                a bundle that must not serve
 │   ├── InvalidManifest
@@ -60,8 +62,16 @@ class VersionNotFound(StoreError):
     """The model exists; the version does not."""
 
 
+class InvalidLocation(StoreError):
+    """HALFTONE_MODELS names neither a folder nor a bucket of object storage."""
+
+
 class StoreDamaged(StoreError):
     """A file of the store itself, outside any bundle, cannot be understood."""
+
+
+class StoreUnreachable(StoreError):
+    """Object storage did not answer, or refused what this host may not do."""
 
 
 class StoreUnwritable(StoreError):

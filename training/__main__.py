@@ -64,7 +64,8 @@ def check(
     with _one_sentence_errors():
         from model_store.sources import open_labelled
         from model_store.spec import ImageSpec
-        from training.data.cache import PixelCache, default_cache_root
+        from model_store.store.cached import default_cache_root
+        from training.data.cache import PixelCache
         from training.data.check import inspect
         from training.data.dataset import assemble_dataset
         from training.data.findings_text import describe
@@ -155,8 +156,8 @@ def fit(
     with _one_sentence_errors():
         _need("tensorflow")  # before minutes of reading
         check_augmentation(augmentation)
+        from model_store.store.cached import default_cache_root
         from model_store.store.store import ModelStore, default_root
-        from training.data.cache import default_cache_root
         from training.fit import FitRequest
         from training.fit import fit as run_fit
         from training.fitted_text import describe_fitted, other_labels
@@ -184,7 +185,13 @@ def fit(
         before = _labels(store, name)
         reporter = Reporter()
         fitted = run_fit(request, store, default_cache_root(), reporter)
-        typer.echo("\n".join(describe_fitted(fitted, images_in_bundle=not without_images)))
+        typer.echo(
+            "\n".join(
+                describe_fitted(
+                    fitted, store.where(fitted.bundle), images_in_bundle=not without_images
+                )
+            )
+        )
         if warning := other_labels(fitted, before):
             reporter.warn(warning)
 

@@ -8,9 +8,9 @@ from model_store.manifest import REPORT_FILE
 from training.fit import Fitted
 
 
-def describe_fitted(fitted: Fitted, *, images_in_bundle: bool) -> list[str]:
-    """Return the result, where it is, what of the data is stored in it, and whether it serves."""
-    return [*_result(fitted), *_stored(images_in_bundle), *_whether_it_serves(fitted)]
+def describe_fitted(fitted: Fitted, where: str, *, images_in_bundle: bool) -> list[str]:
+    """Return the result, `where` it is, what of the data is stored in it, and whether it serves."""
+    return [*_result(fitted, where), *_stored(images_in_bundle), *_whether_it_serves(fitted)]
 
 
 def other_labels(fitted: Fitted, before: tuple[str, ...] | None) -> str | None:
@@ -25,7 +25,7 @@ def other_labels(fitted: Fitted, before: tuple[str, ...] | None) -> str | None:
     )
 
 
-def _result(fitted: Fitted) -> Iterator[str]:
+def _result(fitted: Fitted, where: str) -> Iterator[str]:
     manifest, folder = fitted.bundle.manifest, fitted.bundle.folder
     if (metrics := manifest.metrics) is not None:
         yield (
@@ -34,7 +34,7 @@ def _result(fitted: Fitted) -> Iterator[str]:
         )
     for simple in manifest.baselines:
         yield f"  {simple.name}: {simple.accuracy:.4f}"
-    yield f"published {manifest.name} version {manifest.version}: {folder}"
+    yield f"published {manifest.name} version {manifest.version}: {where}"
     yield f"report: {folder / REPORT_FILE}"
 
 

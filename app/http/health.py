@@ -50,6 +50,7 @@ def health_router(registry: Registry, readiness: Readiness, watchdog: Watchdog) 
             **dict(_status(readiness)),
             default=default_name(registry),
             models=[_of_model(registry, name) for name in registry.names()],
+            store=registry.stale,
             version=app.__version__,
         )
         return _say(response, report)

@@ -93,6 +93,12 @@ TABLE: Mapping[type[Exception], Row] = {
     ),
     errors.NotReady: Row(503, "not_ready", "No model is ready"),
     errors.QueueClosed: Row(503, "model_replaced", "The model was just replaced"),
+    store_errors.StoreUnreachable: Row(
+        503,
+        "store_unreachable",
+        "The store cannot be read now",
+        detail="The object storage that holds this version does not answer. The log says why.",
+    ),
     store_errors.StoreDamaged: _UNUSABLE,
     store_errors.InvalidManifest: _UNUSABLE,
     store_errors.CorruptBundle: _UNUSABLE,

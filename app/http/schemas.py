@@ -195,4 +195,7 @@ class Health(Status):
 
     default: str | None = Field(description="The model that /predict means.")
     models: list[HealthOfModel]
+    store: str | None = Field(
+        description="Why the store cannot be read now, if so; what serves goes on serving."
+    )
     version: str = Field(description="Of the service.")

@@ -1,6 +1,7 @@
 """`current.json`: which version of a model serves, and which one did before."""
 
 import stat
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,6 +22,21 @@ class CurrentVersion(BaseModel):
     version: int = Field(ge=1)
     previous: int | None = Field(ge=1)
     promoted_at: AwareDatetime = Field(strict=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pointers:
+    """Which version of each model serves, as one look at a store found it.
+
+    Attributes:
+        current: by name.
+        damaged: names whose pointer cannot be understood, and why.
+        stale: why this is what was seen before, and not what the store says now.
+    """
+
+    current: dict[str, CurrentVersion]
+    damaged: dict[str, str] = field(default_factory=dict)
+    stale: str | None = None
 
 
 def read_current(folder: Path) -> CurrentVersion | None:
@@ -53,13 +69,17 @@ def read_current_if_sound(folder: Path) -> CurrentVersion | None:
 
 def make_current(folder: Path, number: int) -> CurrentVersion:
     """Replace `current.json`, durably; the version that served becomes the previous one."""
-    before = read_current_if_sound(folder)
+    current = following(read_current_if_sound(folder), number)
+    write_atomically(folder / CURRENT_FILE, current.model_dump_json().encode() + b"\n")
+    return current
+
+
+def following(before: CurrentVersion | None, number: int) -> CurrentVersion:
+    """Return what `current.json` says once version `number` is promoted."""
     now = datetime.now(UTC)
     previous = None
     if before is not None:
         previous = before.previous if before.version == number else before.version
         # A clock that was set back must not undo an order.
         now = max(now, before.promoted_at + timedelta(microseconds=1))
-    current = CurrentVersion(version=number, previous=previous, promoted_at=now)
-    write_atomically(folder / CURRENT_FILE, current.model_dump_json().encode() + b"\n")
-    return current
+    return CurrentVersion(version=number, previous=previous, promoted_at=now)

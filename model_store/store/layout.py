@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from model_store.errors import StoreDamaged
-from model_store.manifest import MANIFEST_FILE
+from model_store.manifest import MANIFEST_FILE, Manifest, encode_manifest
 from model_store.store.current import read_current_if_sound
 from model_store.store.durable import write_atomically
 
@@ -41,13 +41,19 @@ def give_version(model: Path) -> int:
     return number
 
 
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write `manifest.json`, durably."""
+    write_atomically(folder / MANIFEST_FILE, encode_manifest(manifest))
+
+
 def _numbered(model: Path) -> list[Path]:
     if model.is_symlink() or not model.is_dir():
         return []
-    return [path for path in subfolders(model) if _is_number(path.name)]
+    return [path for path in subfolders(model) if is_number(path.name)]
 
 
-def _is_number(name: str) -> bool:
+def is_number(name: str) -> bool:
+    """Tell whether a folder's name is that of a version."""
     return name.isascii() and name.isdigit() and not name.startswith("0")
 
 

@@ -1,13 +1,4 @@
-"""A folder of models and their versions: publish atomically, promote, roll back.
-
-    casting/1/, casting/2/ …   immutable bundles; a number is never given twice
-    casting/current.json       the version to serve, and the one before it
-    casting/.last-version      the highest number ever given
-    casting/.lock              held while anything above changes
-    casting/.draft-…/          a bundle that is being made; swept when its maker is dead
-
-Reading takes no lock and writes nothing, so a store can be mounted read-only.
-"""
+"""Models and their versions: publish, promote, roll back; in a folder or in object storage."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -17,13 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from model_store.bundle import Bundle, read_bundle, record_files
-from model_store.errors import (
-    CorruptBundle,
-    InvalidName,
-    ModelNotFound,
-    StoreDamaged,
-    VersionNotFound,
-)
+from model_store.errors import CorruptBundle, ModelNotFound, StoreError, VersionNotFound
 from model_store.libraries import library_versions
 from model_store.manifest import (
     MANIFEST_FILE,
@@ -31,25 +16,14 @@ from model_store.manifest import (
     BundleContents,
     Manifest,
     check_name,
-    encode_manifest,
 )
-from model_store.store.current import (
-    CurrentVersion,
-    make_current,
-    read_current,
-    read_current_if_sound,
-)
-from model_store.store.durable import (
-    exclusive,
-    explaining_errors,
-    explaining_lack_of_space,
-    make_folder,
-    sync_folder,
-    sync_tree,
-    write_atomically,
-)
-from model_store.store.layout import complete_versions, give_version, subfolders
-from model_store.store.staging import LOCK_FILE, make_staging_folder
+from model_store.store.cached import DEFAULT_CACHE_BYTES, default_cache_root
+from model_store.store.current import CurrentVersion, Pointers
+from model_store.store.durable import explaining_errors
+from model_store.store.folder import FolderStorage
+from model_store.store.layout import write_manifest
+from model_store.store.location import is_bucket
+from model_store.store.storage import Storage
 from model_store.verification import verify
 
 
@@ -71,30 +45,44 @@ class Draft:
         Raises:
             BundleError: it would not pass when opened; the store is unchanged.
             StoreUnwritable: no space or no permission; the store is unchanged.
+            StoreUnreachable: object storage failed; nothing is visible there that is not whole.
         """
         return self.store.publish(self, contents, promote=promote)
 
 
 class ModelStore:
-    """All models below one folder."""
+    """All models in one folder, or below one prefix of a bucket."""
 
-    def __init__(self, root: Path, verify: Callable[[Bundle], object] = verify) -> None:
+    def __init__(
+        self,
+        root: Path | str,
+        verify: Callable[[Bundle], object] = verify,
+        *,
+        cache: Path | None = None,
+        cache_bytes: int = DEFAULT_CACHE_BYTES,
+    ) -> None:
         """Open the store at `root`, which need not exist yet.
 
         Args:
-            root: the folder.
+            root: the folder, or the bucket and prefix, as s3://bucket/prefix.
             verify: raises a BundleError for a bundle that must not become current.
+            cache: the folder for copies of what a bucket holds; None: `default_cache_root`.
+            cache_bytes: most bytes of them.
+
+        Raises:
+            InvalidLocation: `root` is a URL of something else than a bucket.
         """
-        self.root = root
+        self.root = root if is_bucket(root) else Path(root)
         self._verify = verify
+        self._storage = _storage(self.root, cache, cache_bytes)
 
     def names(self) -> list[str]:
         """Return the names of all models with at least one version, sorted."""
-        return sorted(path.name for path in subfolders(self.root) if _is_model(path))
+        return self._storage.names()
 
     def versions(self, name: str) -> list[int]:
         """Return the complete versions of a model, ascending; none if there is no such model."""
-        return complete_versions(self._folder(name))
+        return self._storage.versions(check_name(name))
 
     def current(self, name: str) -> CurrentVersion | None:
         """Return which version serves, or None if nothing was ever promoted.
@@ -102,34 +90,45 @@ class ModelStore:
         Raises:
             StoreDamaged: `current.json` cannot be understood.
         """
-        return read_current(self._folder(name))
+        return self._storage.current(check_name(name))
+
+    def pointers(self) -> Pointers:
+        """Return which version of each model serves; cheap enough to ask every second.
+
+        Raises:
+            StoreUnreachable: object storage does not answer, and this host never saw it do so.
+        """
+        return self._storage.pointers()
 
     def latest(self) -> str | None:
         """Return the name of the model that was promoted last."""
-        promoted = [
-            (current.promoted_at, name)
-            for name in self.names()
-            if (current := read_current_if_sound(self._folder(name))) is not None
-        ]
-        return max(promoted)[1] if promoted else None
+        current = self.pointers().current
+        return max(current, key=lambda name: current[name].promoted_at) if current else None
 
-    def bundle(self, name: str, version: int | None = None) -> Bundle:
+    def where(self, bundle: Bundle) -> str:
+        """Return the address of a version, for people."""
+        return f"{self.root}/{bundle.manifest.name}/{bundle.manifest.version}"
+
+    def bundle(self, name: str, version: int | None = None, *, afresh: bool = False) -> Bundle:
         """Read the manifest of one version.
 
         Args:
             name: a model.
             version: None: the current one.
+            afresh: read every file from the store itself, though a copy may be at hand.
 
         Raises:
             ModelNotFound: no such model, or it has no current version.
             VersionNotFound: no such version.
             InvalidManifest: its manifest is invalid.
             CorruptBundle: its manifest belongs to another bundle.
+            StoreUnreachable: object storage does not answer, and there is no copy of the manifest.
         """
         if version is None:
             version = self._require_current(name).version
-        self._require_version(name, version)
-        bundle = read_bundle(self._folder(name) / str(version))
+        bundle = self._storage.bundle(check_name(name), version, afresh=afresh)
+        if bundle is None:
+            raise self._no_version(name, version)
         stated = (bundle.manifest.name, bundle.manifest.version)
         if stated != (name, version):
             raise CorruptBundle(
@@ -144,30 +143,18 @@ class ModelStore:
         Raises:
             InvalidName: `name` cannot name a model.
             StoreUnwritable: the store cannot be written, or is full.
+            StoreUnreachable: object storage does not answer, or does not let us write.
         """
-        folder = self._folder(name)
-        if folder.is_symlink():
-            raise StoreDamaged(f"{folder} is a link; links are not followed")
-        with explaining_errors(f"write to {folder}"):
-            make_folder(folder)
-            made = make_staging_folder(folder)
-        try:
-            with explaining_lack_of_space(f"write to {folder}"):
-                yield Draft(self, name, made.folder)
-        finally:
-            made.discard()
+        with self._storage.draft(check_name(name)) as folder:
+            yield Draft(self, name, folder)
 
     def publish(self, draft: Draft, contents: BundleContents, *, promote: bool = True) -> Bundle:
         """Publish a draft; see `Draft.publish`."""
         with explaining_errors(f"publish {draft.name}"):
             manifest = _manifest(draft, contents)
-            _write_manifest(draft.folder, manifest)
-            sync_tree(draft.folder)
+            write_manifest(draft.folder, manifest)
             self._verify(read_bundle(draft.folder))
-            with self._changing(draft.name) as folder:
-                number = give_version(folder)
-                _write_manifest(draft.folder, manifest.model_copy(update={"version": number}))
-                _move_in(draft.folder, folder, number, promote=promote)
+            number = self._storage.add(draft.name, draft.folder, manifest, promote=promote)
         return self.bundle(draft.name, number)
 
     def promote(self, name: str, version: int) -> CurrentVersion:
@@ -179,11 +166,10 @@ class ModelStore:
             BundleError: it must not serve.
             EngineUnavailable: nothing can run it here.
             StoreUnwritable: the store cannot be written.
+            StoreUnreachable: object storage failed.
         """
-        self._verify(self.bundle(name, version))
-        with self._changing(name) as folder:
-            self._require_version(name, version)
-            return make_current(folder, version)
+        self._verify(self.bundle(name, version, afresh=True))
+        return self._storage.make_current(name, version)
 
     def rollback(self, name: str) -> CurrentVersion:
         """Verify the version that served before, and swap it with the current one.
@@ -197,49 +183,46 @@ class ModelStore:
             raise VersionNotFound(f"{name} has no previous version to roll back to")
         return self.promote(name, previous)
 
-    @contextmanager
-    def _changing(self, name: str) -> Iterator[Path]:
-        folder = self._folder(name)
-        with explaining_errors(f"write to {folder}"), exclusive(folder / LOCK_FILE):
-            yield folder
-
-    def _folder(self, name: str) -> Path:
-        return self.root / check_name(name)
-
     def _require_current(self, name: str) -> CurrentVersion:
         current = self.current(name)
         if current is None:
-            versions = self._require_versions(name)
+            versions = self.versions(name)
+            if not versions:
+                raise self._no_model(name)
             raise ModelNotFound(
                 f"{name} has no current version; promote one of {_listed(versions)}"
             )
         return current
 
-    def _require_version(self, name: str, version: int) -> None:
-        versions = self._require_versions(name)
-        if version not in versions:
-            raise VersionNotFound(f"{name} has no version {version}, only {_listed(versions)}")
-
-    def _require_versions(self, name: str) -> list[int]:
+    def _no_version(self, name: str, version: int) -> StoreError:
         versions = self.versions(name)
         if not versions:
-            names = self.names()
-            there_is = f"There are: {_listed(names)}" if names else "The store is empty"
-            raise ModelNotFound(f"No model {name!r} in {self.root}. {there_is}")
-        return versions
+            return self._no_model(name)
+        return VersionNotFound(f"{name} has no version {version}, only {_listed(versions)}")
+
+    def _no_model(self, name: str) -> ModelNotFound:
+        names = self.names()
+        there_is = f"There are: {_listed(names)}" if names else "The store is empty"
+        return ModelNotFound(f"No model {name!r} in {self.root}. {there_is}")
 
 
-def default_root() -> Path:
-    """Return the store's folder: HALFTONE_MODELS, or `models` in the working directory."""
-    return Path(os.environ.get("HALFTONE_MODELS") or "models")
+def default_root() -> Path | str:
+    """Return where the store is: HALFTONE_MODELS, or `models` in the working directory.
+
+    Raises:
+        InvalidLocation: it is a URL of something else than a bucket.
+    """
+    root = os.environ.get("HALFTONE_MODELS") or "models"
+    return root if is_bucket(root) else Path(root)
 
 
-def _is_model(folder: Path) -> bool:
-    try:
-        check_name(folder.name)
-    except InvalidName:
-        return False
-    return bool(complete_versions(folder))
+def _storage(root: Path | str, cache: Path | None, cache_bytes: int) -> Storage:
+    if isinstance(root, Path):
+        return FolderStorage(root)
+    # Its client is loaded only where there is a bucket.
+    from model_store.store.object_storage import ObjectStorage
+
+    return ObjectStorage(root, cache or default_cache_root(), cache_bytes)
 
 
 def _manifest(draft: Draft, contents: BundleContents) -> Manifest:
@@ -254,24 +237,6 @@ def _manifest(draft: Draft, contents: BundleContents) -> Manifest:
         libraries=library_versions(),
         files=record_files(draft.folder),
     )
-
-
-def _write_manifest(folder: Path, manifest: Manifest) -> None:
-    write_atomically(folder / MANIFEST_FILE, encode_manifest(manifest))
-
-
-def _move_in(draft: Path, model: Path, number: int, *, promote: bool) -> None:
-    final = model / str(number)
-    os.rename(draft, final)
-    try:
-        sync_folder(model)
-        if promote:
-            make_current(model, number)
-    except OSError:
-        current = read_current_if_sound(model)
-        if current is None or current.version != number:
-            os.rename(final, draft)  # leave no version behind whose publishing failed
-        raise
 
 
 def _listed(items: list[int] | list[str]) -> str:

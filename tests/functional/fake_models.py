@@ -16,6 +16,7 @@ from model_store.errors import ModelStoreError, VersionNotFound
 from model_store.manifest import EngineRecord, FileRecord, Manifest, Probe, Reference
 from model_store.pixels.novelty import cell_means, describe_usual
 from model_store.spec import ImageSpec
+from model_store.store.current import CurrentVersion, Pointers
 
 DIGEST = "0" * 64
 PATIENCE_S = 300.0  # for a machine that is busy with other things; nothing waits this long
@@ -135,17 +136,11 @@ class FakeModel:
 
 
 @dataclass
-class FakeCurrent:
-    version: int
-    promoted_at: datetime
-
-
-@dataclass
 class FakeStore:
     """Names → versions → models, and what is current."""
 
     models: dict[str, dict[int, FakeModel]] = field(default_factory=dict)
-    currents: dict[str, FakeCurrent] = field(default_factory=dict)
+    currents: dict[str, CurrentVersion] = field(default_factory=dict)
     broken: dict[tuple[str, int], ModelStoreError] = field(default_factory=dict)
     clock: datetime = datetime(2025, 1, 1, tzinfo=UTC)
 
@@ -157,7 +152,7 @@ class FakeStore:
 
     def promote(self, name: str, version: int) -> None:
         self.clock += timedelta(seconds=1)
-        self.currents[name] = FakeCurrent(version, self.clock)
+        self.currents[name] = CurrentVersion(version=version, previous=None, promoted_at=self.clock)
 
     def names(self) -> list[str]:
         return sorted(self.models)
@@ -165,8 +160,8 @@ class FakeStore:
     def versions(self, name: str) -> list[int]:
         return sorted(self.models.get(name, {}))
 
-    def current(self, name: str) -> FakeCurrent | None:
-        return self.currents.get(name)
+    def pointers(self) -> Pointers:
+        return Pointers(dict(self.currents))
 
     def open(self, name: str, version: int) -> FakeModel:
         if (name, version) in self.broken:

@@ -39,6 +39,7 @@ def check_problem(response: httpx.Response, status: int, code: str) -> dict:
 # These never meet a request.
 NOT_FOR_CLIENTS = {
     errors.InvalidSetting,
+    store_errors.InvalidLocation,
     store_errors.StoreUnwritable,
     *leaves(store_errors.SourceError),
 }

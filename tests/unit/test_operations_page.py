@@ -36,7 +36,9 @@ def test_every_file_that_the_page_names_is_there() -> None:
     assert set(missing) <= {"deploy/monitoring/keys", "deploy/monitoring/keys/halftone"}
 
 
-@pytest.mark.parametrize("name", ["MEMORY", "BIND", "PORT", "PROMETHEUS_PORT", "GRAFANA_PORT"])
+@pytest.mark.parametrize(
+    "name", ["MEMORY", "BIND", "PORT", "STORE", "PROMETHEUS_PORT", "GRAFANA_PORT"]
+)
 def test_variables_of_docker_compose_are_its_own(name: str) -> None:
     assert f"`{name}`" in PAGE
     assert f"${{{name}:-" in (ROOT / "docker-compose.yml").read_text()
@@ -46,12 +48,11 @@ def test_every_setting_reaches_the_container() -> None:
     """One that is forgotten, like the file of keys, would let everybody in."""
     service = COMPOSE["services"]["app"]
     passed = {entry.partition("=")[0] for entry in service["environment"]}
-    fixed = {"HALFTONE_HOST", "HALFTONE_PORT", "HALFTONE_MODELS"}  # by the image and its mounts
+    fixed = {"HALFTONE_HOST", "HALFTONE_PORT", "HALFTONE_CACHE"}  # by the image and its mounts
+    ours = {name for name in passed if name.startswith("HALFTONE_")}
 
-    assert (
-        passed - {"OTEL_EXPORTER_OTLP_ENDPOINT"}
-        == {variable(field) for field in Settings.model_fields} - fixed
-    )
+    assert ours == {variable(field) for field in Settings.model_fields} - fixed
+    assert {"OTEL_EXPORTER_OTLP_ENDPOINT", "AWS_SECRET_ACCESS_KEY"} <= passed
     assert any("HALFTONE_API_KEYS_FILE" in volume for volume in service["volumes"])
 
 

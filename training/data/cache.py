@@ -57,14 +57,6 @@ class Record(NamedTuple):
     error: str | None = None
 
 
-def default_cache_root() -> Path:
-    """Return `HALFTONE_CACHE`, else `halftone` in the user's cache folder."""
-    if configured := os.environ.get("HALFTONE_CACHE"):
-        return Path(configured)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "halftone"
-
-
 class PixelCache:
     """The preprocessed images of one ImageSpec, as means over `pool` x `pool` pixels.
 

@@ -38,11 +38,13 @@ def write_files(folder: Path, weights: bytes = b"weights") -> None:
     (folder / "probe" / "00.png").write_bytes(b"pixels")
 
 
-def publish(store: ModelStore, name: str = "paper", weights: bytes = b"weights") -> Bundle:
+def publish(
+    store: ModelStore, name: str = "paper", weights: bytes = b"weights", *, promote: bool = True
+) -> Bundle:
     """Publish one version."""
     with store.draft(name) as draft:
         write_files(draft.folder, weights)
-        return draft.publish(contents())
+        return draft.publish(contents(), promote=promote)
 
 
 def paper_store(root: Path) -> ModelStore:

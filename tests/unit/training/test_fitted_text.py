@@ -23,18 +23,24 @@ def fitted(shared_tiny_store: ModelStore) -> Fitted:
 def test_pictures_that_are_stored_are_said_with_the_option_that_keeps_them_out(
     fitted: Fitted,
 ) -> None:
-    (said,) = [line for line in describe_fitted(fitted, images_in_bundle=True) if "stored" in line]
+    (said,) = [
+        line
+        for line in describe_fitted(fitted, "models/parts/1", images_in_bundle=True)
+        if "stored" in line
+    ]
 
     assert said.startswith("Up to 8 of your images are stored in the bundle")
     assert "--without-images" in said
 
 
 def test_nothing_is_said_of_pictures_that_are_not_stored(fitted: Fitted) -> None:
-    assert "images" not in "\n".join(describe_fitted(fitted, images_in_bundle=False)[1:])
+    assert "images" not in "\n".join(
+        describe_fitted(fitted, "models/parts/1", images_in_bundle=False)[1:]
+    )
 
 
 def test_it_ends_with_the_command_that_serves(fitted: Fitted) -> None:
-    assert describe_fitted(fitted, images_in_bundle=True)[-1] == (
+    assert describe_fitted(fitted, "models/parts/1", images_in_bundle=True)[-1] == (
         "serve it: HALFTONE_MODEL=tiny python -m app"
     )
 

@@ -1,0 +1,300 @@
+"""The store in a bucket of a real server: races, kills, and a service whose bucket goes away."""
+
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from seaweed import Seaweed, make_seaweed
+from test_service import PATIENCE_S, ROOT, Service, images, running
+
+from model_store.bundle import Bundle
+from model_store.errors import StoreUnreachable
+from model_store.manifest import BundleContents
+from model_store.store.store import ModelStore
+
+PUBLISHER = Path(__file__).with_name("bucket_publisher.py")
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
+    server = make_seaweed(tmp_path_factory.mktemp("seaweed"))
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def server(shared_server: Seaweed, monkeypatch: pytest.MonkeyPatch, request: Any) -> Seaweed:
+    """The server, with a prefix of this test's own, as HALFTONE_MODELS."""
+    for name, value in shared_server.environment().items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    prefix = request.node.name.replace("[", "-").replace("]", "")
+    shared_server.url = f"s3://models/{prefix}"
+    monkeypatch.setenv("HALFTONE_MODELS", shared_server.url)
+    return shared_server
+
+
+def paper_store(server: Seaweed, cache: Path) -> ModelStore:
+    return ModelStore(server.url, verify=Bundle.verify_files, cache=cache)
+
+
+def start_publisher(cache: Path, who: str, times: int) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, PUBLISHER, cache, who, str(times)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def release(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+
+
+def weights_of(store: ModelStore) -> list[str]:
+    """Return the weights of every version, in order, after verifying all files."""
+    found = []
+    for version in store.versions("paper"):
+        bundle = store.bundle("paper", version)
+        bundle.verify_files()
+        found.append((bundle.folder / "model.keras").read_text())
+    return found
+
+
+@pytest.mark.parametrize(
+    ("publishers", "rounds"), [(4, 3), pytest.param(16, 30, marks=pytest.mark.slow)]
+)
+def test_publishers_that_race_each_get_a_version(
+    server: Seaweed, tmp_path: Path, publishers: int, rounds: int
+) -> None:
+    processes = [start_publisher(tmp_path, f"p{number}", rounds) for number in range(publishers)]
+    for process in processes:
+        release(process)
+    for process in processes:
+        process.communicate()
+
+    store = paper_store(server, tmp_path / "reader")
+    total = publishers * rounds
+    assert [process.returncode for process in processes] == [0] * publishers
+    assert store.versions("paper") == list(range(1, total + 1))
+    expected = {f"p{who}-{number}" for who in range(publishers) for number in range(rounds)}
+    assert set(weights_of(store)) == expected
+    current = store.current("paper")
+    assert current is not None
+    assert {current.version, current.previous} <= set(range(1, total + 1))
+
+
+@pytest.mark.slow
+def test_publishers_killed_at_random_moments_leave_only_whole_versions(
+    server: Seaweed, tmp_path: Path
+) -> None:
+    moments = random.Random(0)  # noqa: S311  # not for secrets
+    store = paper_store(server, tmp_path / "reader")
+    for attempt in range(30):
+        process = start_publisher(tmp_path, f"k{attempt}", 1000)
+        release(process)
+        time.sleep(moments.uniform(0, 0.3))  # any moment is as good as another
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+
+        current = store.current("paper")
+        assert current is None or current.version in store.versions("paper")
+    assert len(set(weights_of(store))) == len(store.versions("paper")) > 30
+
+    with ThreadPoolExecutor(1) as pool:  # and what is left does not keep the next from publishing
+        last = pool.submit(start_publisher, tmp_path, "last", 1).result()
+    release(last)
+    last.communicate()
+    assert weights_of(store)[-1] == "last-0"
+
+
+def publish_copy(store: ModelStore, of: ModelStore, version: int = 1) -> None:
+    """Publish what another store holds as the next version of "tiny"."""
+    bundle = of.bundle("tiny", version)
+    fields = {name: getattr(bundle.manifest, name) for name in BundleContents.model_fields}
+    with store.draft("tiny") as draft:
+        shutil.copytree(bundle.folder, draft.folder, dirs_exist_ok=True)
+        draft.publish(BundleContents(**fields))
+
+
+@contextmanager
+def serving(server: Seaweed, cache: Path, **settings: object) -> Iterator[Service]:
+    with running(server.url, cache=cache, poll_seconds=1, **settings) as service:  # type: ignore[arg-type]
+        yield service
+
+
+class Load:
+    """Clients that ask without pause, and what they were answered."""
+
+    def __init__(self, url: str, clients: int = 4) -> None:
+        self.statuses: list[int] = []
+        self.versions: list[int] = []
+        self.slowest_s = 0.0
+        self._stop = threading.Event()
+        self._threads = [threading.Thread(target=self._ask, args=(url,)) for _ in range(clients)]
+
+    def _ask(self, url: str) -> None:
+        with httpx.Client(base_url=url, timeout=PATIENCE_S) as client:
+            while not self._stop.is_set():
+                began = time.monotonic()
+                answer = client.post("/predict", content=images(1)[0])
+                self.slowest_s = max(self.slowest_s, time.monotonic() - began)
+                self.statuses.append(answer.status_code)
+                if answer.status_code == 200:
+                    self.versions.append(answer.json()["model"]["version"])
+
+    def __enter__(self) -> "Load":
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+
+def wait_for(condition: Any, seconds: float = PATIENCE_S) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def health(service: Service) -> dict[str, Any]:
+    answer: dict[str, Any] = httpx.get(f"{service.url}/health", timeout=PATIENCE_S).json()
+    return answer
+
+
+def can_read(store: ModelStore) -> bool:
+    try:
+        return store.current("tiny") is not None
+    except StoreUnreachable:
+        return False
+
+
+@pytest.mark.slow
+def test_two_copies_take_a_version_over_within_the_poll_interval(
+    server: Seaweed, shared_tiny_store: ModelStore, tmp_path: Path
+) -> None:
+    store = ModelStore(server.url, cache=tmp_path / "publisher")
+    publish_copy(store, shared_tiny_store)
+    with ExitStack() as stack:
+        copies = [
+            stack.enter_context(serving(server, tmp_path / f"copy{number}")) for number in range(2)
+        ]
+        for copy in copies:
+            copy.wait_until_ready()
+        loads = [stack.enter_context(Load(copy.url, clients=1)) for copy in copies]
+        publish_copy(store, shared_tiny_store)
+        promoted_at = time.monotonic()
+        wait_for(lambda: all(load.versions and load.versions[-1] == 2 for load in loads))
+        took_s = time.monotonic() - promoted_at
+
+    print(f"both copies served the new version after {took_s:.2f} s")  # noqa: T201
+    assert took_s < 1 + 2  # the interval, and the opening on a busy machine
+    assert all(set(load.statuses) == {200} for load in loads)
+
+
+@pytest.mark.slow
+def test_a_bucket_that_freezes_or_dies_loses_no_request_and_is_told(
+    server: Seaweed, shared_tiny_store: ModelStore, tmp_path: Path
+) -> None:
+    store = ModelStore(server.url, cache=tmp_path / "publisher")
+    publish_copy(store, shared_tiny_store)
+    with serving(server, tmp_path / "copy") as service:
+        service.wait_until_ready()
+        with Load(service.url) as load:
+            server.freeze()
+            try:
+                wait_for(lambda: health(service)["store"] is not None)
+            finally:
+                server.thaw()
+            wait_for(lambda: health(service)["store"] is None)
+            server.kill()
+            wait_for(lambda: health(service)["store"] is not None)
+            during = health(service)
+            detail = httpx.get(f"{service.url}/models/tiny", timeout=PATIENCE_S)
+            asked = httpx.post(
+                f"{service.url}/models/tiny/versions/7/predict",
+                content=images(1)[0],
+                timeout=PATIENCE_S,
+            )
+            with serving(server, tmp_path / "copy") as cold:  # with the cache of the other
+                cold.wait_until_ready()
+                told = health(cold)["store"]
+            server.start()
+            wait_for(lambda: health(service)["store"] is None)
+            wait_for(lambda: can_read(store))  # its own parts find each other a little later
+            publish_copy(store, shared_tiny_store)
+            wait_for(lambda: load.versions[-1] == 2)
+
+    print(  # noqa: T201
+        f"{len(load.statuses)} requests while the bucket froze and was killed, "
+        f"{sum(status != 200 for status in load.statuses)} lost, slowest {load.slowest_s:.2f} s"
+    )
+    assert set(load.statuses) == {200}
+    assert during["status"] == "ready"
+    assert told.startswith("Cannot read current.json in s3://models/")
+    assert (detail.status_code, detail.json()["versions"]) == (200, [1])
+    assert (asked.status_code, asked.json()["code"]) == (503, "store_unreachable")
+    assert "nobody-reads-this" not in "".join(service.lines)
+
+
+@pytest.mark.slow
+def test_workers_share_one_copy(
+    server: Seaweed, shared_tiny_store: ModelStore, tmp_path: Path
+) -> None:
+    publish_copy(ModelStore(server.url, cache=tmp_path / "publisher"), shared_tiny_store)
+    with serving(server, tmp_path / "copy", workers=2) as service:
+        service.wait_until_ready()
+        url = f"{service.url}/predict"
+
+        def answers() -> bool:  # whichever worker is asked
+            asked = [httpx.post(url, content=images(1)[0], timeout=PATIENCE_S) for _ in range(12)]
+            return all(answer.status_code == 200 for answer in asked)
+
+        wait_for(answers)
+
+    kept = {path.name for path in (tmp_path / "copy").rglob("*") if path.is_file()}
+    assert "model.keras" not in kept  # no engine that serves reads it
+    assert "manifest.json" in kept
+
+
+def test_wrong_keys_are_one_sentence(
+    server: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-and-secret")
+    done = subprocess.run(
+        [sys.executable, "-m", "model_store", "list"],
+        cwd=ROOT,
+        env=os.environ | {"HALFTONE_CACHE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"error: Cannot list what is there in {server.url}: the keys are not valid, or do not "
+        "allow it\n"
+    )

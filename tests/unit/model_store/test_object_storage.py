@@ -1,0 +1,390 @@
+"""A store in a bucket: what a publish leaves at any moment, what is asked, what is kept here."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import obstore
+import pytest
+from paper_bundles import contents, publish, write_files
+from small_bucket import SECRET, SmallBucket, use
+from typer.testing import CliRunner
+
+from model_store.__main__ import app as commands
+from model_store.bundle import Bundle
+from model_store.errors import (
+    CorruptBundle,
+    InvalidLocation,
+    ModelStoreError,
+    StoreDamaged,
+    StoreUnreachable,
+    StoreUnwritable,
+    VersionNotFound,
+)
+from model_store.store import bucket as requests_module
+from model_store.store import cached, object_storage
+from model_store.store.bucket import Bucket
+from model_store.store.store import ModelStore
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallBucket]:
+    with SmallBucket().running() as running:
+        use(running, monkeypatch)
+        monkeypatch.setattr(requests_module, "_RETRIES", {"max_retries": 0})
+        yield running
+
+
+@pytest.fixture
+def store(bucket: SmallBucket, tmp_path: Path) -> ModelStore:
+    return paper_store(bucket, tmp_path / "cache")
+
+
+def paper_store(bucket: SmallBucket, cache: Path, **options: Any) -> ModelStore:
+    """Another process's view of the bucket, as it were: nothing is shared but the cache."""
+    return ModelStore(bucket.url, verify=Bundle.verify_files, cache=cache, **options)
+
+
+def serving(store: ModelStore, name: str = "paper") -> tuple[int, int | None] | None:
+    current = store.current(name)
+    return (current.version, current.previous) if current else None
+
+
+def test_an_empty_bucket_is_an_empty_store(store: ModelStore) -> None:
+    assert store.names() == []
+    assert store.versions("paper") == []
+    assert store.current("paper") is None
+    assert store.pointers().current == {}
+
+
+def test_publish_promote_and_roll_back(store: ModelStore, bucket: SmallBucket) -> None:
+    first = publish(store, weights=b"first")
+    publish(store, weights=b"second")
+    publish(store, "other")
+
+    assert store.names() == ["other", "paper"]
+    assert store.versions("paper") == [1, 2]
+    assert serving(store) == (2, 1)
+    assert (store.rollback("paper").version, serving(store)) == (1, (1, 2))
+    assert store.promote("paper", 2).previous == 1
+    assert store.latest() == "paper"
+    assert store.where(first) == "s3://models/prefix/paper/1"
+    assert {key for key in bucket.objects if "/paper/1/" in key} == {
+        bucket.key(f"paper/1/{file}")
+        for file in ("manifest.json", "model.keras", "engine/net.xml", "probe/00.png")
+    }
+    assert not [key for key in bucket.objects if ".probe-" in key]
+
+
+def test_what_is_not_there_is_named(store: ModelStore) -> None:
+    publish(store, promote=False)
+
+    with pytest.raises(VersionNotFound, match="paper has no version 2, only 1"):
+        store.bundle("paper", 2)
+    with pytest.raises(ModelStoreError, match="promote one of 1"):
+        store.bundle("paper")
+    with pytest.raises(ModelStoreError, match="There are: paper"):
+        store.bundle("other")
+
+
+class Killed(BaseException):
+    """The process is no more; it asks nothing."""
+
+
+def kill_at(monkeypatch: pytest.MonkeyPatch, at: int) -> list[str]:
+    """Let the `at`-th request of this process, and all after it, not happen; return those made."""
+    made: list[str] = []
+
+    def wrap(function: Any) -> Any:
+        def request(*args: Any, **options: Any) -> Any:
+            if len(made) + 1 >= at:
+                raise Killed
+            made.append(function.__name__)
+            return function(*args, **options)
+
+        return request
+
+    for name in ("get", "put", "list", "delete"):
+        monkeypatch.setattr(obstore, name, wrap(getattr(obstore, name)))
+    return made
+
+
+def test_a_publish_killed_at_any_request_leaves_the_old_state_or_the_new(
+    bucket: SmallBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_storage, "HOLD", timedelta(0))
+    publish(paper_store(bucket, tmp_path / "0"), weights=b"first")
+    pristine = dict(bucket.objects)
+    seen = set()
+
+    for at in range(1, 100):
+        bucket.objects = dict(pristine)
+        with monkeypatch.context() as patch:
+            kill_at(patch, at)
+            try:
+                publish(paper_store(bucket, tmp_path / f"{at}"), weights=b"second")
+                killed = False
+            except Killed:
+                killed = True
+        reader = paper_store(bucket, tmp_path / f"{at}-reader")
+        versions, before = reader.versions("paper"), serving(reader)
+        for version in versions:
+            reader.bundle("paper", version).verify_files()
+        seen.add((len(versions), before))
+        third = publish(reader, weights=b"third")
+        assert reader.versions("paper") == [*versions, third.manifest.version]
+        assert serving(reader) == (third.manifest.version, before and before[0])
+        assert numbers_with_files(bucket) == reader.versions("paper")
+        if not killed:
+            break
+
+    assert at > 12
+    assert seen == {(1, (1, None)), (2, (1, None)), (2, (2, 1))}
+
+
+def numbers_with_files(bucket: SmallBucket) -> list[int]:
+    folders = {key.split("/")[2] for key in bucket.objects if "/paper/" in key}
+    return sorted(int(name) for name in folders if name.isdigit())
+
+
+def test_who_took_too_long_gives_up_and_leaves_nothing(
+    bucket: SmallBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(object_storage, "HOLD", timedelta(0))
+    slow, fast = (paper_store(bucket, tmp_path / who) for who in ("slow", "fast"))
+    write = Bucket.write
+
+    def write_after_another(self: Bucket, key: str, data: bytes | Path) -> None:
+        write(self, key, data)
+        if key.endswith("net.xml"):
+            monkeypatch.setattr(Bucket, "write", write)
+            publish(fast, weights=b"fast")
+
+    monkeypatch.setattr(Bucket, "write", write_after_another)
+    with pytest.raises(StoreUnwritable, match="another publisher removed it"):
+        publish(slow, weights=b"slow")
+
+    assert fast.versions("paper") == [2]
+    assert serving(fast) == (2, None)
+
+
+def test_publishers_that_live_are_not_swept(bucket: SmallBucket, tmp_path: Path) -> None:
+    slow, fast = (paper_store(bucket, tmp_path / who) for who in ("slow", "fast"))
+    with slow.draft("paper") as draft:
+        write_files(draft.folder, b"slow")
+        publish(fast, weights=b"fast")
+        bundle = draft.publish(contents())
+
+    assert bundle.manifest.version == 2
+    assert (bundle.folder / "model.keras").read_bytes() == b"slow"
+
+
+def test_a_number_is_not_reused_when_a_version_is_removed(
+    store: ModelStore, bucket: SmallBucket
+) -> None:
+    publish(store)
+    for key in [key for key in bucket.objects if "/paper/1/" in key]:
+        del bucket.objects[key]
+
+    assert publish(store).manifest.version == 2
+
+
+def test_a_server_that_ignores_conditions_is_refused(
+    store: ModelStore, bucket: SmallBucket
+) -> None:
+    bucket.heeds_conditions = False
+
+    with pytest.raises(StoreUnwritable, match="ignores the conditions If-None-Match"):
+        publish(store)
+    assert bucket.objects == {}
+
+
+def test_an_unchanged_look_is_one_conditional_request(
+    store: ModelStore, bucket: SmallBucket
+) -> None:
+    publish(store)
+    publish(store, "other")
+    store.pointers()
+    bucket.requests.clear()
+
+    for _ in range(3):
+        assert store.pointers().current.keys() == {"other", "paper"}
+
+    assert bucket.requests == [("GET", bucket.key("current.json"), 304)] * 3
+
+
+def test_what_was_seen_stands_in_for_a_bucket_that_is_away(
+    tmp_path: Path, bucket: SmallBucket
+) -> None:
+    writer, reader = (paper_store(bucket, tmp_path / who) for who in ("writer", "reader"))
+    publish(writer)
+    assert reader.pointers().stale is None
+    reader.bundle("paper", 1).verify_files(["model.keras"])
+
+    bucket.status = 503
+    again = paper_store(bucket, tmp_path / "reader")
+    for one in (reader, again):
+        found = one.pointers()
+        assert found.current["paper"].version == 1
+        assert found.stale is not None
+        assert "status 503" in found.stale
+        one.bundle("paper", 1).verify_files(["model.keras"])
+        with pytest.raises(StoreUnreachable):
+            one.bundle("paper", 1).verify_files(["engine/net.xml"])
+    with pytest.raises(StoreUnreachable, match=r"Cannot read current\.json in s3://models/prefix"):
+        paper_store(bucket, tmp_path / "cold").pointers()
+
+    bucket.status = None
+    assert again.pointers().stale is None
+
+
+def test_only_what_is_verified_is_brought(tmp_path: Path, bucket: SmallBucket) -> None:
+    publish(paper_store(bucket, tmp_path / "writer"))
+    bundle = paper_store(bucket, tmp_path / "reader").bundle("paper")
+
+    bundle.verify_files(bundle.files_to_serve("keras"))
+
+    assert files_of(bundle) == {"manifest.json", "model.keras"}
+    bundle.verify_files()
+    assert files_of(bundle) == {"manifest.json", *bundle.manifest.files}
+
+
+def files_of(bundle: Bundle) -> set[str]:
+    paths = (path for path in bundle.folder.rglob("*") if path.is_file())
+    return {path.relative_to(bundle.folder).as_posix() for path in paths}
+
+
+def test_a_copy_that_was_damaged_is_brought_again(store: ModelStore) -> None:
+    bundle = publish(store)
+    (bundle.folder / "model.keras").write_bytes(b"damaged")
+
+    bundle.verify_files()
+
+    assert (bundle.folder / "model.keras").read_bytes() == b"weights"
+
+
+def test_damage_in_the_bucket_is_found_though_the_copy_is_sound(
+    store: ModelStore, bucket: SmallBucket
+) -> None:
+    publish(store)
+    publish(store)
+    bucket.objects[bucket.key("paper/1/model.keras")] = (b"damaged", time.time())
+
+    with pytest.raises(CorruptBundle, match=r"model\.keras: its SHA-256 differs"):
+        store.rollback("paper")
+    assert serving(store) == (2, 1)
+    store.bundle("paper", 1).verify_files()  # from the copy
+
+
+def test_a_bucket_that_was_made_anew_is_not_taken_for_the_old_one(
+    store: ModelStore, bucket: SmallBucket, tmp_path: Path
+) -> None:
+    publish(store, weights=b"old")
+    bucket.objects.clear()
+    publish(paper_store(bucket, tmp_path / "elsewhere"), weights=b"new")
+
+    bundle = store.bundle("paper", 1)
+    bundle.verify_files()
+
+    assert (bundle.folder / "model.keras").read_bytes() == b"new"
+
+
+def test_the_copy_served_least_recently_goes_when_room_is_needed(
+    tmp_path: Path, bucket: SmallBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cached, "_IN_USE_SECONDS", -1.0)
+    writer = paper_store(bucket, tmp_path / "writer")
+    for number in range(3):
+        publish(writer, weights=bytes([number]) * 10_000)
+    reader = paper_store(bucket, tmp_path / "reader", cache_bytes=25_000)
+
+    copies = [reader.bundle("paper", number) for number in (1, 2)]
+    for age, bundle in zip((10, 20), copies, strict=True):
+        bundle.verify_files()
+        os.utime(bundle.folder, (time.time() - age,) * 2)
+    reader.bundle("paper", 3).verify_files()
+
+    assert [bundle.folder.exists() for bundle in copies] == [True, False]
+
+
+def test_what_is_larger_than_the_cache_says_which_setting_decides(
+    tmp_path: Path, bucket: SmallBucket
+) -> None:
+    publish(paper_store(bucket, tmp_path / "writer"), weights=b"x" * 10_000)
+    reader = paper_store(bucket, tmp_path / "reader", cache_bytes=9_000)
+
+    with pytest.raises(StoreUnwritable, match="HALFTONE_CACHE_BYTES allows 9000"):
+        reader.bundle("paper").verify_files()
+
+
+def test_a_pointer_that_cannot_be_understood_hides_no_other(
+    store: ModelStore, bucket: SmallBucket
+) -> None:
+    publish(store)
+    key = bucket.key("current.json")
+    document = json.loads(bucket.objects[key][0]) | {"odd": {"version": "one"}}
+    bucket.objects[key] = (json.dumps(document).encode(), time.time())
+
+    found = store.pointers()
+
+    assert found.current.keys() == {"paper"}
+    assert "promote odd VERSION" in found.damaged["odd"]
+    with pytest.raises(StoreDamaged):
+        store.current("odd")
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_what_fails_is_one_sentence_without_the_keys(
+    store: ModelStore, bucket: SmallBucket, status: int
+) -> None:
+    bucket.status = status
+    for ask in (
+        store.names,
+        store.pointers,
+        lambda: store.bundle("paper", 1),
+        lambda: publish(store),
+    ):
+        with pytest.raises(StoreUnreachable) as refused:
+            ask()
+        assert str(refused.value).startswith("Cannot ")
+        assert refused.value.__suppress_context__
+        assert "\n" not in str(refused.value)
+        assert SECRET not in str(refused.value)
+        assert "somebody" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "root",
+    [f"s3://key:{SECRET}@models", f"s3://models?X-Amz-Signature={SECRET}", f"http://{SECRET}"],
+)
+def test_other_addresses_are_refused_and_not_repeated(root: str) -> None:
+    with pytest.raises(InvalidLocation) as refused:
+        ModelStore(root)
+
+    assert "s3://bucket/prefix" in str(refused.value)
+    assert SECRET not in str(refused.value)
+
+
+def test_commands_take_a_bucket(
+    store: ModelStore, bucket: SmallBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(store)
+    publish(store)
+    monkeypatch.setenv("HALFTONE_MODELS", bucket.url)
+    monkeypatch.setenv("HALFTONE_CACHE", str(tmp_path / "commands"))
+
+    def run(*arguments: str) -> str:
+        done = CliRunner().invoke(commands, arguments)
+        return done.output
+
+    assert "version 2 of 1, 2" in run("list")
+    assert "paper 2, published" in run("show", "paper")
+    bucket.status = 403
+    assert run("list") == (
+        "error: Cannot list what is there in s3://models/prefix: the keys are not valid, or do not "
+        "allow it\n"
+    )
