@@ -1,6 +1,7 @@
 """Encoded bytes to luma at the file's own resolution, whatever the bytes are."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -60,17 +61,13 @@ def decode(data: bytes, spec: ImageSpec, max_pixels: int, floor: DraftFloor) -> 
         UndecodableImage: broken or truncated.
     """
     kind = _allowed_format(data, spec.formats)
-    try:
+    with _named_errors(data, kind):
         if kind in CONTAINED:
             loaded, turn, source = decode_contained(data, kind, max_pixels)
             luma = to_grayscale(loaded, spec.alpha_background, depth16_max=spec.depth16_max)
             return Decoded(luma, turn, source)
         image, exif = open_image(data, kind, max_pixels)
         return _loaded(image, exif, spec, floor)
-    except ImageError:
-        raise
-    except Exception as error:  # a decoder given hostile bytes may raise anything
-        raise _undecodable(data, kind) from error
 
 
 def largest_16_bit_sample(data: bytes, max_pixels: int) -> int | None:
@@ -80,23 +77,23 @@ def largest_16_bit_sample(data: bytes, max_pixels: int) -> int | None:
         ImageError: it cannot be decoded.
     """
     kind = _allowed_format(data, ALL_FORMATS)
-    try:
-        if kind in CONTAINED:
-            image, _, _ = decode_contained(data, kind, max_pixels)
-        else:
-            image, _ = open_image(data, kind, max_pixels)
+    with _named_errors(data, kind):
+        decoder = decode_contained if kind in CONTAINED else open_image
+        image = decoder(data, kind, max_pixels)[0]
         return int(np.asarray(image).max()) if image.mode in SIXTEEN_BIT else None
+
+
+@contextmanager
+def _named_errors(data: bytes, kind: ImageFormat) -> Iterator[None]:
+    try:
+        yield
     except ImageError:
         raise
     except Exception as error:  # a decoder given hostile bytes may raise anything
-        raise _undecodable(data, kind) from error
-
-
-def _undecodable(data: bytes, kind: ImageFormat) -> UndecodableImage:
-    return UndecodableImage(
-        f"Expected a complete {kind} image. Received: {len(data)} bytes that begin as "
-        f"{kind} and are cut short or broken"
-    )
+        raise UndecodableImage(
+            f"Expected a complete {kind} image. Received: {len(data)} bytes that begin as "
+            f"{kind} and are cut short or broken"
+        ) from error
 
 
 def _allowed_format(data: bytes, formats: tuple[ImageFormat, ...]) -> ImageFormat:
