@@ -5,8 +5,6 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
 from app.settings import Settings
 
 # What every LogRecord has; anything else came in as `extra` and belongs on the line.
@@ -65,10 +63,7 @@ class JsonLines(logging.Formatter):
         members |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             members["exception"] = self.formatException(record.exc_info)
-        try:
-            return orjson.dumps(members, default=repr).decode()
-        except TypeError:  # text with lone surrogates, which UTF-8 cannot carry
-            return json.dumps(members, default=repr)
+        return json.dumps(members, default=repr)
 
 
 class Console(logging.Formatter):
