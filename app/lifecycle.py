@@ -4,8 +4,8 @@ import asyncio
 import logging
 import signal
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -13,8 +13,6 @@ from app.readiness import Readiness
 from app.registry import Registry
 
 logger = logging.getLogger("halftone.lifecycle")
-
-Handler = Callable[[int, FrameType | None], object]
 
 
 class Lifecycle:
@@ -57,16 +55,7 @@ class Lifecycle:
                 await asyncio.gather(*tasks, return_exceptions=True)
                 await self._registry.close()
 
-    @property
-    def is_draining(self) -> bool:
-        """Whether SIGTERM was received."""
-        return self._readiness.draining
-
-    def reload(self) -> None:
-        """Look at the store at once, and try again what failed."""
-        self._look_now.set()
-
-    def drain(self) -> None:
+    def _drain(self) -> None:
         """Stop being ready, so that load balancers look elsewhere; requests are still answered."""
         if not self._readiness.draining:
             logger.info("Draining for %g s", self._drain_seconds)
@@ -85,45 +74,29 @@ class Lifecycle:
             retry = self._look_now.is_set()
             self._look_now.clear()
 
-    def _signals(self) -> "_Signals":
-        return _Signals(self, asyncio.get_running_loop(), self._drain_seconds)
-
-
-class _Signals:
-    """SIGTERM drains before the server's own handler stops it; SIGHUP reloads."""
-
-    def __init__(
-        self, lifecycle: Lifecycle, loop: asyncio.AbstractEventLoop, drain_seconds: float
-    ) -> None:
-        self._lifecycle = lifecycle
-        self._loop = loop
-        self._drain_seconds = drain_seconds
-        self._before: dict[int, signal.Handlers | Handler | int | None] = {}
-
-    def __enter__(self) -> None:
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Let SIGTERM drain before the server's own handler stops it, and SIGHUP reload."""
         # Tests run applications in other threads, where signals cannot be handled.
-        if threading.current_thread() is threading.main_thread():
-            self._take(signal.SIGTERM, self._on_term)
-            if hasattr(signal, "SIGHUP"):
-                self._take(signal.SIGHUP, self._on_hup)
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        loop = asyncio.get_running_loop()
+        stop = signal.getsignal(signal.SIGTERM)
 
-    def __exit__(self, *exc_info: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        def on_term(number: int, _: FrameType | None) -> None:
+            delay_s = 0.0 if self._readiness.draining else self._drain_seconds  # a second: at once
+            loop.call_soon_threadsafe(self._drain)
+            if callable(stop):
+                loop.call_soon_threadsafe(loop.call_later, delay_s, stop, number, None)
 
-    def _take(self, number: int, handler: Handler) -> None:
-        self._before[number] = signal.signal(number, handler)
+        def on_hup(_number: int, _: FrameType | None) -> None:
+            loop.call_soon_threadsafe(self._look_now.set)
 
-    def _on_hup(self, _number: int, _frame: FrameType | None) -> None:
-        self._loop.call_soon_threadsafe(self._lifecycle.reload)
-
-    def _on_term(self, number: int, _frame: FrameType | None) -> None:
-        # A second SIGTERM does not wait.
-        delay_s = 0.0 if self._lifecycle.is_draining else self._drain_seconds
-        self._loop.call_soon_threadsafe(self._lifecycle.drain)
-        self._loop.call_soon_threadsafe(self._loop.call_later, delay_s, self._stop, number)
-
-    def _stop(self, number: int) -> None:
-        handler = self._before[number]
-        if callable(handler):
-            handler(number, None)
+        hup = signal.signal(signal.SIGHUP, on_hup)
+        signal.signal(signal.SIGTERM, on_term)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, stop)
+            signal.signal(signal.SIGHUP, hup)
