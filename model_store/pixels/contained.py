@@ -8,12 +8,13 @@ crashes from taking the service with it.
 import json
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from model_store.errors import UndecodableImage
+from model_store.errors import UndecodableImage, UnsupportedFormat
 from model_store.pixels.formats import ImageHeader
 from model_store.pixels.guards import check_size
 from model_store.spec import ImageFormat
@@ -34,10 +35,16 @@ def decode_contained(
     """Return the loaded first picture of a file, its EXIF orientation, and its header.
 
     Raises:
+        UnsupportedFormat: the library that decodes it is not installed.
         TooManyPixels: the header announces more than `max_pixels`; nothing was decoded.
         UndecodableImage: a TIFF of an unusual kind.
         Exception: the file is broken.
     """
+    if kind == "HEIC" and find_spec("pi_heif") is None:
+        raise UnsupportedFormat(
+            "Expected an image that can be decoded here. Received: HEIC, whose decoder, pi-heif, "
+            "is not installed"
+        )
     done = subprocess.run(  # noqa: S603  # our own program; the file is its standard input
         [sys.executable, "-P", str(_PROGRAM), kind, str(max_pixels)],
         input=data,

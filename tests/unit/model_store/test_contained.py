@@ -140,3 +140,11 @@ def test_a_decoder_that_ends_otherwise_means_a_broken_file(
 
     with pytest.raises(UndecodableImage, match="cut short or broken"):
         preprocess(HEIC["color"], SPEC)
+
+
+def test_a_missing_decoder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contained, "find_spec", lambda _: None)
+
+    with pytest.raises(UnsupportedFormat, match="HEIC, whose decoder, pi-heif, is not installed"):
+        preprocess(HEIC["color"], SPEC)
+    assert preprocess(FINE["AVIF color"], SPEC).any()
