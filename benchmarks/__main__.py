@@ -1,6 +1,5 @@
 """python -m benchmarks WHAT: measures, and writes down; readme puts the figures into the pages."""
 
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +7,7 @@ import typer
 from rich.console import Console
 
 from benchmarks import engines, report, service, train
-from benchmarks.samples import stored_or_made_up
+from benchmarks.samples import notebooks_network
 from model_store.bundle import Bundle
 from model_store.store.store import ModelStore, default_root
 
@@ -49,7 +48,8 @@ def measure_service(
     """Load the service from outside: rates, latencies, overload, memory. Needs two CPUs."""
     bundle = _bundle(model)
     name = f"service-{bundle.manifest.image.height}x{bundle.manifest.image.width}"
-    report.publish(name, service.run(bundle, seconds, requests, reloads), output, Console())
+    found = service.run(bundle, seconds, requests, reloads)
+    report.publish(name, found, output, Console())
 
 
 @app.command("train")
@@ -69,8 +69,7 @@ def write_readme(results: Output = _RESULTS) -> None:
 
 
 def _bundle(name: str | None) -> Bundle:
-    scratch = Path(tempfile.gettempdir()) / "halftone-benchmark-models"
-    return stored_or_made_up(ModelStore(default_root()), name, scratch)
+    return notebooks_network() if name is None else ModelStore(default_root()).bundle(name)
 
 
 if __name__ == "__main__":

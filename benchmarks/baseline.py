@@ -15,8 +15,8 @@ from fastapi import FastAPI, UploadFile
 from PIL import Image
 
 app = FastAPI()
-model = keras.models.load_model(os.environ["BASELINE_MODEL"], compile=False)
-height, width = int(os.environ["BASELINE_HEIGHT"]), int(os.environ["BASELINE_WIDTH"])
+model = keras.models.load_model(os.environ["PEER_MODEL"], compile=False)
+height, width = int(os.environ["PEER_HEIGHT"]), int(os.environ["PEER_WIDTH"])
 
 
 @app.get("/readyz")

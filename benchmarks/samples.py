@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -74,18 +75,15 @@ def multipart(content: bytes, boundary: str) -> bytes:
     return head.encode() + content + f"\r\n--{boundary}--\r\n".encode()
 
 
-def stored_or_made_up(store: ModelStore, name: str | None, scratch: Path) -> Bundle:
-    """Return the current version of `name`, or the notebook's network with random weights.
+def notebooks_network() -> Bundle:
+    """Return the notebook's network with random weights, kept in the folder for temporary files.
 
-    What is measured does not depend on the weights, apart from parity. The made-up model stays in
-    `scratch`, and is found there the next time.
+    What is measured does not depend on the weights, apart from parity.
     """
-    if name is not None:
-        return store.bundle(name)
-    made_up = ModelStore(scratch)
-    if made_up.current(_MADE_UP) is None:
-        _make_up(made_up)
-    return made_up.bundle(_MADE_UP)
+    store = ModelStore(Path(tempfile.gettempdir()) / "halftone-benchmark-models")
+    if store.current(_MADE_UP) is None:
+        _make_up(store)
+    return store.bundle(_MADE_UP)
 
 
 def two_versions(bundle: Bundle, root: Path) -> ModelStore:

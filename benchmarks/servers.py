@@ -1,6 +1,7 @@
 """Services in processes of their own, watched from outside through /proc."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -8,14 +9,16 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from model_store.bundle import Bundle
 
 _START_SECONDS = 180
-_STOP_SECONDS = 30
+_STOP_SECONDS = 10
+_LITSERVE_PYTHON = Path(".venv-litserve/bin/python")
+INSTALL_LITSERVE = "scripts/setup .venv-litserve requirements/litserve.txt"
 _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
@@ -36,8 +39,8 @@ class Server:
         return sum(_cpu_seconds(pid) for pid in _family(self.process.pid))
 
     def memory_mb(self) -> float:
-        """Return the resident memory of all its processes, in units of 10⁶ bytes."""
-        return sum(_resident_bytes(pid) for pid in _family(self.process.pid)) / 1e6
+        """Return the proportional memory of all its processes, in units of 10⁶ bytes."""
+        return sum(_proportional_bytes(pid) for pid in _family(self.process.pid)) / 1e6
 
 
 @contextmanager
@@ -63,13 +66,31 @@ def baseline(bundle: Bundle) -> Iterator[Server]:
     port = free_port()
     command = [sys.executable, "-m", "uvicorn", "benchmarks.baseline:app", "--no-access-log"]
     command += ["--port", str(port), "--log-level", "warning"]
-    environment = {
-        "BASELINE_MODEL": str(bundle.folder / "model.keras"),
-        "BASELINE_HEIGHT": str(bundle.manifest.image.height),
-        "BASELINE_WIDTH": str(bundle.manifest.image.width),
-    }
-    with _run(command, environment, port) as server:
+    with _run(command, _peer_settings(bundle, port), port) as server:
         yield server
+
+
+def litserve_is_installed() -> bool:
+    """Whether LitServe has its environment here; its own pins are not this project's."""
+    return _LITSERVE_PYTHON.exists()
+
+
+@contextmanager
+def litserve(bundle: Bundle) -> Iterator[Server]:
+    """Run `benchmarks/litserve_peer.py` on the Keras model of `bundle`."""
+    port = free_port()
+    command = [str(_LITSERVE_PYTHON), "benchmarks/litserve_peer.py"]
+    with _run(command, _peer_settings(bundle, port), port, "/health") as server:
+        yield server
+
+
+def _peer_settings(bundle: Bundle, port: int) -> dict[str, str]:
+    return {
+        "PEER_MODEL": str(bundle.folder / "model.keras"),
+        "PEER_HEIGHT": str(bundle.manifest.image.height),
+        "PEER_WIDTH": str(bundle.manifest.image.width),
+        "PEER_PORT": str(port),
+    }
 
 
 def free_port() -> int:
@@ -81,29 +102,36 @@ def free_port() -> int:
 
 
 @contextmanager
-def _run(command: Sequence[str], environment: Mapping[str, str], port: int) -> Iterator[Server]:
+def _run(
+    command: Sequence[str], environment: Mapping[str, str], port: int, ready: str = "/readyz"
+) -> Iterator[Server]:
     started = time.perf_counter()
-    process = subprocess.Popen(command, env={**os.environ, **environment})
+    process = subprocess.Popen(command, env={**os.environ, **environment}, start_new_session=True)
     try:
-        _await_ready(process, port)
+        _await_ready(process, f"http://127.0.0.1:{port}{ready}")
         yield Server(port, process, time.perf_counter() - started)
     finally:
-        process.terminate()
-        try:
-            process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        _stop(process)
 
 
-def _await_ready(process: "subprocess.Popen[bytes]", port: int) -> None:
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    """End a process, and what it leaves behind of its group: LitServe's workers outlive it."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_STOP_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _await_ready(process: "subprocess.Popen[bytes]", url: str) -> None:
     end = time.perf_counter() + _START_SECONDS
     while time.perf_counter() < end:
         if process.poll() is not None:
             raise ServerDied(f"The service ended with exit code {process.returncode}")
         try:
             # Our own server, on the loopback address.
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=5):
+            with urllib.request.urlopen(url, timeout=5):  # noqa: S310
                 return
         except (urllib.error.URLError, ConnectionError, TimeoutError):
             time.sleep(0.02)
@@ -129,5 +157,7 @@ def _cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND
 
 
-def _resident_bytes(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def _proportional_bytes(pid: int) -> int:
+    # What processes share counts once, spread over them.
+    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return 1024 * int(rollup.partition("\nPss:")[2].split(maxsplit=1)[0])
