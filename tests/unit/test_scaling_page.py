@@ -49,7 +49,7 @@ def test_swarm_waits_for_draining_and_finishing_and_the_proxy_notices_meanwhile(
 
 
 def test_variables_of_the_stack_that_the_page_names_are_its_own() -> None:
-    swarm = PAGE.partition("### Docker Swarm")[2].partition("\n### ")[0]
+    swarm = PAGE.partition("### Docker Swarm")[2].partition("\n## ")[0]
     named = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)*)`", swarm)) - {"AWS_ACCESS_KEY_ID"}
 
     assert {"MODELS_FOLDER", "REPLICAS", "CPUS", "MEMORY", "PORT"} <= named
