@@ -59,11 +59,13 @@ class FeedbackFolder:
         Raises:
             InvalidParameter: no folder can be called like the label.
             FeedbackFull: there is no room for it.
+            StoreUnwritable: the disk is full, or may not be written.
         """
         home = self._folder / check_name(model)
         digest = hashlib.sha256(data).hexdigest()[:_DIGEST_DIGITS]
         path = home / _folder_name(label) / f"{digest}{extension_of(data)}"
-        with exclusive(self._folder / _LOCK_FILE):  # workers take turns
+        turn = exclusive(self._folder / _LOCK_FILE)  # of the workers
+        with explaining_errors(f"write to {home}"), turn:
             elsewhere = [other for other in home.glob(f"*/{path.name}") if other != path]
             if not elsewhere and not path.exists():
                 self._check_room(len(data))

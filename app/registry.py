@@ -5,6 +5,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from operator import attrgetter
@@ -188,11 +189,11 @@ class Registry:
 
     async def versions(self, name: str) -> list[int]:
         """Return every version of `name` in the store; those that are open, while it is away."""
-        try:
-            return await asyncio.to_thread(self._store.versions, name)
-        except StoreUnreachable:
-            opened = [*self.served(), *self.pinned()]
-            return sorted({one.version for one in opened if one.name == name})
+        if self.stale is None:  # else it would be waited for
+            with suppress(StoreUnreachable):
+                return await asyncio.to_thread(self._store.versions, name)
+        opened = [*self.served(), *self.pinned()]
+        return sorted({one.version for one in opened if one.name == name})
 
     async def close(self) -> None:
         """Close every model, after what is queued was computed."""

@@ -154,6 +154,13 @@ class Settings(BaseSettings):
         except InvalidLocation as error:
             raise ValueError(str(error)) from error
 
+    @field_validator("cache", "feedback")
+    @classmethod
+    def _is_a_folder(cls, value: Path | None) -> Path | None:
+        if value is not None and re.match(r"[a-z][a-z0-9+.-]*:/", str(value)):
+            raise ValueError("expected a folder; only HALFTONE_MODELS may be a bucket")
+        return value
+
     @field_validator("root_path")
     @classmethod
     def _is_a_prefix(cls, value: str | None) -> str | None:

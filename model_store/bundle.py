@@ -193,11 +193,14 @@ class Model:
         return self._engine.infer(inputs)
 
     def read_file(self, path: str) -> bytes:
-        """Return one of the files that the manifest lists; they were verified at opening.
+        """Return one of the files that the manifest lists; they were verified when they came.
 
         Raises:
             CorruptBundle: it cannot be read any more.
+            StoreUnreachable: it would have to be fetched first.
         """
+        if self.bundle.fetch is not None:
+            self.bundle.verify_files([path])
         try:
             return (self.bundle.folder / path).read_bytes()
         except OSError as error:

@@ -14,7 +14,7 @@ import numpy as np
 from model_store.bundle import Bundle, Model, open_model
 from model_store.cpu import available_cpus
 from model_store.engines.keras import runtime
-from model_store.errors import ImageError, ModelStoreError
+from model_store.errors import ImageError, ModelStoreError, StoreUnreachable, StoreUnwritable
 from model_store.manifest import REPORT_FILE
 from model_store.pixels.ink import is_ink_form
 from model_store.pixels.preprocessing import preprocess
@@ -287,11 +287,17 @@ def _refuse_interrupted(request: FitRequest, run: TrainedRun, reporter: Reporter
 
 
 def _current(store: ModelStore, name: str, labels: Sequence[str]) -> Model | None:
-    """Open the version that serves, if the new one can be compared with it."""
+    """Open the version that serves, if the new one can be compared with it.
+
+    Raises:
+        StoreUnreachable, StoreUnwritable: it could be, were it here.
+    """
     try:
         bundle = store.bundle(name)
         same = [label_of(label) for label in bundle.manifest.labels] == list(labels)
         return open_model(bundle) if same else None
+    except (StoreUnreachable, StoreUnwritable):
+        raise
     except ModelStoreError:
         return None
 

@@ -44,9 +44,13 @@ class CostModel:
         """Learn from an image that took `seconds` to decode."""
         self.decode_s += SMOOTHING * (seconds - self.decode_s)
 
-    def observe_delay(self, seconds: float) -> None:
-        """Learn from an image that was done `seconds` later than was expected of it."""
-        self.delay_s += SMOOTHING * (max(0.0, seconds) - self.delay_s)
+    def observe_delay(self, seconds: float, *, alone: bool) -> None:
+        """Learn from an image that was done `seconds` later than was expected of it.
+
+        One that came alone, as a probe does, shows whether the host has caught up.
+        """
+        weight = 1.0 if alone else SMOOTHING
+        self.delay_s += weight * (max(0.0, seconds) - self.delay_s)
 
     def observe(self, images: int, seconds: float) -> None:
         """Learn from a batch that took `seconds`."""

@@ -45,6 +45,7 @@ class Place:
     queue: "BatchQueue"
     deadline: float
     expected_s: float  # until its answer, were there nothing but the queue
+    came_alone: bool
     entered_at: float = field(default_factory=time.monotonic)
     decode_at: float = 0.0
     decoded_at: float = 0.0
@@ -157,7 +158,7 @@ class BatchQueue:
     def place(self, deadline: float) -> Iterator[Place]:
         """Hold one place during the block; raises as `check` does."""
         self.check(deadline)
-        place = Place(self, deadline, self.expected_s())
+        place = Place(self, deadline, self.expected_s(), came_alone=self._depth == 0)
         with self._changed:
             self._depth += 1
         try:
@@ -224,7 +225,9 @@ class BatchQueue:
 
     def _leave(self, place: Place) -> None:
         left_at = min(time.monotonic(), place.deadline)
-        self._costs.observe_delay(left_at - place.entered_at - place.expected_s)
+        if place.probabilities is not None or left_at == place.deadline:
+            late_s = left_at - place.entered_at - place.expected_s
+            self._costs.observe_delay(late_s, alone=place.came_alone)
         with self._changed:
             if not place.started_at:
                 self._depth -= 1

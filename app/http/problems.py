@@ -99,6 +99,13 @@ TABLE: Mapping[type[Exception], Row] = {
         "The store cannot be read now",
         detail="The object storage that holds this version does not answer. The log says why.",
     ),
+    store_errors.StoreUnwritable: Row(
+        503,
+        "store_unwritable",
+        "What must be kept cannot be written",
+        "HALFTONE_CACHE_BYTES",
+        detail="There is no room for it, or no right to write it. The log says why.",
+    ),
     store_errors.StoreDamaged: _UNUSABLE,
     store_errors.InvalidManifest: _UNUSABLE,
     store_errors.CorruptBundle: _UNUSABLE,

@@ -31,6 +31,7 @@ from model_store.store.staging import LOCK_FILE
 logger = logging.getLogger("halftone.store")
 
 DEFAULT_CACHE_BYTES = 10_000_000_000
+_BYTES_VARIABLE = "HALFTONE_CACHE_BYTES"
 
 _FOLDER, _INCOMING = "bundles", ".incoming"
 _DOWNLOADS = 4
@@ -47,6 +48,20 @@ def default_cache_root() -> Path:
         return Path(configured)
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "halftone"
+
+
+def default_cache_bytes() -> int:
+    """Return `HALFTONE_CACHE_BYTES`, else 10 GB.
+
+    Raises:
+        StoreUnwritable: it is no number of bytes.
+    """
+    stated = os.environ.get(_BYTES_VARIABLE) or str(DEFAULT_CACHE_BYTES)
+    if not (stated.isascii() and stated.isdigit()):
+        raise StoreUnwritable(
+            f"{_BYTES_VARIABLE}: expected a whole number of bytes. Received: {stated[:40]!r}"
+        )
+    return int(stated)
 
 
 class BundleCache:
@@ -91,9 +106,13 @@ class BundleCache:
             return None
 
     def begin(self, name: str, number: int, manifest: bytes) -> None:
-        """Begin a version's copy with its manifest, instead of any that was there."""
+        """Begin a version's copy with its manifest, instead of any other that was there."""
         folder = self.bundle(name, number)
+        if _holds(folder, manifest):
+            return
         with explaining_errors(f"write {folder}"), self._changing() as incoming:
+            if _holds(folder, manifest):  # another process was faster
+                return
             draft = incoming / str(number)
             draft.mkdir()
             (draft / MANIFEST_FILE).write_bytes(manifest)
@@ -187,6 +206,13 @@ def _lacking(
         for path, record in wanted.items()
         if path in again or not _is_sound(folder / path, record)
     }
+
+
+def _holds(folder: Path, manifest: bytes) -> bool:
+    try:
+        return (folder / MANIFEST_FILE).read_bytes() == manifest
+    except OSError:
+        return False
 
 
 def _is_sound(file: Path, record: FileRecord) -> bool:

@@ -9,6 +9,7 @@ dead: the next publisher takes the number from it and removes the files. Both wr
 conditional, so that only one of the two happens.
 """
 
+import logging
 import secrets
 from collections import defaultdict
 from collections.abc import Collection, Iterator
@@ -18,6 +19,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from model_store.bundle import Bundle, Fetch, read_bundle
+from model_store.calling import calling
 from model_store.errors import InvalidName, StoreUnreachable, StoreUnwritable
 from model_store.manifest import MANIFEST_FILE, Manifest, check_name
 from model_store.store.bucket import Bucket, Found
@@ -27,6 +29,8 @@ from model_store.store.durable import explaining_errors, explaining_lack_of_spac
 from model_store.store.layout import is_number, write_manifest
 from model_store.store.pointer_file import PointerFile
 from model_store.store.staging import make_staging_folder
+
+logger = logging.getLogger("halftone.store")
 
 HOLD = timedelta(days=1)
 
@@ -99,8 +103,7 @@ class ObjectStorage:
         else:
             if found is None:
                 return None
-            if not _holds(folder / MANIFEST_FILE, found.data):
-                self._cache.begin(name, number, found.data)
+            self._cache.begin(name, number, found.data)
         self._cache.touch(name, number)
         bundle = read_bundle(folder)
         return replace(bundle, fetch=self._fetching(bundle, f"{name}/{number}", afresh=afresh))
@@ -134,9 +137,21 @@ class ObjectStorage:
         manifest_key = f"{name}/{number}/{MANIFEST_FILE}"
         self._bucket.write(manifest_key, (draft / MANIFEST_FILE).read_bytes())
         if promote:
-            self.make_current(name, number)
-        self._cache.adopt(name, number, draft)
+            self._promote_published(name, number)
+        try:
+            self._cache.adopt(name, number, draft)
+        except StoreUnwritable as error:  # it would only have spared a download
+            logger.warning("%s", error)
         return number
+
+    def _promote_published(self, name: str, number: int) -> None:
+        try:
+            self.make_current(name, number)
+        except StoreUnreachable as error:
+            raise StoreUnreachable(
+                f"{error}. {name} version {number} is published all the same; "
+                f"'{calling('model_store')} promote {name} {number}' makes it serve"
+            ) from error
 
     def _listing(self, name: str) -> _Listing:
         found = _Listing()
@@ -190,13 +205,6 @@ def _taken(name: str, number: int) -> str:
 
 def _token() -> bytes:
     return secrets.token_hex(16).encode()
-
-
-def _holds(file: Path, data: bytes) -> bool:
-    try:
-        return file.read_bytes() == data
-    except OSError:
-        return False
 
 
 def _is_name(name: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from model_store.calling import calling
 from model_store.errors import InvalidName, StoreDamaged, StoreUnreachable, StoreUnwritable
 from model_store.manifest import check_name
 from model_store.store.bucket import Bucket, Found
@@ -117,6 +118,6 @@ def _understood(document: dict[str, Any]) -> Pointers:
         except (InvalidName, ValidationError):
             damaged[name] = (
                 f"{CURRENT_FILE} says nothing of {name!r} that can be understood; write it again "
-                f"with 'python -m model_store promote {name} VERSION'"
+                f"with '{calling('model_store')} promote {name} VERSION'"
             )
     return Pointers(current, damaged)

@@ -17,7 +17,7 @@ from model_store.manifest import (
     Manifest,
     check_name,
 )
-from model_store.store.cached import DEFAULT_CACHE_BYTES, default_cache_root
+from model_store.store.cached import default_cache_bytes, default_cache_root
 from model_store.store.current import CurrentVersion, Pointers
 from model_store.store.durable import explaining_errors
 from model_store.store.folder import FolderStorage
@@ -59,7 +59,7 @@ class ModelStore:
         verify: Callable[[Bundle], object] = verify,
         *,
         cache: Path | None = None,
-        cache_bytes: int = DEFAULT_CACHE_BYTES,
+        cache_bytes: int | None = None,
     ) -> None:
         """Open the store at `root`, which need not exist yet.
 
@@ -67,7 +67,7 @@ class ModelStore:
             root: the folder, or the bucket and prefix, as s3://bucket/prefix.
             verify: raises a BundleError for a bundle that must not become current.
             cache: the folder for copies of what a bucket holds; None: `default_cache_root`.
-            cache_bytes: most bytes of them.
+            cache_bytes: most bytes of them; None: `default_cache_bytes`.
 
         Raises:
             InvalidLocation: `root` is a URL of something else than a bucket.
@@ -216,13 +216,14 @@ def default_root() -> Path | str:
     return root if is_bucket(root) else Path(root)
 
 
-def _storage(root: Path | str, cache: Path | None, cache_bytes: int) -> Storage:
+def _storage(root: Path | str, cache: Path | None, cache_bytes: int | None) -> Storage:
     if isinstance(root, Path):
         return FolderStorage(root)
     # Its client is loaded only where there is a bucket.
     from model_store.store.object_storage import ObjectStorage
 
-    return ObjectStorage(root, cache or default_cache_root(), cache_bytes)
+    most = default_cache_bytes() if cache_bytes is None else cache_bytes
+    return ObjectStorage(root, cache or default_cache_root(), most)
 
 
 def _manifest(draft: Draft, contents: BundleContents) -> Manifest:

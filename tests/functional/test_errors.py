@@ -40,7 +40,6 @@ def check_problem(response: httpx.Response, status: int, code: str) -> dict:
 NOT_FOR_CLIENTS = {
     errors.InvalidSetting,
     store_errors.InvalidLocation,
-    store_errors.StoreUnwritable,
     *leaves(store_errors.SourceError),
 }
 

@@ -1,9 +1,11 @@
 """What a training run leaves in its folder: the best weights, and how they came about."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,12 +43,19 @@ class TrainedRun:
             "selection": self.selection.model_dump(mode="json"),
             "learned": learned,
         }
-        np.savez(self.folder / _RUN, **arrays, record=np.array(json.dumps(record)))
+        _save(self.folder / _RUN, **arrays, record=np.array(json.dumps(record)))
 
 
 def save_weights(folder: Path, weights: Sequence[NDArray[np.float32]]) -> None:
     """Replace the weights kept in `folder`."""
-    np.savez(folder / _WEIGHTS, *weights)
+    _save(folder / _WEIGHTS, *weights)
+
+
+def _save(path: Path, *arrays: NDArray[Any], **named: Any) -> None:
+    """Replace an .npz file: whoever is killed meanwhile leaves the one before."""
+    unfinished = path.with_name(f"unfinished-{path.name}")
+    np.savez(unfinished, *arrays, **named)
+    os.replace(unfinished, path)
 
 
 def load_run(folder: Path) -> TrainedRun:

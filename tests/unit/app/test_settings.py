@@ -37,6 +37,14 @@ def test_settings_cannot_be_changed() -> None:
         Settings().port = 1  # type: ignore[misc]
 
 
+@pytest.mark.parametrize("name", ["HALFTONE_FEEDBACK", "HALFTONE_CACHE"])
+def test_a_bucket_is_no_folder(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv(name, "s3://bucket/prefix")
+
+    with pytest.raises(InvalidSetting, match=f"{name}: expected a folder"):
+        load_settings()
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [

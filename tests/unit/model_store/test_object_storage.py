@@ -15,7 +15,7 @@ from small_bucket import SECRET, SmallBucket, use
 from typer.testing import CliRunner
 
 from model_store.__main__ import app as commands
-from model_store.bundle import Bundle
+from model_store.bundle import Bundle, Model
 from model_store.errors import (
     CorruptBundle,
     InvalidLocation,
@@ -250,6 +250,33 @@ def test_only_what_is_verified_is_brought(tmp_path: Path, bucket: SmallBucket) -
 
     assert files_of(bundle) == {"manifest.json", "model.keras"}
     bundle.verify_files()
+    assert files_of(bundle) == {"manifest.json", *bundle.manifest.files}
+
+
+def test_a_file_that_was_not_needed_is_brought_when_it_is_read(
+    tmp_path: Path, bucket: SmallBucket
+) -> None:
+    publish(paper_store(bucket, tmp_path / "writer"))
+    bundle = paper_store(bucket, tmp_path / "reader").bundle("paper")
+    bundle.verify_files({"model.keras"})
+    other = max(set(bundle.manifest.files) - {"model.keras"})
+    engine: Any = None
+
+    assert Model(bundle, "keras", engine, ()).read_file(other)
+    assert other in files_of(bundle)
+
+
+def test_processes_that_open_a_version_at_once_keep_what_each_other_brought(
+    tmp_path: Path, bucket: SmallBucket
+) -> None:
+    publish(paper_store(bucket, tmp_path / "writer"))
+    store = paper_store(bucket, tmp_path / "reader")
+    bundle = store.bundle("paper")
+    bundle.verify_files()
+
+    other = cached.BundleCache(tmp_path / "reader", bucket.url, 10**9)
+    other.begin("paper", 1, (bundle.folder / "manifest.json").read_bytes())
+
     assert files_of(bundle) == {"manifest.json", *bundle.manifest.files}
 
 
