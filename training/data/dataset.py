@@ -102,7 +102,10 @@ def assemble_dataset(
         record=record,
         val_is_given=any(item.split == "val" for item in source.items),
         left_out=left_out,
-        pixel_aspect=_pixel_aspect(cache.spec, records),
+        pixel_aspect=_pixel_aspect(
+            cache.spec,
+            [r for r, item in zip(records, source.items, strict=True) if not item.only_trains],
+        ),
     )
 
 
