@@ -105,7 +105,7 @@ def test_threads_are_tied_to_cores_when_there_is_one_for_each_of_all_cores(
     assert settings["ENABLE_CPU_PINNING"] is pinned
 
 
-@pytest.mark.parametrize(("weight_bytes", "threads"), [(2_000_000, 1), (20_000_000, 3)])
+@pytest.mark.parametrize(("weight_bytes", "threads"), [(2_000_000, 1), (40_000_000, 3)])
 def test_a_small_network_is_computed_by_one_thread_unless_told_otherwise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weight_bytes: int, threads: int
 ) -> None:

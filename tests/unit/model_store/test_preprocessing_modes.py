@@ -166,7 +166,8 @@ def test_alpha_shows_the_background(depth, kind):
     values = samples(2**depth - 1, 2 if kind == GRAY_ALPHA else 4)
     eight = values / (257 if depth == 16 else 1)
     gray = eight[..., 0] if kind == GRAY_ALPHA else luma(eight[..., :3])
-    assert_pixels(png(values, depth, kind), over(gray, eight[..., -1]), tolerance=2)
+    # Of 16-bit colours Pillow keeps the upper byte: up to a level less, of the alpha too.
+    assert_pixels(png(values, depth, kind), over(gray, eight[..., -1]), tolerance=2.5)
 
 
 def test_hidden_color_under_full_transparency_stays_hidden():
