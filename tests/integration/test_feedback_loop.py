@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 import pytest
 from class_folders import HEIGHT, WIDTH, striped, write_classes
-from test_service import PATIENCE_S, ROOT, running
+from service_process import PATIENCE_S, ROOT, running
 
 from model_store.pixels.preprocessing import encode_png
 from model_store.store.store import ModelStore

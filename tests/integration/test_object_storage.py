@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 import pytest
 from seaweed import Seaweed, make_seaweed
-from test_service import PATIENCE_S, ROOT, Service, images, running
+from service_process import PATIENCE_S, ROOT, Service, images, running
 
 from model_store.bundle import Bundle
 from model_store.errors import StoreUnreachable
