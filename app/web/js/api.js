@@ -106,9 +106,10 @@ export async function attempt(model, file, signal) {
   }
 }
 
-/** Keep an image under its right label; resolves to the file that the service made of it. */
-export async function postFeedback(model, file, label) {
-  const { response } = await postImage(route("feedback", model), file, null, { label });
+/** Keep an image under its right label, as an image of the version that answered, whichever
+ *  serves now; resolves to the file that the service made of it. */
+export async function postFeedback(version, file, label) {
+  const { response } = await postImage(part("feedback", version), file, null, { label });
   return (await response.json()).file;
 }
 

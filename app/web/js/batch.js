@@ -77,7 +77,7 @@ function begin(beside) {
   byId("batch").hidden = byId("stop").hidden = false;
   byId("batch").classList.toggle("compared", Boolean(beside));
   byId("other-column").textContent = beside ? `${beside.name} ${beside.version}` : "";
-  for (const column of byId("columns").children) column.removeAttribute("aria-sort");
+  unmarkColumns();
 }
 
 function rowOf(file, onOpen) {
@@ -133,7 +133,10 @@ function finish(isCompared) {
   byId("announce").textContent = byId("batch-title").textContent;
   byId("progress").hidden = byId("stop").hidden = true;
   sumUp(outcomes);
-  if (isCompared) order((one, other) => differs(other.outcome) - differs(one.outcome));
+  if (isCompared) {
+    unmarkColumns();
+    order((one, other) => differs(other.outcome) - differs(one.outcome));
+  }
   // The mark in front tells Excel that it is UTF-8.
   const csv = new Blob(["\ufeff", csvOf(outcomes)], { type: "text/csv" });
   offer(csv, unsent ? `predictions-${answered + failed}-of-${outcomes.length}.csv` : "predictions.csv");
@@ -160,9 +163,13 @@ function order(compare) {
   byId("rows").append(...[...lines].sort(compare).map(({ row }) => row));
 }
 
+function unmarkColumns() {
+  for (const column of byId("columns").children) column.removeAttribute("aria-sort");
+}
+
 function sortBy(column) {
   const isDescending = column.getAttribute("aria-sort") === "ascending";
-  for (const other of byId("columns").children) other.removeAttribute("aria-sort");
+  unmarkColumns();
   column.setAttribute("aria-sort", isDescending ? "descending" : "ascending");
   const key = KEYS[column.dataset.sort];
   order((one, other) => {

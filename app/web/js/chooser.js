@@ -1,6 +1,7 @@
 // Which version answers, and which one beside it. Both stand in the page's address.
 
 import { Problem, fetchService, fetchVersion } from "./api.js";
+import { count, share } from "./numbers.js";
 
 const byId = (id) => document.getElementById(id);
 
@@ -88,6 +89,20 @@ export class Chooser {
       detail: `It asks for ${[name, version].filter(Boolean).join(", version ")}.`,
     });
   }
+}
+
+/** What a version is, in one line. */
+export function factsOf({ image, labels, metrics, isCurrent }) {
+  return [
+    `${image.width} × ${image.height}, grayscale`,
+    count(labels.length, "class", "classes"),
+    metrics && accuracyOf(metrics),
+    !isCurrent && "not the version that serves",
+  ].filter(Boolean).join(" · ");
+}
+
+function accuracyOf({ accuracy, images }) {
+  return `${share(accuracy)} right on ${count(images, "unseen picture", "unseen pictures")}`;
 }
 
 const isDefault = (model) => model.isDefault;

@@ -43,6 +43,7 @@ export class Camera {
 
   #video;
   #onFrame;
+  #started = null; // one object per start, until it is stopped
   #stream = null;
 
   /** `onFrame` gets a JPEG File, and returns a promise. */
@@ -51,22 +52,34 @@ export class Camera {
     this.#onFrame = onFrame;
   }
 
+  /** Also while the browser asks for permission. */
   get isOn() {
-    return this.#stream !== null;
+    return this.#started !== null;
   }
 
   async start() {
+    this.stop();
+    const started = (this.#started = {});
+    try {
+      await this.#open(started);
+    } catch (error) {
+      if (this.#started === started) throw error;
+    }
+  }
+
+  stop() {
+    end(this.#stream);
+    this.#started = this.#stream = this.#video.srcObject = null;
+  }
+
+  async #open(started) {
     const wanted = { video: { facingMode: "environment" }, audio: false };
     const stream = await navigator.mediaDevices.getUserMedia(wanted);
+    if (this.#started !== started) return end(stream); // stopped before it was permitted
     this.#stream = stream;
     this.#video.srcObject = stream;
     await this.#video.play();
     this.#watch(stream);
-  }
-
-  stop() {
-    for (const track of this.#stream?.getTracks() ?? []) track.stop();
-    this.#stream = this.#video.srcObject = null;
   }
 
   async #watch(stream) {
@@ -84,6 +97,10 @@ export class Camera {
     const jpeg = await canvas.convertToBlob({ type: "image/jpeg", quality: QUALITY });
     return new File([jpeg], FRAME, { type: jpeg.type });
   }
+}
+
+function end(stream) {
+  for (const track of stream?.getTracks() ?? []) track.stop();
 }
 
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));

@@ -35,7 +35,7 @@ export class Looking {
     this.#request = null;
     byId("saw").parentElement.classList.add("stale");
     byId("saw-figure").hidden = !byId("saw").src;
-    byId("look").hidden = byId("blank").hidden = true;
+    for (const id of ["heat", "legend", "look", "blank"]) byId(id).hidden = true;
   }
 
   async #showPixels() {

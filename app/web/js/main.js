@@ -2,13 +2,12 @@
 
 import { Problem, address, attempt, fetchExample, part, predict, route } from "./api.js";
 import { clearBatch, runBatch } from "./batch.js";
-import { Chooser } from "./chooser.js";
+import { Chooser, factsOf } from "./chooser.js";
 import { DRAWN, Pad } from "./drawing.js";
 import { offerCorrection, offerNoCorrection } from "./feedback.js";
 import { printBall } from "./halftone.js";
 import { Camera, FRAME, Latest } from "./live.js";
 import { Looking, setImage } from "./looking.js";
-import { count, share } from "./numbers.js";
 import { busy, showAnswer, showNothing, showProblem } from "./result.js";
 import { showRequest } from "./snippets.js";
 import { PASTED, listen, markExample, offerExamples, offerFormats } from "./sources.js";
@@ -19,22 +18,22 @@ const byId = (id) => document.getElementById(id);
 
 const looking = new Looking();
 const chooser = new Chooser(() => switchVersions());
-const pad = new Pad(
-  byId("pad"),
-  (png) => (png ? ask(png) : forget()),
-  (png) => drawing.offer(png),
-);
+const pad = new Pad(byId("pad"), draw, (png) => drawing.offer(png));
 const drawing = new Latest((png) => ask(png, { isLive: true }));
 const camera = new Camera(byId("video"), (frame) => ask(frame, { isLive: true }));
 let described = null; // the version that the page describes
 let file = null; // the picture on the page
 let example = null; // its number, if it is one of the version's own
 let files = []; // the pictures in the table
+let retry = start; // what "Try again" does: the last thing that was asked for
+let choices = 0; // of what to show, counted: an example may come after a later one
+let switches = 0; // of versions, counted
 let running = new AbortController();
 let batch = new AbortController();
 
 async function ask(picture, { isLive = false } = {}) {
   file = picture;
+  retry = () => ask(picture);
   running.abort();
   running = new AbortController();
   const { signal } = running;
@@ -54,7 +53,8 @@ async function ask(picture, { isLive = false } = {}) {
     if (isLive) looking.wait();
     else looking.show(asked, picture, outcome.answer.predictions, signal);
     offerToCorrect(asked, picture, outcome.answer, isLive);
-    if (outcome.answer.model.version !== asked.version) refreshVersions();
+    const { name, version } = outcome.answer.model;
+    if (name !== asked.name || version !== asked.version) refreshVersions();
   } catch (error) {
     if (signal.aborted) return;
     showProblem(error, picture.name);
@@ -63,16 +63,23 @@ async function ask(picture, { isLive = false } = {}) {
   }
 }
 
+function draw(png) {
+  leaveExample();
+  if (png) ask(png);
+  else forget();
+}
+
 function forget() {
   file = null;
+  retry = start;
   running.abort();
   drawing.drop();
   busy(false);
   showNothing();
 }
 
-function offerToCorrect(asked, picture, { label }, isLive) {
-  if (chooser.service.keepsFeedback && !isLive) offerCorrection(asked, picture, label);
+function offerToCorrect(asked, picture, answer, isLive) {
+  if (chooser.service.keepsFeedback && !isLive) offerCorrection(asked.labels, picture, answer);
   else offerNoCorrection();
 }
 
@@ -106,6 +113,7 @@ async function askAll(pictures) {
   batch = new AbortController();
   const { signal } = batch;
   forget();
+  retry = () => askAll(pictures);
   try {
     if (!chooser.service) await loadVersions();
     await runBatch(await chooser.versions(), pictures, open, signal);
@@ -115,20 +123,24 @@ async function askAll(pictures) {
 }
 
 async function showExample(number) {
+  const choice = ++choices;
+  retry = () => showExample(number);
   try {
     const { asked } = await chooser.versions();
     const picture = await fetchExample(asked, number);
+    if (choice !== choices) return;
     take([picture]);
     example = number;
     markExample(example);
     await chooser.remember(example);
   } catch (error) {
-    showProblem(error, `Example ${number}`);
+    if (choice === choices) showProblem(error, `Example ${number}`);
   }
 }
 
 /** Another picture takes its place. */
 function leaveExample() {
+  choices++;
   if (example === null) return;
   example = null;
   markExample(example);
@@ -141,6 +153,7 @@ function dropExample(isSameModel) {
     frame("prompt");
     forget();
   }
+  choices++;
   example = null;
   markExample(example);
 }
@@ -157,17 +170,18 @@ function refreshVersions() {
 
 /** Another version was chosen: what was said before is not its own. */
 async function switchVersions() {
-  const pictures = files;
+  const turn = ++switches;
+  retry = switchVersions;
   batch.abort();
   running.abort();
   running = new AbortController();
-  const { signal } = running;
+  const { signal } = running; // until something is asked of the new version meanwhile
   clearBatch();
   showNothing();
   busy(true);
   try {
     await chooser.versions(); // which may take the time to open one
-    if (signal.aborted) return;
+    if (turn !== switches) return;
     const before = described;
     await showVersions();
     if (described !== before) dropExample(described.name === before?.name);
@@ -178,21 +192,17 @@ async function switchVersions() {
   } finally {
     if (!signal.aborted) busy(false);
   }
-  if (pictures.length) askAll(pictures);
+  if (signal.aborted) return;
+  if (files.length) askAll(files);
   else if (file) ask(file);
 }
 
 /** Say what the chosen version is, and offer what goes with it. */
 async function showVersions() {
   const { asked } = await chooser.versions();
-  const { image, labels, metrics } = asked;
+  const { image } = asked;
   described = asked;
-  byId("facts").textContent = [
-    `${image.width} × ${image.height}, grayscale`,
-    count(labels.length, "class", "classes"),
-    metrics && accuracyOf(metrics),
-    !asked.isCurrent && "not the version that serves",
-  ].filter(Boolean).join(" · ");
+  byId("facts").textContent = factsOf(asked);
   byId("report").hidden = !asked.has_report;
   byId("report").href = address(part("report", asked));
   offerFormats(image.formats ?? []);
@@ -203,10 +213,6 @@ async function showVersions() {
     frame("prompt");
     forget();
   }
-}
-
-function accuracyOf({ accuracy, images }) {
-  return `${share(accuracy)} right on ${count(images, "unseen picture", "unseen pictures")}`;
 }
 
 /** Show one thing in the frame; what was there before ends. */
@@ -259,7 +265,7 @@ byId("clear").addEventListener("click", () => pad.clear());
 byId("watch").hidden = !Camera.isThere;
 byId("watch").addEventListener("click", () => (camera.isOn ? holdFrame() : startWatching()));
 document.addEventListener("visibilitychange", () => document.hidden && holdFrame());
-byId("again").addEventListener("click", () => (file ? ask(file) : start()));
+byId("again").addEventListener("click", () => retry());
 byId("stop").addEventListener("click", () => batch.abort());
 byId("picture").addEventListener("error", () => frame("prompt"));
 /** Show the versions that the address names; where it names none that is here, say so. */
@@ -275,9 +281,10 @@ async function start() {
   try {
     await chooser.load();
     await followAddress();
-    if (!file) showNothing();
+    if (retry === start) showNothing();
+    else if (!byId("problem").hidden) retry(); // it was asked for too early
     const asked = Number(new URLSearchParams(location.search).get("example"));
-    if (asked && !file) await showExample(asked);
+    if (asked && !choices) await showExample(asked);
   } catch (error) {
     showProblem(error);
     if (error.code === "loading") setTimeout(start, LOADING_POLL_MS);

@@ -71,6 +71,18 @@ def test_another_picture_ends_the_camera(page: Page) -> None:
     expect(page.locator("#prompt")).to_be_visible()
 
 
+def test_heat_map_of_the_picture_before_does_not_stay_on_the_camera(page: Page) -> None:
+    choose(page, picture())
+    page.get_by_label("Where it looked").fill("50")
+    expect(page.locator("#heat")).to_be_visible()
+    start_camera(page)
+    expect(page.locator("#answer")).to_be_visible()
+    expect(page.locator("#saw")).to_be_visible()
+    expect(page.locator("#heat")).to_be_hidden()
+    expect(page.locator("#legend")).to_be_hidden()
+    hold_frame(page)
+
+
 def test_refused_frames_are_said_and_the_camera_goes_on(page: Page, service: CannedService) -> None:
     service.replies = [problem(503, "overloaded"), problem(422, "nothing_to_see")]
     start_camera(page)

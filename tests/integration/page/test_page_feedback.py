@@ -1,7 +1,7 @@
 """That's wrong: a picture under its right label."""
 
 import pytest
-from canned_service import DIGITS, CannedService, Opener, model, picture
+from canned_service import CASTING, DIGITS, CannedService, Opener, model, picture
 from page_actions import choose
 from playwright.sync_api import Page, expect
 
@@ -17,10 +17,10 @@ def test_one_click_keeps_the_picture_under_its_right_label(
     choose(page, picture("seven.png"))
     expect(page.locator("#label")).to_have_text("9")
     page.get_by_text("That's wrong").click()
-    assert page.locator("#labels button").all_inner_texts() == list("012345678")
+    assert page.locator("#labels button:visible").all_inner_texts() == list("012345678")
     page.locator("#labels").get_by_role("button", name="7").click()
     expect(page.locator("#kept")).to_have_text("Kept as 7: digits/7/ab.png")
-    assert service.kept == [("/feedback", "seven.png", {"label": "7"})]
+    assert service.kept == [("/models/digits/versions/3/feedback", "seven.png", {"label": "7"})]
     choose(page, picture("other.png"))
     expect(page.locator("#curl")).to_contain_text("other.png")
     expect(page.locator("#kept")).to_have_text("")
@@ -46,6 +46,49 @@ def test_correction_goes_to_the_version_that_answered(page: Page, service: Canne
     page.locator("#labels").get_by_role("button", name="7").click()
     expect(page.locator("#kept")).to_contain_text("Kept as 7")
     assert service.kept[0][0] == "/models/digits/versions/2/feedback"
+
+
+def test_correction_goes_to_the_model_that_became_the_default_meanwhile(
+    page: Page, service: CannedService
+) -> None:
+    service.models = [CASTING, DIGITS]
+    with page.expect_response("**/models"):
+        choose(page, picture())
+    expect(page.locator("#who")).to_have_text("casting, version 3, says")
+    page.get_by_text("That's wrong").click()
+    assert page.locator("#labels button:visible").all_inner_texts() == ["def_front"]
+    page.locator("#labels").get_by_role("button", name="def_front").click()
+    expect(page.locator("#kept")).to_contain_text("Kept as def_front")
+    assert service.kept[0][0] == "/models/casting/versions/3/feedback"
+    choose(page, picture("digit.png"))
+    expect(page.locator("#who")).to_have_text("digits, version 3, says")
+    assert service.predictions[-1][:2] == ("/models/digits/predict", "digit.png")
+
+
+def test_slip_can_be_undone(page: Page, service: CannedService) -> None:
+    choose(page, picture())
+    page.get_by_text("That's wrong").click()
+    labels = page.locator("#labels")
+    expect(labels.get_by_role("button", name="9")).to_be_hidden()
+    labels.get_by_role("button", name="7").click()
+    expect(labels.get_by_role("button", name="9")).to_be_visible()
+    labels.get_by_role("button", name="9").click()
+    expect(page.locator("#kept")).to_contain_text("Kept as 9")
+    assert [fields["label"] for _, _, fields in service.kept] == ["7", "9"]
+
+
+def test_slip_in_a_list_can_be_undone(page: Page, service: CannedService) -> None:
+    service.models = [model("many", [f"species {i}" for i in range(40)], 32, 32)]
+    service.by_path = {"/predict": service.usual("/predict", top=0)}
+    page.reload()
+    choose(page, picture())
+    page.get_by_text("That's wrong").click()
+    expect(page.get_by_label("What it shows")).to_have_value("species 1")
+    page.get_by_role("button", name="Keep it").click()
+    expect(page.locator("#kept")).to_contain_text("Kept as species 1")
+    page.get_by_label("What it shows").select_option("species 0")
+    page.get_by_role("button", name="Keep it").click()
+    expect(page.locator("#kept")).to_contain_text("Kept as species 0")
 
 
 def test_refusal_is_said(page: Page) -> None:

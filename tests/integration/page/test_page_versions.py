@@ -76,12 +76,15 @@ def test_compared_table_has_the_rows_that_differ_on_top(page: Page, service: Can
     service.by_name = {"c.png": None}
     choose(page, *(picture(f"{name}.png") for name in "abcd"))
     expect(page.locator("#rows")).to_contain_text("98.71 %")
+    page.locator("#columns").get_by_role("button", name="Picture").click()
+    expect(page.locator("#columns [aria-sort]")).to_have_count(1)
     for held, top in ((0, -1), (1, 4)):
         while len(service.held) <= held:
             page.wait_for_timeout(20)
         service.held[held].fulfill(**service.usual("/predict", top=top))
     expect(page.get_by_role("heading", name="4 answers, 1 differ")).to_be_visible()
     assert page.locator("#rows .file").all_inner_texts() == ["c.png", "a.png", "b.png", "d.png"]
+    expect(page.locator("#columns [aria-sort]")).to_have_count(0)
     with page.expect_download() as download:
         page.get_by_role("link", name="Download CSV").click()
     text = download.value.path().read_bytes().decode("utf-8-sig")
