@@ -17,6 +17,7 @@ from app.registry import Registry
 from model_store.errors import ModelNotFound, ModelStoreError
 from model_store.manifest import REPORT_FILE
 from model_store.pixels.formats import format_of
+from model_store.spec import ALL_FORMATS
 
 Name = Annotated[str, Path(description="A model's name.", examples=["casting"])]
 Version = Annotated[int, Path(description="A version in the store.", ge=1, examples=[3])]
@@ -152,7 +153,12 @@ def _add_files(router: APIRouter, at: Address) -> None:
         operation_id=f"example{at.suffix}",
         response_class=Response,
         responses={
-            200: {"content": {"image/*": {"schema": docs.BINARY}}, "description": "The image."},
+            200: {
+                "content": {
+                    f"image/{kind.lower()}": {"schema": docs.BINARY} for kind in ALL_FORMATS
+                },
+                "description": "The image.",
+            },
             **problems,
         },
     )
