@@ -63,7 +63,7 @@ class JsonLines(logging.Formatter):
         members |= {key: value for key, value in vars(record).items() if key not in _STANDARD}
         if record.exc_info:
             members["exception"] = self.formatException(record.exc_info)
-        return json.dumps(members, default=repr)
+        return json.dumps(members, default=repr, separators=(",", ":"))
 
 
 class Console(logging.Formatter):
