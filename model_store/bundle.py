@@ -200,7 +200,7 @@ class Model:
             StoreUnreachable: it would have to be fetched first.
         """
         if self.bundle.fetch is not None:
-            self.bundle.verify_files([path])
+            self.bundle.fetch([path])
         try:
             return (self.bundle.folder / path).read_bytes()
         except OSError as error:

@@ -138,9 +138,14 @@ class BatchQueue:
             Overloaded: with the seconds after which to try again.
             QueueClosed, NotReady: the engine was closed, or ended.
         """
+        self._admit(deadline)
+
+    def _admit(self, deadline: float) -> float:
+        """Return `expected_s()`, or raise as `check` does."""
         self._check_open()
+        alone_s = self.expected_s()
         # Who comes alone is tried, however late the last ones were.
-        expected_s = self.expected_s() + (self._costs.delay_s if self._depth else 0.0)
+        expected_s = alone_s + (self._costs.delay_s if self._depth else 0.0)
         spare_s = deadline - time.monotonic() - expected_s
         if self._depth >= self._capacity:
             raise Overloaded(
@@ -153,12 +158,12 @@ class BatchQueue:
                 "deadline allows.",
                 retry_after_s=min(expected_s, -spare_s),
             )
+        return alone_s
 
     @contextmanager
     def place(self, deadline: float) -> Iterator[Place]:
         """Hold one place during the block; raises as `check` does."""
-        self.check(deadline)
-        place = Place(self, deadline, self.expected_s(), came_alone=self._depth == 0)
+        place = Place(self, deadline, self._admit(deadline), came_alone=self._depth == 0)
         with self._changed:
             self._depth += 1
         try:

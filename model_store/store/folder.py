@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from model_store.bundle import Bundle, read_bundle
-from model_store.errors import InvalidName, StoreDamaged, VersionNotFound
-from model_store.manifest import Manifest, check_name
+from model_store.errors import StoreDamaged, VersionNotFound
+from model_store.manifest import Manifest
 from model_store.store.current import (
     CurrentVersion,
     Pointers,
@@ -27,18 +27,17 @@ from model_store.store.current import (
 from model_store.store.durable import (
     exclusive,
     explaining_errors,
-    explaining_lack_of_space,
-    make_folder,
     sync_folder,
     sync_tree,
 )
 from model_store.store.layout import (
     complete_versions,
     give_version,
+    is_name,
     subfolders,
     write_manifest,
 )
-from model_store.store.staging import LOCK_FILE, make_staging_folder
+from model_store.store.staging import LOCK_FILE, staging
 
 
 class FolderStorage:
@@ -92,14 +91,8 @@ class FolderStorage:
         folder = self._root / name
         if folder.is_symlink():
             raise StoreDamaged(f"{folder} is a link; links are not followed")
-        with explaining_errors(f"write to {folder}"):
-            make_folder(folder)
-            made = make_staging_folder(folder)
-        try:
-            with explaining_lack_of_space(f"write to {folder}"):
-                yield made.folder
-        finally:
-            made.discard()
+        with staging(folder) as draft:
+            yield draft
 
     def add(self, name: str, draft: Path, manifest: Manifest, *, promote: bool) -> int:
         """Rename a draft to the next number; see `Storage`."""
@@ -118,11 +111,7 @@ class FolderStorage:
 
 
 def _is_model(folder: Path) -> bool:
-    try:
-        check_name(folder.name)
-    except InvalidName:
-        return False
-    return bool(complete_versions(folder))
+    return is_name(folder.name) and bool(complete_versions(folder))
 
 
 def _move_in(draft: Path, model: Path, number: int, *, promote: bool) -> None:

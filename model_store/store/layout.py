@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from model_store.errors import StoreDamaged
-from model_store.manifest import MANIFEST_FILE, Manifest, encode_manifest
+from model_store.errors import InvalidName, StoreDamaged
+from model_store.manifest import MANIFEST_FILE, Manifest, check_name, encode_manifest
 from model_store.store.current import read_current_if_sound
 from model_store.store.durable import write_atomically
 
@@ -24,6 +24,15 @@ def subfolders(folder: Path) -> list[Path]:
         return []
     except OSError as error:
         raise StoreDamaged(f"Cannot read {folder}: {error.strerror}") from error
+
+
+def is_name(name: str) -> bool:
+    """Return whether a model can be called so."""
+    try:
+        check_name(name)
+    except InvalidName:
+        return False
+    return True
 
 
 def complete_versions(model: Path) -> list[int]:

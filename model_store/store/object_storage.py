@@ -20,15 +20,14 @@ from pathlib import Path
 
 from model_store.bundle import Bundle, Fetch, read_bundle
 from model_store.calling import calling
-from model_store.errors import InvalidName, StoreUnreachable, StoreUnwritable
-from model_store.manifest import MANIFEST_FILE, Manifest, check_name
+from model_store.errors import StoreUnreachable, StoreUnwritable
+from model_store.manifest import MANIFEST_FILE, Manifest
 from model_store.store.bucket import Bucket, Found
 from model_store.store.cached import BundleCache
 from model_store.store.current import CurrentVersion, Pointers
-from model_store.store.durable import explaining_errors, explaining_lack_of_space, make_folder
-from model_store.store.layout import is_number, write_manifest
+from model_store.store.layout import is_name, is_number, write_manifest
 from model_store.store.pointer_file import PointerFile
-from model_store.store.staging import make_staging_folder
+from model_store.store.staging import staging
 
 logger = logging.getLogger("halftone.store")
 
@@ -69,7 +68,7 @@ class ObjectStorage:
         for listed in self._bucket.list():
             name, _, rest = listed.key.partition("/")
             number, _, file = rest.partition("/")
-            if file == MANIFEST_FILE and is_number(number) and _is_name(name):
+            if file == MANIFEST_FILE and is_number(number) and is_name(name):
                 found.add(name)
         return sorted(found)
 
@@ -112,15 +111,8 @@ class ObjectStorage:
     def draft(self, name: str) -> Iterator[Path]:
         """Give a folder in the cache; see `Storage`."""
         self._bucket.require_conditions()  # better now than after hours of training
-        folder = self._cache.folder / name
-        with explaining_errors(f"write to {folder}"):
-            make_folder(folder)
-            made = make_staging_folder(folder)
-        try:
-            with explaining_lack_of_space(f"write to {folder}"):
-                yield made.folder
-        finally:
-            made.discard()
+        with staging(self._cache.folder / name) as draft:
+            yield draft
 
     def add(self, name: str, draft: Path, manifest: Manifest, *, promote: bool) -> int:
         """Upload a draft under a number of its own; see `Storage`."""
@@ -205,11 +197,3 @@ def _taken(name: str, number: int) -> str:
 
 def _token() -> bytes:
     return secrets.token_hex(16).encode()
-
-
-def _is_name(name: str) -> bool:
-    try:
-        check_name(name)
-    except InvalidName:
-        return False
-    return True

@@ -3,36 +3,46 @@
 import os
 import secrets
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from model_store.store.durable import TEMPORARY_PREFIX, exclusive, hold_folder
+from model_store.store.durable import (
+    TEMPORARY_PREFIX,
+    exclusive,
+    explaining_errors,
+    explaining_lack_of_space,
+    hold_folder,
+    make_folder,
+)
 
 LOCK_FILE = ".lock"
 _DRAFT_PREFIX = ".draft-"
 
 
-@dataclass(frozen=True, slots=True)
-class StagingFolder:
-    """A folder that nobody sweeps until it is discarded or its process ends."""
+@contextmanager
+def staging(model: Path) -> Iterator[Path]:
+    """Give a folder to make a bundle in, beside a model's versions; sweep those of the dead.
 
-    folder: Path
-    _lock: int | None
+    Nobody sweeps it until the block or the process ends; what was not renamed then goes.
 
-    def discard(self) -> None:
-        """Remove the folder, unless it was renamed, and free its lock."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-        if self._lock is not None:
-            os.close(self._lock)
-
-
-def make_staging_folder(model: Path) -> StagingFolder:
-    """Create a folder beside a model's versions; sweep those of the dead."""
-    with exclusive(model / LOCK_FILE):
-        _sweep(model)
-        folder = model / f"{_DRAFT_PREFIX}{secrets.token_hex(8)}"
-        folder.mkdir()
-        return StagingFolder(folder, hold_folder(folder))
+    Raises:
+        StoreUnwritable: there is no room for it, or no right to write.
+    """
+    with explaining_errors(f"write to {model}"):
+        make_folder(model)
+        with exclusive(model / LOCK_FILE):
+            _sweep(model)
+            folder = model / f"{_DRAFT_PREFIX}{secrets.token_hex(8)}"
+            folder.mkdir()
+            lock = hold_folder(folder)
+    try:
+        with explaining_lack_of_space(f"write to {model}"):
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
 
 
 def _sweep(model: Path) -> None:
