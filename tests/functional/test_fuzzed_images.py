@@ -12,10 +12,11 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from fake_models import PATIENCE_S, FakeModel, Start
+from fake_models import FakeModel, Start
 from heic_files import HEIC
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from patience import PATIENCE_S
 from pictures import encoded
 from PIL import Image
 
@@ -212,7 +213,7 @@ async def test_any_bytes_to_any_route_are_no_error_of_ours(start: Start) -> None
     loop = asyncio.get_running_loop()
     async with start() as client:
 
-        @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=300, suppress_health_check=list(HealthCheck))
         @given(
             method=st.sampled_from(METHODS),
             url=st.sampled_from(URLS),

@@ -7,17 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
-from fake_models import PATIENCE_S, FakeModel, Start, png
+from fake_models import FakeModel, Start, png
+from patience import eventually
 
 from model_store.pixels.preprocessing import preprocess
 
 Receive = Callable[[], Awaitable[dict]]
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 async def hold(client: httpx.AsyncClient, model: FakeModel) -> asyncio.Task[httpx.Response]:
@@ -26,23 +21,28 @@ async def hold(client: httpx.AsyncClient, model: FakeModel) -> asyncio.Task[http
     model.go.clear()
     while True:
         first = asyncio.create_task(client.post("/predict", content=png()))
-        await until(lambda first=first: model.batches or first.done())
+        await eventually(lambda first=first: model.batches or first.done())
         if model.batches:
             return first
         # It missed its deadline on the way to the engine.
 
 
 async def until_waiting(client: httpx.AsyncClient, images: int) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while (await client.get("/health")).json()["models"][0]["waiting"] < images:
-            await asyncio.sleep(0.001)
+    async def are_waiting() -> bool:
+        return (await client.get("/health")).json()["models"][0]["waiting"] >= images
+
+    await eventually(are_waiting)
 
 
 async def until_status(client: httpx.AsyncClient, path: str, status: int) -> httpx.Response:
-    async with asyncio.timeout(PATIENCE_S):
-        while (answer := await client.get(path)).status_code != status:
-            await asyncio.sleep(0.001)
-    return answer
+    answers: list[httpx.Response] = []
+
+    async def is_said() -> bool:
+        answers.append(await client.get(path))
+        return answers[-1].status_code == status
+
+    await eventually(is_said)
+    return answers[-1]
 
 
 async def fill(client: httpx.AsyncClient, places: int) -> list[asyncio.Task[httpx.Response]]:

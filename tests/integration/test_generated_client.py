@@ -1,43 +1,33 @@
-"""A client that openapi-python-client generates from the service's own document."""
+"""A client that openapi-python-client generates as docs/serving.md says."""
 
 import importlib
 import sys
 from collections.abc import Iterator
 from io import BytesIO
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import httpx
 import pytest
-from commands import python
+from documented_commands import block, run
 from service_process import PATIENCE_S, Service, images
 
 pytest.importorskip("openapi_python_client")
 
-NAME = "generated_halftone_client"
-# Pictures are answered as image/png, which the generator knows under this name only.
-CONFIG = "content_type_overrides:\n  image/png: application/octet-stream\n"
+NAME = "halftone_client"
 
 
 @pytest.fixture(scope="module")
 def generated(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     folder = tmp_path_factory.mktemp("client")
-    generate(httpx.get(f"{service.url}/openapi.json", timeout=PATIENCE_S).content, folder)
+    commands = block("docs/serving.md", "openapi-python-client generate")
+    commands = commands.replace("http://127.0.0.1:8000", service.url)
+    run(commands.replace(" generate ", " generate --fail-on-warning "), folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
+        patch.syspath_prepend(folder / "halftone-client")
         yield importlib.import_module(NAME)
     for name in [name for name in sys.modules if name.partition(".")[0] == NAME]:
         del sys.modules[name]
-
-
-def generate(document: bytes, folder: Path) -> None:
-    (folder / "openapi.json").write_bytes(document)
-    (folder / "config.yml").write_text(CONFIG + "post_hooks: []\n")
-    command = ["-m", "openapi_python_client", "generate", "--meta", "none", "--fail-on-warning"]
-    command += ["--path", "openapi.json", "--config", "config.yml", "--output-path", NAME]
-    done = python(*command, cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture

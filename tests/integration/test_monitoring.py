@@ -4,9 +4,7 @@ import hashlib
 import json
 import re
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +13,11 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from commands import run
+from commands import ROOT, run
+from patience import PATIENCE_S, until
 from prometheus_client.parser import text_string_to_metric_families
-from service_process import PATIENCE_S, Service, running
+from service_process import Service, free_port, running
 
-ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "deploy" / "monitoring"
 IMAGE = ROOT / "models" / "digits" / "1" / "probe" / "00.png"
 ENOUGH_FOR_DRIFT = 60
@@ -72,15 +70,8 @@ def service() -> Iterator[Service]:
             for _ in range(ENOUGH_FOR_DRIFT):
                 assert client.post("/predict", content=image).status_code == 200
             assert client.post("/predict", content=b"no image").status_code == 415
-            wait_for_drift(client)
+            until(lambda: "halftone_drift{" in client.get("/metrics").text)
         yield service
-
-
-def wait_for_drift(client: httpx.Client) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while "halftone_drift{" not in client.get("/metrics").text:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 class Prometheus:
@@ -97,10 +88,11 @@ class Prometheus:
 
     def wait_for(self, expression: str) -> None:
         """Wait until the expression has a result."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not self._answers(expression):
-            assert time.monotonic() < deadline, self._client.get("/api/v1/targets").text
-            time.sleep(0.05)
+        until(
+            lambda: self._answers(expression),
+            lambda: self._client.get("/api/v1/targets").text,
+            0.05,
+        )
 
     def _answers(self, expression: str) -> bool:
         try:
@@ -131,19 +123,15 @@ def scraping(service: Service, folder: Path, key_file: Path | None = None) -> It
         text = re.sub(r"# (authorization:|  credentials_file:)", r"\1", text)
         text = text.replace("/etc/prometheus/keys/halftone", str(key_file))
     (folder / "prometheus.yml").write_text(text)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
             [
-                binary,
-                f"--config.file={folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address={address}",
+                *(binary, f"--config.file={folder / 'prometheus.yml'}"),
+                *(f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={address}"),
             ],
-            stderr=log,
-            stdout=log,
-        )
+            stderr=log, stdout=log,
+        )  # fmt: skip
     prometheus = Prometheus(f"http://{address}")
     try:
         yield prometheus

@@ -5,10 +5,9 @@ import signal
 import socket
 from pathlib import Path
 
-import httpx
 import pytest
 from documented_commands import block, run
-from service_process import PATIENCE_S, running
+from service_process import running
 
 from model_store.store.store import ModelStore
 
@@ -33,31 +32,9 @@ def test_ctrl_c_ends_with_130(shared_tiny_store: ModelStore) -> None:
     assert "Traceback" not in "".join(service.lines)
 
 
-def run_block(containing: str, folder: Path) -> str:
-    return run(block("docs/operations.md", containing).replace("digits", "tiny"), folder)
-
-
 @pytest.mark.slow
 def test_a_copied_store_verifies(shared_tiny_store: ModelStore, tmp_path: Path) -> None:
     shutil.copytree(shared_tiny_store.root, tmp_path / "models")
-    run_block("cp -a", tmp_path)
+    run(block("docs/operations.md", "cp -a").replace("digits", "tiny"), tmp_path)
 
     assert (tmp_path / "backup" / "tiny" / "current.json").exists()
-
-
-def test_key_and_digest_for_prometheus_fit_together(
-    shared_tiny_store: ModelStore, tmp_path: Path
-) -> None:
-    if shutil.which("sha256sum") is None:
-        pytest.skip("no sha256sum here")
-    digests = tmp_path / "digests"
-    digests.write_text(run_block("sha256sum", tmp_path))
-    key = (tmp_path / "deploy/monitoring/keys/halftone").read_text().strip()
-    with running(shared_tiny_store.root, api_keys_file=digests) as service:
-        url = f"{service.url}/metrics"
-        without = httpx.get(url, timeout=PATIENCE_S).status_code
-        allowed = httpx.get(
-            url, headers={"authorization": f"Bearer {key}"}, timeout=PATIENCE_S
-        ).status_code
-
-    assert (without, allowed) == (401, 200)

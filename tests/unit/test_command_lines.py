@@ -6,6 +6,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -143,29 +144,33 @@ def output(*command: str) -> str:
     return done.stdout
 
 
-def bash_offers(line: str) -> list[str]:
-    words = line.split(" ")
+def bash_offers(lines: Sequence[str]) -> list[str]:
+    asked = "\n".join(f"offer {' '.join(map(shlex.quote, line.split(' ')))}" for line in lines)
     script = f"""
     {SOURCED["bash"]}
-    COMP_WORDS=({" ".join(map(shlex.quote, words))})
-    COMP_CWORD={len(words) - 1}
-    _halftone_complete {words[0]} {shlex.quote(words[-1])}
-    [ "${{#COMPREPLY[@]}}" -gt 0 ] || COMPREPLY=($(compgen -f -- {shlex.quote(words[-1])}))
-    printf '%s\\n' "${{COMPREPLY[@]}}"  # files, as "-o default" says
+    offer() {{
+      COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+      _halftone_complete "$1" "${{@: -1}}"
+      [ "${{#COMPREPLY[@]}}" -gt 0 ] || COMPREPLY=($(compgen -f -- "${{@: -1}}"))
+      echo "${{COMPREPLY[@]}}"  # files, as "-o default" says
+    }}
+    {asked}
     """
-    return output("bash", "--norc", "-c", script).split()
+    return output("bash", "--norc", "-c", script).splitlines()
 
 
-def zsh_offers(line: str) -> list[str]:
+def zsh_offers(lines: Sequence[str]) -> list[str]:
     # Completion is there on a terminal only. This widget puts all that is offered into the line.
     rc = f"""
     {SOURCED["zsh"]}
     offer() {{ _main_complete; compstate[insert]=all }}
     zle -C offer complete-word offer
     zle-line-init() {{
-      BUFFER={shlex.quote(line)} CURSOR=$#BUFFER
-      zle offer
-      print -r -- $BUFFER > $ZDOTDIR/offered
+      for line in {" ".join(map(shlex.quote, lines))}; do
+        BUFFER=$line CURSOR=$#line
+        zle offer
+        print -r -- $BUFFER >> $ZDOTDIR/offered
+      done
       exit
     }}
     zle -N zle-line-init
@@ -174,12 +179,17 @@ def zsh_offers(line: str) -> list[str]:
     (home / ".zshrc").write_text(rc)
     terminal = "import pty, sys; pty.spawn(sys.argv[1:])"
     output(sys.executable, "-c", terminal, "zsh", "-di")
-    return (home / "offered").read_text().split()[len(line.split(" ")) - 1 :]
+    offered = (home / "offered").read_text().splitlines()
+    return [
+        " ".join(buffer.split()[len(line.split(" ")) - 1 :])
+        for line, buffer in zip(lines, offered, strict=True)
+    ]
 
 
-def fish_offers(line: str) -> list[str]:
-    script = f"{SOURCED['fish']}; complete -C {shlex.quote(line)}"
-    return [row.split("\t")[0] for row in output("fish", "-c", script).splitlines()]
+def fish_offers(lines: Sequence[str]) -> list[str]:
+    asked = "\n".join(f"complete -C {shlex.quote(line)}; echo ---" for line in lines)
+    *offered, _ = output("fish", "-c", f"{SOURCED['fish']}\n{asked}").split("---\n")
+    return [" ".join(row.split("\t")[0] for row in part.splitlines()) for part in offered]
 
 
 SOURCED = {
@@ -190,30 +200,31 @@ SOURCED = {
 OFFERS = {"bash": bash_offers, "zsh": zsh_offers, "fish": fish_offers}
 
 
-@pytest.mark.parametrize("shell", OFFERS)
-@pytest.mark.parametrize(
-    ("line", "offered"),
-    [
-        ("python -m training ", ["check", "evaluate", "fit", "predict"]),
-        ("python3 -m model_store ver", ["verify"]),
-        ("python -m training fit --hei", ["--height"]),
-        ("python -m training fit images --augmentation hand", ["handwriting"]),
-        ("python -m model_store show ", ["casting", "digits"]),
-        ("python3 -m training evaluate d", ["digits"]),
-        ("python -m model_store promote nothing", []),
-        ("python -m training check ima", ["images"]),
-        ("python -m training predict digits images -o s", ["script.py"]),
-        ("python script.py ima", ["images"]),
-        ("python script.py -m training ima", ["images"]),
-    ],
-)
-@pytest.mark.usefixtures("folder")
-def test_shell_completes(shell: str, line: str, offered: list[str]) -> None:
-    skip_without(shell)
-    last_word = line.split(" ")[-1]
-    offers = [word.removesuffix("/") for word in OFFERS[shell](line)]
+OFFERED = {
+    "python -m training ": ["check", "evaluate", "fit", "predict"],
+    "python3 -m model_store ver": ["verify"],
+    "python -m training fit --hei": ["--height"],
+    "python -m training fit images --augmentation hand": ["handwriting"],
+    "python -m model_store show ": ["casting", "digits"],
+    "python3 -m training evaluate d": ["digits"],
+    "python -m model_store promote nothing": [],
+    "python -m training check ima": ["images"],
+    "python -m training predict digits images -o s": ["script.py"],
+    "python script.py ima": ["images"],
+    "python script.py -m training ima": ["images"],
+}
 
-    assert sorted(word for word in offers if word != last_word) == offered
+
+@pytest.mark.parametrize("shell", OFFERS)
+@pytest.mark.usefixtures("folder")
+def test_shell_completes(shell: str) -> None:
+    skip_without(shell)
+    offered = {}
+    for line, offers in zip(OFFERED, OFFERS[shell](list(OFFERED)), strict=True):
+        words = (word.removesuffix("/") for word in offers.split())
+        offered[line] = sorted(word for word in words if word != line.split(" ")[-1])
+
+    assert offered == OFFERED
 
 
 def test_documents_say_how_to_complete() -> None:

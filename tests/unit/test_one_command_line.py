@@ -1,10 +1,9 @@
 """`halftone`: every command of every room, and the service, under one name."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from commands import python
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -13,8 +12,6 @@ from halftone.__main__ import command_line
 from model_store.__main__ import app as store_commands
 from model_store.store.store import ModelStore
 from training.__main__ import app as training_commands
-
-ROOT = Path(__file__).parents[2]
 
 
 def test_it_has_the_commands_of_every_room() -> None:
@@ -45,10 +42,7 @@ def test_serve_hands_its_options_to_the_service(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_it_runs_in_a_checkout() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "halftone", "serve", "--port", "none"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = python("-m", "halftone", "serve", "--port", "none")
 
     assert done.returncode == 2
     assert done.stderr.startswith("HALFTONE_PORT: ")
@@ -58,11 +52,7 @@ def test_a_training_command_without_its_packages_says_what_installs_them(tmp_pat
     without = "import sys; sys.modules['tensorflow'] = None; "
     run = "import runpy; sys.argv[1:] = ['fit', 'images', '--name', 'x']; "
     program = f"{without}{run}runpy.run_module('training', run_name='__main__')"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT, env={"HALFTONE_CACHE": str(tmp_path)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = python("-c", program, env={"HALFTONE_CACHE": str(tmp_path)})
 
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from patience import PATIENCE_S
 
 from app.batching.cost_model import CostModel
 from app.batching.queue import BatchQueue
@@ -23,7 +24,6 @@ from app.errors import (
 )
 
 SHAPE = (3, 2)
-PATIENCE_S = 300.0
 NEVER = float("inf")
 
 Open = Callable[..., BatchQueue]
@@ -133,7 +133,7 @@ async def test_arrivals_while_busy_form_the_next_batch_up_to_its_limit(
     assert queue.depth == 0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(values=st.lists(st.integers(0, 255), min_size=1, max_size=60), max_batch=st.integers(1, 9))
 def test_every_caller_gets_the_answer_to_its_own_image(values: list[int], max_batch: int) -> None:
     engine = Engine()

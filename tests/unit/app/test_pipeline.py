@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from patience import PATIENCE_S
 
 from app.batching.queue import BatchQueue
 from app.errors import DeadlineExpired
 from app.pipeline import MakePixels, Pipeline
 
 SHAPE = (2, 2)
-PATIENCE_S = 300.0
 
 
 class Model:

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
@@ -42,13 +42,11 @@ def run(work: Awaitable[list[bytes]]) -> list[bytes]:
     return asyncio.run(read())
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=200), min_size=1, max_size=12))
 def test_httpx_forms_come_out_as_they_went_in(images: list[bytes]) -> None:
     assert run(read_images(form([("files", image) for image in images]), 20)) == images
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     for wrapped in (body, b"--b" + body, b"--b\r\n" + body + b"\r\n--b--"):

@@ -12,6 +12,8 @@ import pytest
 from keras_files import write_zip
 
 from model_store.bundle import open_model
+from model_store.engines.keras import load_model
+from model_store.engines.keras_archive import read_archive
 from model_store.errors import IncompatibleModel
 from model_store.making.importing import Imported, ImportRequest, import_model, wrap_network
 from model_store.spec import ImageSpec
@@ -43,12 +45,7 @@ def plain() -> Any:
     return functional(keras.layers.Flatten(), dense(6, "relu"), dense(3, "softmax"))
 
 
-def imported(
-    model: Any,
-    folder: Path,
-    labels: tuple[str, ...] = LABELS,
-    change: Callable[[Config], None] | None = None,
-) -> Imported:
+def saved(model: Any, folder: Path, change: Callable[[Config], None] | None = None) -> Path:
     path = folder / "model.keras"
     model.save(path)
     if change is not None:
@@ -57,7 +54,20 @@ def imported(
         config = json.loads(members["config.json"])
         change(config)
         write_zip(path, members | {"config.json": json.dumps(config).encode()})
-    asked = ImportRequest(path, labels, ImageSpec.for_size(*SIZE))
+    return path
+
+
+def request(path: Path, labels: tuple[str, ...] = LABELS) -> ImportRequest:
+    return ImportRequest(path, labels, ImageSpec.for_size(*SIZE))
+
+
+def imported(
+    model: Any,
+    folder: Path,
+    labels: tuple[str, ...] = LABELS,
+    change: Callable[[Config], None] | None = None,
+) -> Imported:
+    asked = request(saved(model, folder, change), labels)
     return import_model(ModelStore(folder / "models"), "new", asked)
 
 
@@ -150,14 +160,23 @@ def test_a_functional_file_of_any_keras_3_answers_as_it_did(
     tmp_path: Path, images: Any, change: Callable[[Config], None] | None
 ) -> None:
     model = plain()
-    expected = model(floats(images)).numpy()
+    path = saved(model, tmp_path, change)
 
-    bundle = imported(model, tmp_path, change=change).bundle
+    network = wrap_network(load_model(read_archive(path)), request(path), images, [])
+
+    assert np.allclose(network(images), model(floats(images)), atol=1e-5)
+    assert is_foldable(network)  # so that the fast engines are made of it
+
+
+def test_a_functional_file_is_served_by_every_engine(tmp_path: Path, images: Any) -> None:
+    model = plain()
+
+    bundle = imported(model, tmp_path).bundle
 
     assert {"keras", "openvino-f32"} <= set(bundle.manifest.engines)
     for engine in ("keras", "openvino-f32"):
         answers = open_model(bundle, engine).predict(images)  # type: ignore[arg-type]  # a literal
-        assert np.allclose(answers, expected, atol=1e-5), engine
+        assert np.allclose(answers, model(floats(images)), atol=1e-5), engine
 
 
 def test_a_branch_in_lists_is_served_by_keras(tmp_path: Path, images: Any) -> None:
@@ -320,8 +339,7 @@ def test_one_output_becomes_two_labels(images: Any, kind: str, head: str) -> Non
     yes = sigmoid(yes) if head == "a logit" else yes
 
     notes: list[str] = []
-    asked = ImportRequest(Path("m.keras"), ("no", "yes"), ImageSpec.for_size(*SIZE))
-    network = wrap_network(model, asked, images, notes)
+    network = wrap_network(model, request(Path("m.keras"), ("no", "yes")), images, notes)
 
     assert any("no is 1 - p, yes is p" in note for note in notes)
     assert np.allclose(network(images), np.stack([1 - yes, yes], axis=1), atol=1e-5)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
@@ -212,7 +212,6 @@ def test_elastic_displacement_has_the_standard_deviation_it_says() -> None:
     assert jumps.std() < inner.std() / 5  # smooth: neighbours move together
 
 
-@settings(deadline=None)  # its time depends on what else the machine does
 @given(seed=st.integers(0, 2**32 - 1), height=st.integers(1, 70), width=st.integers(1, 70))
 def test_handwriting_invents_no_grey_beyond_those_it_was_given(
     seed: int, height: int, width: int

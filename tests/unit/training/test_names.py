@@ -4,13 +4,12 @@ import csv
 import json
 import os
 import shutil
-import subprocess
-import sys
 import unicodedata
 from pathlib import Path
 
 import pytest
 from class_folders import HEIGHT, WIDTH, write_classes
+from commands import python
 from two_versions import TwoVersions
 from typer.testing import CliRunner
 
@@ -22,7 +21,6 @@ from training.data.cache import PixelCache
 from training.data.check import inspect
 from training.data.dataset import assemble_dataset
 
-ROOT = Path(__file__).resolve().parents[3]
 LATIN = os.fsdecode(b"caf\xe9")
 NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
 
@@ -55,13 +53,12 @@ def test_names_that_are_not_utf8_are_escaped_and_read(latin: Path, cache: PixelC
 
 
 def test_check_prints_names_that_are_not_utf8(latin: Path) -> None:
-    command = [sys.executable, "-m", "training", "check", os.fsencode(latin)]
-    size = ["--height", str(HEIGHT), "--width", str(WIDTH)]
-    env = os.environ | {"HALFTONE_CACHE": str(latin.parent / "cache")}
-    done = subprocess.run([*command, *size], cwd=ROOT, env=env, capture_output=True, check=False)
+    size = "--height", HEIGHT, "--width", WIDTH
+    env = {"HALFTONE_CACHE": str(latin.parent / "cache")}
+    done = python("-m", "training", "check", latin, *size, env=env)
 
     assert done.returncode == 0, done.stderr
-    assert rb"caf\xe9/caf\xe9.png (Expected one of" in done.stdout
+    assert r"caf\xe9/caf\xe9.png (Expected one of" in done.stdout
 
 
 def test_one_such_name_does_not_cost_the_csv(
@@ -78,12 +75,10 @@ def test_one_such_name_does_not_cost_the_csv(
 
 
 def test_a_store_in_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "model_store", "list"]
-    env = os.environb | {b"HALFTONE_MODELS": os.fsencode(tmp_path) + b"/caf\xe9"}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, check=False)
+    done = python("-m", "model_store", "list", env={"HALFTONE_MODELS": str(tmp_path / LATIN)})
 
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout.endswith(b"caf\\udce9.\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("caf\\udce9.\n")
 
 
 def test_a_class_is_the_same_in_both_unicode_forms(tmp_path: Path, cache: PixelCache) -> None:
