@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from commands import ROOT
@@ -23,6 +24,15 @@ def start(store: object, cache: Path, who: str, times: int) -> subprocess.Popen[
     )
 
 
+def start_many(store: object, cache: Path, who: str, count: int) -> Iterator[subprocess.Popen[str]]:
+    """Yield `count` of them that publish without end; the next ones start meanwhile."""
+    ahead = [start(store, cache, f"{who}{number}", 1000) for number in range(min(3, count))]
+    for number in range(count):
+        if number + len(ahead) < count:
+            ahead.append(start(store, cache, f"{who}{number + len(ahead)}", 1000))
+        yield ahead.pop(0)
+
+
 def release(*publishers: subprocess.Popen[str]) -> None:
     """Let them begin, when all of them can."""
     for process in publishers:
@@ -39,6 +49,7 @@ if __name__ == "__main__":
     store = ModelStore(root, verify=Bundle.verify_files, cache=Path(cache))
     store.names()  # so that only publishing is left to do
     print("ready", flush=True)  # noqa: T201  # the test waits for it
-    sys.stdin.readline()
+    if not sys.stdin.readline():
+        sys.exit()  # whoever started it has gone
     for number in range(int(times)):
         publish(store, weights=f"{who}-{number}".encode())

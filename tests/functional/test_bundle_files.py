@@ -60,9 +60,11 @@ async def test_versions_that_can_be_asked_for_are_listed_and_described(
         old = (await client.get("/models/toy/versions/1")).json()
         current = (await client.get("/models/toy")).json()
 
-    assert (listed["version"], listed["versions"]) == (2, [1, 2])
+    assert (listed["version"], listed["versions"], current["versions"]) == (2, [1, 2], [1, 2])
     assert (old["version"], old["is_default"], old["labels"]) == (1, False, current["labels"])
-    assert (current["version"], current["is_default"]) == (2, True)
+    assert (current["version"], current["is_default"], current["failure"]) == (2, True, None)
+    assert current["labels"] == ["left", "right", "up"]
+    assert (current["image"]["height"], current["engine"]["name"]) == (12, "keras")
     assert {"metrics", "baselines", "comparison", "calibration"} <= current.keys()
 
 

@@ -63,20 +63,6 @@ async def test_model_that_cannot_load_is_shown_with_the_reason(
     assert refused.status_code == 503
 
 
-async def test_model_page_tells_labels_spec_and_versions(start: Start, store: FakeStore) -> None:
-    store.publish("toy", 1)
-    store.publish("toy", 2)
-    async with start() as client:
-        shown = (await client.get("/models/toy")).json()
-
-    assert shown["version"] == 2
-    assert shown["versions"] == [1, 2]
-    assert shown["labels"] == ["left", "right", "up"]
-    assert shown["image"]["height"] == 12
-    assert shown["engine"]["name"] == "keras"
-    assert shown["failure"] is None
-
-
 async def test_openapi_documents_every_route_with_examples(client: httpx.AsyncClient) -> None:
     document = (await client.get("/openapi.json")).json()
     responses = document["paths"]["/predict"]["post"]["responses"]

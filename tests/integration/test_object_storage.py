@@ -14,7 +14,7 @@ import httpx
 import pytest
 from commands import python
 from patience import PATIENCE_S, until
-from publishers import release, start
+from publishers import release, start, start_many
 from seaweed import Seaweed, make_seaweed
 from service_process import Service, images, running
 
@@ -86,8 +86,7 @@ def test_publishers_killed_at_random_moments_leave_only_whole_versions(
 ) -> None:
     moments = random.Random(0)  # noqa: S311  # not for secrets
     store = paper_store(server, tmp_path / "reader")
-    for attempt in range(30):
-        process = start(server.url, tmp_path, f"k{attempt}", 1000)
+    for process in start_many(server.url, tmp_path, "k", 30):
         release(process)
         time.sleep(moments.uniform(0, 0.3))  # any moment is as good as another
         process.send_signal(signal.SIGKILL)

@@ -17,7 +17,6 @@ from model_store.bundle import (
     Bundle,
     candidates,
     engine_files,
-    hash_file,
     open_model,
     read_bundle,
     record_files,
@@ -336,11 +335,6 @@ def test_an_engine_file_that_reads_others_is_refused(bundle: Bundle) -> None:
 
     with pytest.raises(ModelStoreError):
         open_model(reseal(bundle), "openvino-f32")
-
-
-def test_an_unreadable_file_is_corrupt(tmp_path: Path) -> None:
-    with pytest.raises(CorruptBundle, match="cannot be read"):
-        hash_file(tmp_path / "missing")
 
 
 def test_the_store_refuses_to_promote_what_was_damaged(tiny_store: ModelStore) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from paper_bundles import paper_store, publish
-from publishers import release, start
+from publishers import release, start, start_many
 
 
 def test_concurrent_publishers_in_processes_lose_nothing(tmp_path: Path) -> None:
@@ -35,8 +35,7 @@ def test_publishers_killed_at_random_moments_never_tear_the_store(tmp_path: Path
     store = paper_store(tmp_path)
     publish(store, weights=b"first")
 
-    for attempt in range(60):
-        process = start(tmp_path, tmp_path, f"k{attempt}", 1000)
+    for process in start_many(tmp_path, tmp_path, "k", 60):
         release(process)
         time.sleep(moments.uniform(0, 0.2))  # any moment is as good as another
         process.send_signal(signal.SIGKILL)

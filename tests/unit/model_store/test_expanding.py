@@ -83,10 +83,3 @@ def test_the_command_writes_the_notebooks_form(
     np.testing.assert_allclose(full.predict(images, verbose=0), model.predict(images), atol=2e-6)
     model.close()
     assert [path.name for path in tmp_path.glob("*.keras")] == ["full.keras"]
-
-
-def test_the_command_needs_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HALFTONE_MODELS", str(tmp_path))
-    result = CliRunner().invoke(app, ["expand", "none", "-o", str(tmp_path / "full.keras")])
-    assert result.exit_code == 1
-    assert result.stderr.startswith("error: No model 'none'")

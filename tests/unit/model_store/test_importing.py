@@ -201,11 +201,6 @@ REFUSALS: dict[str, tuple[Callable[[], Any], dict[str, Any], str]] = {
     "a sigmoid": (lambda: small(dense(3, "sigmoid")), {}, "Received: sigmoid"),
     "a ReLU": (lambda: small(dense(3, "relu")), {}, "Received: relu"),
     "logarithms": (lambda: small(dense(3, "log_softmax")), {}, "Received: log_softmax"),
-    "fewer labels": (
-        lambda: small(dense(3, "softmax")),
-        {"labels": ("a", "b")},
-        r"Expected 2 outputs.*a, b\. Received: 3",
-    ),
     "another size": (
         lambda: small(dense(3, "softmax")),
         {"height": 11},

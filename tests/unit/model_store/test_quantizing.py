@@ -1,12 +1,11 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from dense_networks import layer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_store.making.quantizing import Int8Kernel, as_float32, group_shape, quantize
+from model_store.making.quantizing import Int8Kernel, group_shape, quantize
 
 
 def restored(kernel: Int8Kernel, inputs: int) -> np.ndarray:
@@ -65,17 +64,6 @@ def test_bias_takes_back_what_rounding_adds_to_every_image() -> None:
     assert mean_error(corrected) < 1e-3 * mean_error(uncorrected)
 
 
-def test_padding_adds_nothing() -> None:
-    inputs = 70_001
-    kernel = quantize(layer(inputs, 2), np.zeros(inputs))
-
-    groups, outputs, width = kernel.values.shape
-    assert (groups, outputs) == (2, 2)
-    flat = kernel.values.transpose(1, 0, 2).reshape(outputs, groups * width)
-    assert flat[:, inputs - 1].all()
-    assert (flat[:, inputs:] == 0).all()
-
-
 @given(st.integers(1, 8192 * 8192))
 def test_no_group_can_overflow_32_bits(inputs: int) -> None:
     groups, width = group_shape(inputs)
@@ -84,10 +72,3 @@ def test_no_group_can_overflow_32_bits(inputs: int) -> None:
     assert (groups - 1) * width < inputs, "no group is empty"
     assert width * 255 * 127 < 2**31
     assert width % 64 == 0
-
-
-@pytest.mark.parametrize("inputs", [1, 8191, 8192, 8193, 20_000])
-def test_walking_in_blocks_misses_no_row(inputs: int) -> None:
-    dense = layer(inputs, 3)
-
-    np.testing.assert_array_equal(as_float32(dense).T, dense.rows(0, inputs))

@@ -127,6 +127,7 @@ def test_promote_and_rollback_say_what_is_current(store: ModelStore) -> None:
         ("promote", "tiny", 7),
         ("promote", "missing", 1),
         ("rollback", "tiny"),
+        ("expand", "missing", "-o", "full.keras"),
         ("show", "../tiny"),
     ],
     ids=" ".join(["{}"]).format,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from class_folders import HEIGHT, WIDTH, write_classes
+from class_folders import HEIGHT, WIDTH, write_classes, write_deep
 from fit_requests import COUNTS, OPTIONS, request
 from quiet_reporter import Quiet
 from typer.testing import CliRunner
@@ -89,25 +89,30 @@ def test_the_published_network_sees_what_training_saw(trained: Path) -> None:
     assert list(record["unreadable"]) == ["row/broken.png"]
 
 
-def test_other_labels_are_published_with_a_warning_and_without_images_where_asked(
+@pytest.mark.usefixtures("_quick_start")
+def test_other_labels_and_options_are_published_with_a_warning(
     trained: Path, at_home: Path
 ) -> None:
+    """Without images, and with the white of 16 bits that was asked for."""
     shutil.copytree(trained / "models", at_home / "models")
-    data = write_classes(at_home / "data", {"row": 60, "column": 40})
+    data = write_deep(at_home / "data", 12, {"row": 60, "column": 40})
 
-    result = CliRunner().invoke(
-        app, ["fit", str(data), *OPTIONS, "--epochs", "20", "--without-images"]
-    )
+    more = ["--epochs", "30", "--without-images", "--depth16-max", "4095"]
+    result = CliRunner().invoke(app, ["fit", str(data), *OPTIONS, *more])
 
     assert result.exit_code == 0, result.stderr
     assert "It serves: there is no version with the same labels to compare with." in result.stdout
     assert "HALFTONE_MODEL=stripes python -m app" in result.stdout
     assert "warning: the version before has other labels (column, diagonal, row)" in result.stderr
     bundle = ModelStore(at_home / "models").bundle("stripes")
-    assert bundle.manifest.version == 2
-    probes = {(bundle.folder / probe.file).read_bytes() for probe in bundle.manifest.probes}
+    manifest = bundle.manifest
+    assert manifest.version == 2
+    probes = {(bundle.folder / probe.file).read_bytes() for probe in manifest.probes}
     assert probes
     assert not probes & {path.read_bytes() for path in data.rglob("*.png")}
+    assert manifest.image.depth16_max == 4095
+    assert manifest.metrics is not None and manifest.metrics.accuracy > 0.9
+    assert "4095" in (bundle.folder / "report.html").read_text()
 
 
 def mislead(data: Path) -> None:
@@ -119,6 +124,7 @@ def mislead(data: Path) -> None:
         (data / "swap.png").rename(other)
 
 
+@pytest.mark.usefixtures("_quick_start")
 def test_a_worse_version_is_published_but_does_not_serve(at_home: Path) -> None:
     data, store = at_home / "data", ModelStore(at_home / "models")
     write_classes(data / "train", dict.fromkeys(COUNTS, 50))
@@ -144,6 +150,7 @@ def test_a_worse_version_is_published_but_does_not_serve(at_home: Path) -> None:
     assert bad.comparison.other_accuracy == pytest.approx(good.metrics.accuracy)
 
 
+@pytest.mark.usefixtures("_quick_start")
 def test_same_seed_same_figures_and_nothing_serves_that_should_not(
     trained: Path, tmp_path: Path, store: ModelStore, reporter: Quiet
 ) -> None:
@@ -157,6 +164,7 @@ def test_same_seed_same_figures_and_nothing_serves_that_should_not(
     assert (store.versions("stripes"), store.current("stripes")) == ([1], None)
 
 
+@pytest.mark.usefixtures("_quick_start")
 def test_labels_without_meaning_are_not_published_but_leave_a_report(
     tmp_path: Path, store: ModelStore, reporter: Quiet
 ) -> None:
