@@ -36,10 +36,8 @@ def start_many(store: object, cache: Path, who: str, count: int) -> Iterator[sub
 def release(*publishers: subprocess.Popen[str]) -> None:
     """Let them begin, when all of them can."""
     for process in publishers:
-        assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
     for process in publishers:
-        assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
 

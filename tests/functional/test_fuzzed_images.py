@@ -152,15 +152,15 @@ async def test_mutated_images_are_answered_or_refused_by_name(start: Start) -> N
     assert min(counts["ok"], counts["undecodable_image"], counts["unsupported_format"]) > 20
 
 
+@pytest.mark.parametrize("count", [48, pytest.param(192, marks=pytest.mark.slow)])
 async def test_mutated_images_that_are_decoded_apart_are_answered_or_refused_by_name(
-    start: Start,
+    start: Start, count: int
 ) -> None:
+    originals = [*HEIC.values(), *files_of(CONTAINED_SEEDS)]
     async with start() as client:
-        counts = await fuzz(
-            client, mutations(96, seed=3, originals=[*HEIC.values(), *files_of(CONTAINED_SEEDS)])
-        )
+        counts = await fuzz(client, mutations(count, seed=3, originals=originals))
 
-    assert counts.total() == 96
+    assert counts.total() == count
     assert min(counts["ok"], counts["undecodable_image"], counts["unsupported_format"]) > 2
 
 

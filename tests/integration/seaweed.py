@@ -59,7 +59,6 @@ class Seaweed:
         until(self._answers, lambda: (self.folder / "log").read_text()[-2000:], every_s=0.1)
 
     def _answers(self) -> bool:
-        assert self.process is not None
         assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
         filer = f"http://127.0.0.1:{self.ports['filer']}/buckets/{BUCKET}/"
         try:
@@ -88,11 +87,9 @@ class Seaweed:
         )
 
     def freeze(self) -> None:
-        assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:

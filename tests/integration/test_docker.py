@@ -173,9 +173,7 @@ def ask(compose: Compose, side: str) -> dict[str, Any]:
     return answer
 
 
-def test_training_container_publishes_into_the_mounted_store(
-    compose: Compose, trained: str
-) -> None:
+def test_training_container_publishes_into_the_mounted_store(compose, trained):
     bundle = compose.folder / "models" / "halves" / "1"
     current = json.loads((bundle.parent / "current.json").read_text())
 
@@ -185,7 +183,7 @@ def test_training_container_publishes_into_the_mounted_store(
     assert (bundle / "manifest.json").stat().st_uid == owner_of_files()
 
 
-def test_service_container_answers_what_the_image_shows(served: Compose) -> None:
+def test_service_container_answers_what_the_image_shows(served):
     left, right = ask(served, "left"), ask(served, "right")
 
     assert left["model"] == {"name": "halves", "version": 1}
@@ -193,11 +191,11 @@ def test_service_container_answers_what_the_image_shows(served: Compose) -> None
     assert sum(row["probability"] for row in left["predictions"]) == pytest.approx(1)
 
 
-def test_engine_calls_the_container_healthy(served: Compose) -> None:
+def test_engine_calls_the_container_healthy(served):
     until(lambda: inspect(served.container())["State"]["Health"]["Status"] == "healthy", every_s=1)
 
 
-def test_service_container_has_no_privileges_and_nothing_to_write(served: Compose) -> None:
+def test_service_container_has_no_privileges_and_nothing_to_write(served):
     status = served.execute("cat", "/proc/1/status").stdout
     rows = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
 
@@ -209,7 +207,7 @@ def test_service_container_has_no_privileges_and_nothing_to_write(served: Compos
     assert served.execute("touch", "/tmp/x").returncode == 0  # noqa: S108  # the container's tmpfs
 
 
-def test_limits_of_the_container_are_set(served: Compose) -> None:
+def test_limits_of_the_container_are_set(served):
     host = inspect(served.container())["HostConfig"]
 
     assert host["Memory"] > 0
@@ -219,13 +217,13 @@ def test_limits_of_the_container_are_set(served: Compose) -> None:
 
 
 @pytest.mark.parametrize("library", ["tensorflow", "keras", "training", "pip"])
-def test_serving_image_lacks(served: Compose, library: str) -> None:
+def test_serving_image_lacks(served, library):
     done = served.execute("/opt/venv/bin/python", "-I", "-c", f"import {library}")
 
     assert "ModuleNotFoundError" in done.stderr
 
 
-def test_stopped_service_ends_cleanly_and_starts_again(served: Compose) -> None:
+def test_stopped_service_ends_cleanly_and_starts_again(served):
     container = served.container()
     served.run("stop")
     exit_code = inspect(container)["State"]["ExitCode"]
@@ -236,7 +234,7 @@ def test_stopped_service_ends_cleanly_and_starts_again(served: Compose) -> None:
     assert ask(served, "right")["label"] == "right"
 
 
-def test_keys_that_the_shell_names_are_asked_for(served: Compose) -> None:
+def test_keys_that_the_shell_names_are_asked_for(served):
     keys = served.folder / "keys"
     keys.write_text(hashlib.sha256(b"alpha").hexdigest())
     served.run("up", "-d", HALFTONE_API_KEYS_FILE=str(keys))
@@ -250,7 +248,7 @@ def test_keys_that_the_shell_names_are_asked_for(served: Compose) -> None:
     assert ask(served, "left")["label"] == "left"
 
 
-def test_image_built_with_the_tracing_packages_can_send_spans(served: Compose) -> None:
+def test_image_built_with_the_tracing_packages_can_send_spans(served):
     served.run("build", "--build-arg", "PACKAGES=tracing", "app")
     command = (
         "--entrypoint",

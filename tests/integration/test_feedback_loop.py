@@ -32,9 +32,7 @@ def fit(root: Path, *more: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_corrected_pictures_are_answered_right_by_the_version_trained_on_them(
-    tmp_path: Path,
-) -> None:
+def test_corrected_pictures_are_answered_right_by_the_version_trained_on_them(tmp_path):
     write_classes(tmp_path / "data", {"row": 60, "column": 60, "diagonal": 60})
     fit(tmp_path)
     store = ModelStore(tmp_path / "models")
@@ -54,6 +52,5 @@ def test_corrected_pictures_are_answered_right_by_the_version_trained_on_them(
     assert {answer["model"]["version"] for answer in answers} == {2}
     assert {answer["label"] for answer in answers} == {"column"}
     first, second = (store.bundle("stripes", version).manifest.dataset for version in (1, 2))
-    assert first is not None and second is not None
     added = {split: second.images[split] - first.images[split] for split in first.images}
     assert added == {"train": PICTURES, "val": 0, "test": 0}

@@ -49,7 +49,7 @@ def file_of(data: bytes) -> Any:
     return kind(payload=BytesIO(data), file_name="x.png", mime_type="image/png")
 
 
-def test_one_image_as_a_form_and_as_the_body(client: Any, service: Service) -> None:
+def test_one_image_as_a_form_and_as_the_body(client, service):
     predict = operation("predict", "predict")
     expected = httpx.post(f"{service.url}/predict", content=images(1)[0], timeout=PATIENCE_S).json()
 
@@ -62,7 +62,7 @@ def test_one_image_as_a_form_and_as_the_body(client: Any, service: Service) -> N
     assert [item.label for item in body.predictions] == [expected["label"]]
 
 
-def test_many_images_with_one_that_is_none(client: Any) -> None:
+def test_many_images_with_one_that_is_none(client):
     data = [*images(2), b"no image"]
     answer = operation("predict", "predict_batch_with_model").sync(
         "tiny",
@@ -77,7 +77,7 @@ def test_many_images_with_one_that_is_none(client: Any) -> None:
     assert answer.results[2].error.code == "unsupported_format"
 
 
-def test_refusals_are_problems(client: Any) -> None:
+def test_refusals_are_problems(client):
     refused = operation("predict", "predict_with_version").sync_detailed(
         "tiny", 9, client=client, body=file_of(images(1)[0])
     )
@@ -87,7 +87,7 @@ def test_refusals_are_problems(client: Any) -> None:
     assert refused.parsed.code == "version_not_found"
 
 
-def test_pictures_models_and_health(client: Any) -> None:
+def test_pictures_models_and_health(client):
     preview = operation("look", "preview").sync(client=client, body=file_of(images(1)[0]))
     models = operation("models", "list_models").sync(client=client)
     model = operation("models", "show_model").sync("tiny", client=client)
@@ -99,7 +99,7 @@ def test_pictures_models_and_health(client: Any) -> None:
     assert health.status.value == "ready"
 
 
-def test_the_open_inference_protocol(client: Any) -> None:
+def test_the_open_inference_protocol(client):
     tensor = {"name": "pixels", "datatype": "UINT8", "shape": [1, 12, 10], "data": [0] * 120}
     request = part("InferRequest").from_dict({"inputs": [tensor]})
     infer = operation("open_inference_protocol", "v2_model_infer")

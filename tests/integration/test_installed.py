@@ -57,7 +57,7 @@ def halftone(home: Path, *arguments: object, code: int = 0) -> str:
     return done.stdout + done.stderr
 
 
-def test_the_wheel_puts_one_package_beside_those_of_others(wheel: Path) -> None:
+def test_the_wheel_puts_one_package_beside_those_of_others(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
 
@@ -76,7 +76,7 @@ def test_the_wheel_puts_one_package_beside_those_of_others(wheel: Path) -> None:
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_the_service_answers_there_without_tensorflow(home: Path, workers: str) -> None:
+def test_the_service_answers_there_without_tensorflow(home, workers):
     (command,) = re.findall(r"\npip install \.\n(halftone serve .*)\n", README)
     sample = next((home / "models/digits").glob("*/probe/*.png"))
     program, *options = command.replace("9000", "0").split()
@@ -93,14 +93,14 @@ def test_the_service_answers_there_without_tensorflow(home: Path, workers: str) 
     assert not list((home / "venv").glob("lib/python3*/site-packages/tensorflow"))
 
 
-def test_commands_call_themselves_as_they_are_called_there(home: Path) -> None:
+def test_commands_call_themselves_as_they_are_called_there(home):
     assert "halftone fit images" in halftone(home, "fit", "--help")
     assert "usage: halftone serve" in halftone(home, "serve", "--help")
     assert json.loads(halftone(home, "list", "--json"))[0]["name"] == "digits"
     assert "sound" in halftone(home, "verify", "digits")
 
 
-def test_training_there_says_what_it_needs(home: Path) -> None:
+def test_training_there_says_what_it_needs(home):
     said = halftone(home, "fit", "images", "--name", "x", code=1)
 
     assert said.startswith("error: ")

@@ -148,14 +148,14 @@ def prometheus(service: Service, tmp_path_factory: pytest.TempPathFactory) -> It
         yield prometheus
 
 
-def test_configuration_rules_and_their_unit_tests_pass_promtool() -> None:
+def test_configuration_rules_and_their_unit_tests_pass_promtool():
     assert f"{len(alerts())} rules found" in promtool("check", "config", "prometheus.yml")
     promtool("check", "rules", "alerts.yml")
     assert "SUCCESS" in promtool("test", "rules", "alerts_test.yml")
 
 
 @pytest.mark.parametrize("alert", [rule["alert"] for rule in alerts()])
-def test_each_alert_has_a_test_in_which_it_fires_and_one_in_which_it_is_silent(alert: str) -> None:
+def test_each_alert_has_a_test_in_which_it_fires_and_one_in_which_it_is_silent(alert):
     groups = yaml.safe_load((MONITORING / "alerts_test.yml").read_text())["tests"]
     firing = f'ALERTS{{alertname="{alert}", alertstate="firing"}}'
     asked = {
@@ -170,14 +170,14 @@ def test_each_alert_has_a_test_in_which_it_fires_and_one_in_which_it_is_silent(a
     assert (f"{alert} stays silent", True) not in asked
 
 
-def test_each_alert_says_what_happened_and_what_to_do() -> None:
+def test_each_alert_says_what_happened_and_what_to_do():
     for rule in alerts():
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert set(rule["annotations"]) == {"summary", "description", "action"}
         assert all(len(text) > 15 for text in rule["annotations"].values())
 
 
-def test_every_metric_of_rules_and_dashboard_is_in_a_real_scrape(service: Service) -> None:
+def test_every_metric_of_rules_and_dashboard_is_in_a_real_scrape(service):
     text = httpx.get(
         f"{service.url}/metrics", headers={"accept": "text/plain"}, timeout=PATIENCE_S
     ).text
@@ -191,7 +191,7 @@ def test_every_metric_of_rules_and_dashboard_is_in_a_real_scrape(service: Servic
     assert used - samples == set()
 
 
-def test_every_refusal_code_of_the_rules_is_one_of_the_service() -> None:
+def test_every_refusal_code_of_the_rules_is_one_of_the_service():
     from app.http.problems import TABLE
 
     codes = {row.code for row in TABLE.values()} | {"internal_error"}
@@ -202,9 +202,7 @@ def test_every_refusal_code_of_the_rules_is_one_of_the_service() -> None:
     assert used - codes == set()
 
 
-def test_prometheus_scrapes_the_service_with_the_shipped_configuration(
-    prometheus: Prometheus,
-) -> None:
+def test_prometheus_scrapes_the_service_with_the_shipped_configuration(prometheus):
     (predicted,) = prometheus.query('sum by (model) (halftone_predicted_total{job="halftone"})')
 
     assert predicted["metric"] == {"model": "digits"}
@@ -212,16 +210,16 @@ def test_prometheus_scrapes_the_service_with_the_shipped_configuration(
 
 
 @pytest.mark.parametrize("title", dashboard_queries())
-def test_every_panel_of_the_dashboard_shows_something(prometheus: Prometheus, title: str) -> None:
+def test_every_panel_of_the_dashboard_shows_something(prometheus, title):
     assert prometheus.query(dashboard_queries()[title])
 
 
-def test_a_healthy_service_raises_no_critical_alert(prometheus: Prometheus) -> None:
+def test_a_healthy_service_raises_no_critical_alert(prometheus):
     assert prometheus.query('ALERTS{severity="critical", alertstate="firing"}') == []
 
 
 @pytest.mark.slow
-def test_prometheus_reads_protected_metrics_with_a_key_file(tmp_path: Path) -> None:
+def test_prometheus_reads_protected_metrics_with_a_key_file(tmp_path):
     command("prometheus")
     digests = tmp_path / "digests"
     digests.write_text(hashlib.sha256(KEY.encode()).hexdigest() + "  prometheus\n")
@@ -236,7 +234,7 @@ def test_prometheus_reads_protected_metrics_with_a_key_file(tmp_path: Path) -> N
             prometheus.wait_for('up{job="halftone"} == 0')
 
 
-def test_grafana_finds_the_data_source_and_the_dashboards_that_it_is_given() -> None:
+def test_grafana_finds_the_data_source_and_the_dashboards_that_it_is_given():
     provisioning = MONITORING / "grafana" / "provisioning"
     (source,) = yaml.safe_load((provisioning / "datasources/prometheus.yml").read_text())[
         "datasources"
@@ -255,7 +253,7 @@ def test_grafana_finds_the_data_source_and_the_dashboards_that_it_is_given() -> 
 
 
 @pytest.mark.parametrize("name", ["prometheus", "grafana"])
-def test_monitoring_containers_are_pinned_confined_and_local(name: str) -> None:
+def test_monitoring_containers_are_pinned_confined_and_local(name):
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     service, app = compose[name], compose["app"]
 

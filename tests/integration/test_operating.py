@@ -3,16 +3,13 @@
 import shutil
 import signal
 import socket
-from pathlib import Path
 
 import pytest
 from documented_commands import block, run
 from service_process import running
 
-from model_store.store.store import ModelStore
 
-
-def test_a_port_that_is_taken_ends_with_3(shared_tiny_store: ModelStore) -> None:
+def test_a_port_that_is_taken_ends_with_3(shared_tiny_store):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with running(shared_tiny_store.root, port=port) as service:
@@ -22,7 +19,7 @@ def test_a_port_that_is_taken_ends_with_3(shared_tiny_store: ModelStore) -> None
     assert "already in use" in "".join(service.lines)
 
 
-def test_ctrl_c_ends_with_130(shared_tiny_store: ModelStore) -> None:
+def test_ctrl_c_ends_with_130(shared_tiny_store):
     with running(shared_tiny_store.root) as service:
         service.wait_until_ready()
         service.process.send_signal(signal.SIGINT)
@@ -33,7 +30,7 @@ def test_ctrl_c_ends_with_130(shared_tiny_store: ModelStore) -> None:
 
 
 @pytest.mark.slow
-def test_a_copied_store_verifies(shared_tiny_store: ModelStore, tmp_path: Path) -> None:
+def test_a_copied_store_verifies(shared_tiny_store, tmp_path):
     shutil.copytree(shared_tiny_store.root, tmp_path / "models")
     run(block("docs/operations.md", "cp -a").replace("digits", "tiny"), tmp_path)
 

@@ -82,7 +82,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_training_commands_leave_a_model_and_predictions(reader: Path) -> None:
+def test_training_commands_leave_a_model_and_predictions(reader):
     assert (reader / "models/parts/current.json").is_file()
     assert (reader / "models/parts/1/report.html").is_file()
     assert len((reader / "predictions.csv").read_text().splitlines()) == 81
@@ -90,7 +90,7 @@ def test_training_commands_leave_a_model_and_predictions(reader: Path) -> None:
 
 
 @pytest.mark.slow
-def test_calls_are_answered(reader: Path) -> None:
+def test_calls_are_answered(reader):
     command = block("python -m app").strip()
     with serving(command, reader, HALFTONE_PORT="0") as service:
         service.wait_until_ready()
@@ -110,7 +110,7 @@ def test_calls_are_answered(reader: Path) -> None:
 
 
 @pytest.mark.slow
-def test_store_commands_work(reader: Path) -> None:
+def test_store_commands_work(reader):
     fit = next(line for line in block("training fit").splitlines() if "training fit" in line)
     run(f". .venv/bin/activate\n{fit}", reader)
     output = run(f". .venv/bin/activate\n{block('model_store rollback')}", reader)
@@ -119,7 +119,7 @@ def test_store_commands_work(reader: Path) -> None:
 
 
 @pytest.mark.slow
-def test_demo_serves(tmp_path: Path) -> None:
+def test_demo_serves(tmp_path):
     sample = next((ROOT / "models/digits").glob("*/probe/*.png")).read_bytes()
     with serving(str(ROOT / "scripts/demo"), tmp_path, PORT="0") as service:
         service.wait_until_ready()
@@ -128,7 +128,7 @@ def test_demo_serves(tmp_path: Path) -> None:
     assert service.process.returncode == 0
 
 
-def test_docker_commands_are_those_that_the_docker_test_runs() -> None:
+def test_docker_commands_are_those_that_the_docker_test_runs():
     tested = (ROOT / "tests/integration/test_docker.py").read_text()
     for line in block("docker compose up").strip().splitlines():
         assert "compose" in line
@@ -136,7 +136,7 @@ def test_docker_commands_are_those_that_the_docker_test_runs() -> None:
         assert word in tested, word
 
 
-def test_every_block_is_run() -> None:
+def test_every_block_is_run():
     known = (
         "scripts/demo",
         "training fit",
@@ -152,7 +152,7 @@ def test_every_block_is_run() -> None:
         assert any(word in text for word in known), text
 
 
-def test_settings_and_their_defaults_are_true() -> None:
+def test_settings_and_their_defaults_are_true():
     rows = re.findall(r"^\| (`HALFTONE_[^|]*) \| ([^|]*) \|", README, re.MULTILINE)
     assert rows
     defaults = {variable(name): field.default for name, field in Settings.model_fields.items()}

@@ -9,14 +9,13 @@ import httpx
 import numpy as np
 import pytest
 from commands import python
-from service_process import PATIENCE_S, Service, images, running
+from service_process import PATIENCE_S, images, running
 
 from model_store.bundle import open_model
 from model_store.pixels.preprocessing import preprocess
-from model_store.store.store import ModelStore
 
 
-def test_answers_are_those_of_the_bundle(service: Service, shared_tiny_store: ModelStore) -> None:
+def test_answers_are_those_of_the_bundle(service, shared_tiny_store):
     model = open_model(shared_tiny_store.bundle("tiny"))
     pixels = np.stack([preprocess(image, model.spec) for image in images(8)])
     expected = model.predict(pixels)
@@ -30,9 +29,7 @@ def test_answers_are_those_of_the_bundle(service: Service, shared_tiny_store: Mo
             assert answer["model"] == {"name": "tiny", "version": 1}
 
 
-def test_quick_requests_in_a_row_do_not_stand_in_each_others_way(
-    shared_tiny_store: ModelStore,
-) -> None:
+def test_quick_requests_in_a_row_do_not_stand_in_each_others_way(shared_tiny_store):
     body = images(1)[0]
     with running(shared_tiny_store.root, max_queue=2) as service:
         service.wait_until_ready()
@@ -42,7 +39,7 @@ def test_quick_requests_in_a_row_do_not_stand_in_each_others_way(
     assert codes == [200] * 50
 
 
-def test_garbage_instead_of_http_does_not_hurt(service: Service) -> None:
+def test_garbage_instead_of_http_does_not_hurt(service):
     for garbage in (
         b"\x00" * 100,
         b"GET\r\n\r\n",
@@ -56,7 +53,7 @@ def test_garbage_instead_of_http_does_not_hurt(service: Service) -> None:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_sigterm_drains_and_exits_with_0(shared_tiny_store: ModelStore, workers: int) -> None:
+def test_sigterm_drains_and_exits_with_0(shared_tiny_store, workers):
     with running(shared_tiny_store.root, drain_seconds=600, workers=workers) as service:
         service.wait_for_log("Serving tiny", times=workers)
         service.wait_until_ready()
@@ -75,7 +72,7 @@ def test_sigterm_drains_and_exits_with_0(shared_tiny_store: ModelStore, workers:
     assert "Traceback" not in "".join(service.lines)
 
 
-def test_sighup_loads_a_new_version_at_once(tiny_store: ModelStore) -> None:
+def test_sighup_loads_a_new_version_at_once(tiny_store):
     from tiny_models import publish_tiny
 
     with running(tiny_store.root, poll_seconds=3600) as service:
@@ -90,24 +87,21 @@ def test_sighup_loads_a_new_version_at_once(tiny_store: ModelStore) -> None:
     assert answer["model"] == {"name": "tiny", "version": 2}
 
 
-def test_connection_without_headers_is_closed(shared_tiny_store: ModelStore) -> None:
-    with running(shared_tiny_store.root, header_seconds=1) as service:
-        for sent in (b"", b"POST /predict HTTP/1.1\r\nHost:", b"\r\n\r\n\r\n"):
-            with socket.create_connection(service.address, timeout=PATIENCE_S) as connection:
-                connection.sendall(sent)
-                assert connection.recv(1000) == b""
+def test_connection_without_headers_is_closed(impatient):
+    for sent in (b"", b"POST /predict HTTP/1.1\r\nHost:", b"\r\n\r\n\r\n"):
+        with socket.create_connection(impatient.address, timeout=PATIENCE_S) as connection:
+            connection.sendall(sent)
+            assert connection.recv(1000) == b""
 
 
-def test_unfinished_body_is_answered_408(shared_tiny_store: ModelStore) -> None:
+def test_unfinished_body_is_answered_408(impatient):
     head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"
-    with running(shared_tiny_store.root, upload_seconds=0.2) as service:
-        service.wait_until_ready()
-        with socket.create_connection(service.address, timeout=PATIENCE_S) as connection:
-            connection.sendall(head)
-            assert b" 408 " in connection.recv(5000)
+    with socket.create_connection(impatient.address, timeout=PATIENCE_S) as connection:
+        connection.sendall(head)
+        assert b" 408 " in connection.recv(5000)
 
 
-def test_bad_setting_stops_the_start_with_a_sentence() -> None:
+def test_bad_setting_stops_the_start_with_a_sentence():
     done = python("-m", "app", env={"HALFTONE_PORT": "many"})
 
     assert done.returncode == 2
@@ -115,7 +109,7 @@ def test_bad_setting_stops_the_start_with_a_sentence() -> None:
     assert done.stderr.startswith("HALFTONE_PORT: ")
 
 
-def test_refused_body_that_never_ends_is_not_waited_for(shared_tiny_store: ModelStore) -> None:
+def test_refused_body_that_never_ends_is_not_waited_for(shared_tiny_store):
     with running(shared_tiny_store.root, deadline_ms=0.001, header_seconds=2) as service:
         service.wait_until_ready()
         with socket.create_connection(service.address, timeout=PATIENCE_S) as connection:

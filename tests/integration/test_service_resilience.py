@@ -18,8 +18,6 @@ from commands import ROOT
 from patience import PATIENCE_S, until
 from service_process import Service, free_port, images, running
 
-from model_store.store.store import ModelStore
-
 RESTARTS = 20
 
 
@@ -110,8 +108,8 @@ def balancing(copies: list[int], folder: Path) -> Iterator[Balancer]:
 
 @pytest.mark.slow
 def test_rolling_restarts_of_two_copies_behind_a_load_balancer_lose_nothing(
-    shared_tiny_store: ModelStore, tmp_path: Path
-) -> None:
+    shared_tiny_store, tmp_path
+):
     ports = [free_port(), free_port()]
 
     with ExitStack() as alive:
@@ -137,9 +135,7 @@ def test_rolling_restarts_of_two_copies_behind_a_load_balancer_lose_nothing(
     assert traffic.answered >= 100 * RESTARTS
 
 
-def test_a_request_that_was_read_is_answered_when_the_service_stops(
-    shared_tiny_store: ModelStore,
-) -> None:
+def test_a_request_that_was_read_is_answered_when_the_service_stops(shared_tiny_store):
     body = images(1)[0]
     head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with running(shared_tiny_store.root) as service:
@@ -167,9 +163,7 @@ def latencies_ms(service: Service, requests: int) -> list[float]:
 
 
 @pytest.mark.slow
-def test_500_half_open_connections_do_not_slow_a_healthy_client(
-    shared_tiny_store: ModelStore,
-) -> None:
+def test_500_half_open_connections_do_not_slow_a_healthy_client(shared_tiny_store):
     starts = [b"", b"POST /predict HTTP/1.1\r\nHost: x\r\n", b"\r\n"]
     body = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nab"
     with running(shared_tiny_store.root, header_seconds=60, upload_seconds=60) as service:
@@ -189,7 +183,7 @@ def test_500_half_open_connections_do_not_slow_a_healthy_client(
     assert statistics.median(crowded) <= 3 * statistics.median(alone) + 20
 
 
-def test_any_worker_answers_for_the_metrics_of_all(shared_tiny_store: ModelStore) -> None:
+def test_any_worker_answers_for_the_metrics_of_all(shared_tiny_store):
     with running(shared_tiny_store.root, workers=2) as service:
         service.wait_until_ready()
         answered = 0

@@ -13,8 +13,6 @@ import pytest
 from documented_commands import blocks, run
 from service_process import PATIENCE_S, ROOT, Service, running
 
-from model_store.store.store import ModelStore
-
 SHIPPED = ROOT / "models"
 PAGE = "docs/serving.md"
 block = partial(documented_commands.block, PAGE)
@@ -42,7 +40,7 @@ def here(script: str, service: Service) -> str:
     return script.replace("http://127.0.0.1:8000", service.url)
 
 
-def test_requests_are_answered(service: Service, reader: Path) -> None:
+def test_requests_are_answered(service, reader):
     answers = [
         run(here(line, service).replace("curl", "curl -sS --fail"), reader)
         for line in block("top_k=3").splitlines()
@@ -59,7 +57,7 @@ def test_requests_are_answered(service: Service, reader: Path) -> None:
     assert json.loads(models)["default"] == "digits"
 
 
-def test_program_and_curl_that_try_again(service: Service, reader: Path) -> None:
+def test_program_and_curl_that_try_again(service, reader):
     program = here(block("import httpx"), service)
     printed = run(f"{sys.executable} - <<'END'\n{program}\nEND", reader).split()
     answer = json.loads(run(here(block("--retry"), service), reader))
@@ -68,7 +66,7 @@ def test_program_and_curl_that_try_again(service: Service, reader: Path) -> None
     assert float(printed[1]) == pytest.approx(answer["probability"])
 
 
-def test_image_is_kept_under_its_label(reader: Path, tmp_path: Path) -> None:
+def test_image_is_kept_under_its_label(reader, tmp_path):
     with running(SHIPPED, feedback=tmp_path / "kept") as service:
         service.wait_until_ready()
         answer = json.loads(run(here(block("/feedback"), service), reader))
@@ -77,7 +75,7 @@ def test_image_is_kept_under_its_label(reader: Path, tmp_path: Path) -> None:
     assert answer["file"].startswith("digits/7/")
 
 
-def test_open_inference_protocol_by_hand(service: Service, reader: Path) -> None:
+def test_open_inference_protocol_by_hand(service, reader):
     first, second = here(block("/infer"), service).split("\ncurl ", 1)
 
     assert json.loads(run(first, reader))["name"] == "digits"
@@ -85,14 +83,14 @@ def test_open_inference_protocol_by_hand(service: Service, reader: Path) -> None
     assert [output["name"] for output in outputs] == ["probabilities", "label"]
 
 
-def test_every_block_of_the_page_is_run() -> None:
+def test_every_block_of_the_page_is_run():
     known = ("top_k=3", "import httpx", "--retry", "/feedback", "/infer")
     known += ("openapi-python-client",)  # tests/integration/test_generated_client.py
 
     assert all(any(word in code for word in known) for code in blocks(PAGE))
 
 
-def test_keys_as_the_pages_make_them_open(shared_tiny_store: ModelStore, tmp_path: Path) -> None:
+def test_keys_as_the_pages_make_them_open(shared_tiny_store, tmp_path):
     """One by docs/security.md, and one for Prometheus by docs/operations.md."""
     if shutil.which("sha256sum") is None:
         pytest.skip("needs sha256sum")

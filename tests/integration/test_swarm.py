@@ -122,7 +122,7 @@ def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
         docker("swarm", "leave", "--force")
 
 
-def test_both_copies_answer_through_the_proxy(stack: Stack) -> None:
+def test_both_copies_answer_through_the_proxy(stack):
     with Traffic(stack.url, clients=4, image=photograph()) as traffic:
         stack.wait_until_every_copy_answers()
         traffic.wait_for(100)
@@ -131,14 +131,14 @@ def test_both_copies_answer_through_the_proxy(stack: Stack) -> None:
     assert traffic.lost == []
 
 
-def test_copies_can_write_nothing_but_their_cache(stack: Stack) -> None:
+def test_copies_can_write_nothing_but_their_cache(stack):
     script = "for f in /srv/x /models/x /opt/x; do touch $f && exit 1; done; touch /cache/x /tmp/x"
     for copy in stack.copies():
         docker("exec", copy, "sh", "-c", script)
         assert docker("exec", copy, "id", "-u") == "1000"
 
 
-def test_a_rolling_update_under_load_loses_nothing(stack: Stack) -> None:
+def test_a_rolling_update_under_load_loses_nothing(stack):
     before = stack.copies()
 
     with Traffic(stack.url, clients=4, image=photograph()) as traffic:
@@ -158,7 +158,7 @@ def test_a_rolling_update_under_load_loses_nothing(stack: Stack) -> None:
     assert {stack.image_of(copy) for copy in stack.copies()} == {f"{IMAGE}:2"}
 
 
-def test_a_killed_copy_under_load_costs_no_request_and_is_replaced(stack: Stack) -> None:
+def test_a_killed_copy_under_load_costs_no_request_and_is_replaced(stack):
     with Traffic(stack.url, clients=4, image=photograph()) as traffic:
         stack.wait_until_every_copy_answers()
         victim = min(stack.copies())

@@ -17,7 +17,6 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from model_store import __main__ as store_commands
-from model_store.store.store import ModelStore
 from training import __main__ as training_commands
 
 APPS = {"training": training_commands.app, "model_store": store_commands.app}
@@ -33,7 +32,7 @@ def examples(text: str | None) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("package", APPS)
-def test_help_shows_examples_of_its_commands(package: str) -> None:
+def test_help_shows_examples_of_its_commands(package):
     group = get_command(APPS[package])
     shown = examples(group.epilog)
 
@@ -45,7 +44,7 @@ def test_help_shows_examples_of_its_commands(package: str) -> None:
 
 
 @pytest.mark.parametrize(("package", "name"), COMMANDS)
-def test_example_of_a_command_is_one_that_it_takes(package: str, name: str) -> None:
+def test_example_of_a_command_is_one_that_it_takes(package, name):
     command = get_command(APPS[package]).commands[name]
     ((_, _, module, first, *arguments),) = examples(command.epilog)
     files = [word for word in arguments if word.endswith(".keras")]
@@ -57,26 +56,26 @@ def test_example_of_a_command_is_one_that_it_takes(package: str, name: str) -> N
 
 
 @pytest.mark.parametrize("package", APPS)
-def test_wrong_usage_ends_with_2(package: str) -> None:
+def test_wrong_usage_ends_with_2(package):
     for arguments in ([], ["nothing"], ["list" if package == "model_store" else "check", "--no"]):
         assert run(package, *arguments).exit_code == 2
 
 
 @pytest.mark.parametrize("package", [*APPS, "app"])
-def test_help_that_nobody_reads_to_its_end_ends_quietly(package: str) -> None:
+def test_help_that_nobody_reads_to_its_end_ends_quietly(package):
     done = unread("-m", package, "--help")
 
     assert (done.returncode, done.stderr.strip()) == (1, "")
 
 
-def test_output_that_is_a_folder_is_wrong_usage(tmp_path: Path) -> None:
+def test_output_that_is_a_folder_is_wrong_usage(tmp_path):
     result = run("training", "predict", "any", tmp_path, "-o", tmp_path)
 
     assert result.exit_code == 2
     assert "directory" in result.stderr
 
 
-def test_what_the_system_refuses_is_one_sentence(tmp_path: Path) -> None:
+def test_what_the_system_refuses_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HALFTONE_MODELS", str(tmp_path / "file" / "models"))
@@ -87,7 +86,7 @@ def test_what_the_system_refuses_is_one_sentence(tmp_path: Path) -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_file_in_place_of_a_folder_is_said_to_be_one(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_folder_is_said_to_be_one(tmp_path):
     path = tmp_path / "images.zip"
     path.write_text("")
 
@@ -99,9 +98,7 @@ def test_a_file_in_place_of_a_folder_is_said_to_be_one(tmp_path: Path) -> None:
     )
 
 
-def test_ctrl_c_ends_with_130(
-    shared_tiny_store: ModelStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_ends_with_130(shared_tiny_store, monkeypatch):
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
@@ -217,7 +214,7 @@ OFFERED = {
 
 @pytest.mark.parametrize("shell", OFFERS)
 @pytest.mark.usefixtures("folder")
-def test_shell_completes(shell: str) -> None:
+def test_shell_completes(shell):
     skip_without(shell)
     scripts = {run(package, "--show-completion", shell).stdout for package in APPS}
     assert len(scripts) == 1  # one completes both
@@ -229,7 +226,7 @@ def test_shell_completes(shell: str) -> None:
     assert offered == OFFERED
 
 
-def test_documents_say_how_to_complete() -> None:
+def test_documents_say_how_to_complete():
     readme = (ROOT / "README.md").read_text()
     (option,) = get_command(store_commands.app).params
     help_text = vars(option)["help"]
@@ -239,7 +236,7 @@ def test_documents_say_how_to_complete() -> None:
 
 
 @pytest.mark.parametrize("package", APPS)
-def test_another_shell_is_wrong_usage(package: str) -> None:
+def test_another_shell_is_wrong_usage(package):
     result = run(package, "--show-completion", "tcsh")
 
     assert result.exit_code == 2

@@ -162,9 +162,7 @@ FORMS: dict[str, Callable[[Config], None] | None] = {
 
 
 @pytest.mark.parametrize("change", FORMS.values(), ids=FORMS)
-def test_a_functional_file_of_any_keras_3_answers_as_it_did(
-    tmp_path: Path, images: Any, change: Callable[[Config], None] | None
-) -> None:
+def test_a_functional_file_of_any_keras_3_answers_as_it_did(tmp_path, images, change):
     model = plain()
     path = saved(model, tmp_path, change)
 
@@ -174,7 +172,7 @@ def test_a_functional_file_of_any_keras_3_answers_as_it_did(
     assert is_foldable(network)  # so that the fast engines are made of it
 
 
-def test_a_functional_file_is_served_by_every_engine(tmp_path: Path, images: Any) -> None:
+def test_a_functional_file_is_served_by_every_engine(tmp_path, images):
     model = plain()
 
     bundle = imported(model, tmp_path)
@@ -185,7 +183,7 @@ def test_a_functional_file_is_served_by_every_engine(tmp_path: Path, images: Any
         assert np.allclose(answers, model(floats(images)), atol=1e-5), engine
 
 
-def test_a_branch_in_lists_is_served_by_keras(tmp_path: Path, images: Any) -> None:
+def test_a_branch_in_lists_is_served_by_keras(tmp_path, images):
     inputs = keras.Input((*SIZE, 1))
     flat = keras.layers.Flatten()(inputs)
     both = keras.layers.Concatenate()([dense(4, "relu")(flat), dense(5, "tanh")(flat)])
@@ -241,7 +239,7 @@ NETWORKS: dict[str, Callable[[], Any]] = {
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_networks_of_any_form_answer_as_they_did(tmp_path: Path, images: Any, name: str) -> None:
+def test_networks_of_any_form_answer_as_they_did(tmp_path, images, name):
     model = NETWORKS[name]()
     expected = model(floats(images)).numpy()
     if "logits" in name:
@@ -274,9 +272,7 @@ def adapted() -> Any:
 
 
 @pytest.mark.parametrize("kind", ["sequential", "functional", "nested"])
-def test_layers_that_prepare_images_keep_the_fast_engine(
-    tmp_path: Path, images: Any, kind: str
-) -> None:
+def test_layers_that_prepare_images_keep_the_fast_engine(tmp_path, images, kind):
     front, back = [*augmentation(), adapted()], [dense(6, "relu"), dense(3, "softmax")]
     if kind == "nested":
         front = [keras.Sequential(front)]
@@ -299,7 +295,7 @@ def test_layers_that_prepare_images_keep_the_fast_engine(
             assert np.allclose(open_model(bundle, name).predict(images), expected, atol=1e-2), name
 
 
-def test_a_network_that_takes_bytes_gets_them(tmp_path: Path, images: Any) -> None:
+def test_a_network_that_takes_bytes_gets_them(tmp_path, images):
     inputs = keras.Input(SIZE, dtype="uint8")
     flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
     model = keras.Model(inputs, dense(3, "softmax")(flat))
@@ -310,7 +306,7 @@ def test_a_network_that_takes_bytes_gets_them(tmp_path: Path, images: Any) -> No
     assert np.allclose(network(images), model(images), atol=1e-5)
 
 
-def test_a_network_that_was_never_built_says_what_to_do(tmp_path: Path) -> None:
+def test_a_network_that_was_never_built_says_what_to_do(tmp_path):
     with (
         pytest.warns(UserWarning, match="not yet been built"),
         pytest.raises(IncompatibleModel, match="never built. Call model.build"),
@@ -335,7 +331,7 @@ def binary_heads() -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("kind", ["sequential", "functional", "branches"])
 @pytest.mark.parametrize("head", list(binary_heads()))
-def test_one_output_becomes_two_labels(images: Any, kind: str, head: str) -> None:
+def test_one_output_becomes_two_labels(images, kind, head):
     layers = [keras.layers.Flatten(), dense(4, "relu"), *binary_heads()[head]]
     if kind == "sequential":
         model = keras.Sequential([keras.Input((*SIZE, 1)), *layers])
@@ -373,6 +369,6 @@ def branched(*head: Any) -> Any:
 
 
 @pytest.mark.parametrize("ending", ["tanh", "softmax"])
-def test_one_output_that_is_no_probability_is_refused(tmp_path: Path, ending: str) -> None:
+def test_one_output_that_is_no_probability_is_refused(tmp_path, ending):
     with pytest.raises(IncompatibleModel, match=f"logit. Received: {ending} of one output"):
         bundled(saved(branched(dense(1, ending)), tmp_path), ("no", "yes"))

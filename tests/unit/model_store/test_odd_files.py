@@ -29,7 +29,7 @@ def agrees(file: dict[str, Any]) -> bool:
     return all(abs(wanted - got) <= file["tolerance"] for wanted, got in pairs)
 
 
-def test_every_odd_file_gets_what_is_pinned_for_it(odd: list[dict[str, Any]]) -> None:
+def test_every_odd_file_gets_what_is_pinned_for_it(odd):
     outcomes = [file["outcome"] for file in odd]
     counts = Counter(one if isinstance(one, str) else "pixels" for one in outcomes)
 
@@ -39,7 +39,7 @@ def test_every_odd_file_gets_what_is_pinned_for_it(odd: list[dict[str, Any]]) ->
 
 
 @pytest.mark.parametrize("code", [b"\0\x02\0\0", b"\0\0"], ids=["jumps", "line ends"])
-def test_bitmap_codes_that_no_encoder_needs_do_not_reach_the_decoder(code: bytes) -> None:
+def test_bitmap_codes_that_no_encoder_needs_do_not_reach_the_decoder(code):
     data = bmp(100, 100, 8, code * 1_000_000, palette=[(0, 0, 0)], compression=1)
     image, _ = open_image(data, "BMP", max_pixels=10_000)
 
@@ -66,7 +66,7 @@ def check_costs(measured: list[dict[str, Any]]) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
-def test_odd_files_take_bounded_time_and_memory(odd: list[dict[str, Any]]) -> None:
+def test_odd_files_take_bounded_time_and_memory(odd):
     assert len(odd) >= 400
     check_costs(odd)
 
@@ -74,9 +74,7 @@ def test_odd_files_take_bounded_time_and_memory(odd: list[dict[str, Any]]) -> No
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak of memory from /proc")
 @pytest.mark.parametrize("name", WORST)
-def test_the_worst_files_of_the_default_limits_take_bounded_time_and_memory(
-    name: str, tmp_path: Path
-) -> None:
+def test_the_worst_files_of_the_default_limits_take_bounded_time_and_memory(name, tmp_path):
     (tmp_path / name).write_bytes(WORST[name]())
     measured = json_lines(COSTS, str(tmp_path / name))
 

@@ -78,7 +78,7 @@ LOSSY: dict[str, dict[str, object]] = {
 
 
 @pytest.mark.parametrize("encode", LOSSLESS.values(), ids=LOSSLESS)
-def test_colors_become_their_luma(encode: Encode):
+def test_colors_become_their_luma(encode):
     rgb = noise()
     assert_pixels(encode(rgb), luma(rgb))
 

@@ -24,9 +24,7 @@ def look(root: Path, cache_root: Path, white: int = 65535) -> Findings:
 
 
 @pytest.mark.parametrize(("bits", "offered"), [(8, 255), (12, 4095), (14, 16383)])
-def test_a_small_part_of_the_range_is_said_with_the_scale(
-    tmp_path: Path, bits: int, offered: int
-) -> None:
+def test_a_small_part_of_the_range_is_said_with_the_scale(tmp_path, bits, offered):
     root = write_deep(tmp_path / "data", bits, COUNTS)
     said = look(root, tmp_path / "cache").warnings()
 
@@ -35,7 +33,7 @@ def test_a_small_part_of_the_range_is_said_with_the_scale(
     assert look(root, tmp_path / "cache", white=offered).warnings() == []
 
 
-def test_a_range_that_is_used_is_not_mentioned_unless_white_cuts_it(tmp_path: Path) -> None:
+def test_a_range_that_is_used_is_not_mentioned_unless_white_cuts_it(tmp_path):
     root = write_deep(tmp_path / "data", 15, COUNTS)
     said = look(root, tmp_path / "cache", white=4095).warnings()
 
@@ -43,20 +41,20 @@ def test_a_range_that_is_used_is_not_mentioned_unless_white_cuts_it(tmp_path: Pa
     assert any("is 32767: what is above 4095 (--depth16-max) is white." in one for one in said)
 
 
-def test_eight_bits_say_nothing_of_depth(tmp_path: Path) -> None:
+def test_eight_bits_say_nothing_of_depth(tmp_path):
     root = write_classes(tmp_path / "data", {"row": 20, "column": 20})
 
     assert look(root, tmp_path / "cache").depth16 is None
 
 
-def test_a_large_set_is_looked_at_in_part(tmp_path: Path) -> None:
+def test_a_large_set_is_looked_at_in_part(tmp_path):
     root = write_deep(tmp_path / "data", 12, {"row": 120, "column": 120})
     depth = look(root, tmp_path / "cache").depth16
 
     assert depth is not None and (depth.looked_at, depth.largest) == (80, 4095)
 
 
-def test_check_takes_the_scale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_takes_the_scale(tmp_path, monkeypatch):
     monkeypatch.setenv("HALFTONE_CACHE", str(tmp_path / "cache"))
     root = str(write_deep(tmp_path / "data", 12, COUNTS))
     checked = CliRunner().invoke(app, ["check", root, *SIZE, "--depth16-max", "4095", "--json"])
