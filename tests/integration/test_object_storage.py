@@ -1,27 +1,30 @@
 """The store in a bucket of a real server: races, kills, and a service whose bucket goes away."""
 
+import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from commands import python
-from patience import PATIENCE_S, until
-from publishers import release, start, start_many
 from seaweed import Seaweed, make_seaweed
-from service_process import Service, images, running
+from service_process import PATIENCE_S, ROOT, Service, images, running
 
 from model_store.bundle import Bundle
 from model_store.errors import StoreUnreachable
 from model_store.manifest import BundleContents
 from model_store.store.store import ModelStore
+
+PUBLISHER = Path(__file__).with_name("bucket_publisher.py")
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +51,25 @@ def paper_store(server: Seaweed, cache: Path) -> ModelStore:
     return ModelStore(server.url, verify=Bundle.verify_files, cache=cache)
 
 
+def start_publisher(cache: Path, who: str, times: int) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, PUBLISHER, cache, who, str(times)],
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
+
+
+def release(process: subprocess.Popen[str]) -> None:
+    assert process.stdin is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+
+
 def weights_of(store: ModelStore) -> list[str]:
     """Return the weights of every version, in order, after verifying all files."""
     found = []
@@ -61,9 +83,12 @@ def weights_of(store: ModelStore) -> list[str]:
 @pytest.mark.parametrize(
     ("publishers", "rounds"), [(4, 3), pytest.param(16, 30, marks=pytest.mark.slow)]
 )
-def test_publishers_that_race_each_get_a_version(server, tmp_path, publishers, rounds):
-    processes = [start(server.url, tmp_path, f"p{n}", rounds) for n in range(publishers)]
-    release(*processes)
+def test_publishers_that_race_each_get_a_version(
+    server: Seaweed, tmp_path: Path, publishers: int, rounds: int
+) -> None:
+    processes = [start_publisher(tmp_path, f"p{number}", rounds) for number in range(publishers)]
+    for process in processes:
+        release(process)
     for process in processes:
         process.communicate()
 
@@ -74,14 +99,18 @@ def test_publishers_that_race_each_get_a_version(server, tmp_path, publishers, r
     expected = {f"p{who}-{number}" for who in range(publishers) for number in range(rounds)}
     assert set(weights_of(store)) == expected
     current = store.current("paper")
+    assert current is not None
     assert {current.version, current.previous} <= set(range(1, total + 1))
 
 
 @pytest.mark.slow
-def test_publishers_killed_at_random_moments_leave_only_whole_versions(server, tmp_path):
+def test_publishers_killed_at_random_moments_leave_only_whole_versions(
+    server: Seaweed, tmp_path: Path
+) -> None:
     moments = random.Random(0)  # noqa: S311  # not for secrets
     store = paper_store(server, tmp_path / "reader")
-    for process in start_many(server.url, tmp_path, "k", 30):
+    for attempt in range(30):
+        process = start_publisher(tmp_path, f"k{attempt}", 1000)
         release(process)
         time.sleep(moments.uniform(0, 0.3))  # any moment is as good as another
         process.send_signal(signal.SIGKILL)
@@ -91,8 +120,8 @@ def test_publishers_killed_at_random_moments_leave_only_whole_versions(server, t
         assert current is None or current.version in store.versions("paper")
     assert len(set(weights_of(store))) == len(store.versions("paper")) > 30
 
-    # And what is left does not keep the next from publishing.
-    last = start(server.url, tmp_path, "last", 1)
+    with ThreadPoolExecutor(1) as pool:  # and what is left does not keep the next from publishing
+        last = pool.submit(start_publisher, tmp_path, "last", 1).result()
     release(last)
     last.communicate()
     assert weights_of(store)[-1] == "last-0"
@@ -144,6 +173,13 @@ class Load:
             thread.join()
 
 
+def wait_for(condition: Any, seconds: float = PATIENCE_S) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 def health(service: Service) -> dict[str, Any]:
     answer: dict[str, Any] = httpx.get(f"{service.url}/health", timeout=PATIENCE_S).json()
     return answer
@@ -158,33 +194,31 @@ def can_read(store: ModelStore) -> bool:
 
 @pytest.mark.slow
 def test_two_copies_take_a_version_over_within_the_poll_interval(
-    server, shared_tiny_store, tmp_path
-):
+    server: Seaweed, shared_tiny_store: ModelStore, tmp_path: Path
+) -> None:
     store = ModelStore(server.url, cache=tmp_path / "publisher")
     publish_copy(store, shared_tiny_store)
     with ExitStack() as stack:
         copies = [
             stack.enter_context(serving(server, tmp_path / f"copy{number}")) for number in range(2)
         ]
-        starting_at = time.monotonic()
         for copy in copies:
             copy.wait_until_ready()
-        opening_s = time.monotonic() - starting_at  # and importing, as fast as this machine can
         loads = [stack.enter_context(Load(copy.url, clients=1)) for copy in copies]
         publish_copy(store, shared_tiny_store)
         promoted_at = time.monotonic()
-        until(lambda: all(load.versions and load.versions[-1] == 2 for load in loads))
+        wait_for(lambda: all(load.versions and load.versions[-1] == 2 for load in loads))
         took_s = time.monotonic() - promoted_at
 
     print(f"both copies served the new version after {took_s:.2f} s")  # noqa: T201
-    assert took_s < 1 + opening_s  # the interval, and the opening
+    assert took_s < 1 + 2  # the interval, and the opening on a busy machine
     assert all(set(load.statuses) == {200} for load in loads)
 
 
 @pytest.mark.slow
 def test_a_bucket_that_freezes_or_dies_loses_no_request_and_is_told(
-    server, shared_tiny_store, tmp_path
-):
+    server: Seaweed, shared_tiny_store: ModelStore, tmp_path: Path
+) -> None:
     store = ModelStore(server.url, cache=tmp_path / "publisher")
     publish_copy(store, shared_tiny_store)
     with serving(server, tmp_path / "copy") as service:
@@ -192,12 +226,12 @@ def test_a_bucket_that_freezes_or_dies_loses_no_request_and_is_told(
         with Load(service.url) as load:
             server.freeze()
             try:
-                until(lambda: health(service)["store"] is not None)
+                wait_for(lambda: health(service)["store"] is not None)
             finally:
                 server.thaw()
-            until(lambda: health(service)["store"] is None)
+            wait_for(lambda: health(service)["store"] is None)
             server.kill()
-            until(lambda: health(service)["store"] is not None)
+            wait_for(lambda: health(service)["store"] is not None)
             during = health(service)
             detail = httpx.get(f"{service.url}/models/tiny", timeout=PATIENCE_S)
             asked = httpx.post(
@@ -209,10 +243,10 @@ def test_a_bucket_that_freezes_or_dies_loses_no_request_and_is_told(
                 cold.wait_until_ready()
                 told = health(cold)["store"]
             server.start()
-            until(lambda: health(service)["store"] is None)
-            until(lambda: can_read(store))  # its own parts find each other a little later
+            wait_for(lambda: health(service)["store"] is None)
+            wait_for(lambda: can_read(store))  # its own parts find each other a little later
             publish_copy(store, shared_tiny_store)
-            until(lambda: load.versions[-1] == 2)
+            wait_for(lambda: load.versions[-1] == 2)
 
     print(  # noqa: T201
         f"{len(load.statuses)} requests while the bucket froze and was killed, "
@@ -227,7 +261,9 @@ def test_a_bucket_that_freezes_or_dies_loses_no_request_and_is_told(
 
 
 @pytest.mark.slow
-def test_workers_share_one_copy(server, shared_tiny_store, tmp_path):
+def test_workers_share_one_copy(
+    server: Seaweed, shared_tiny_store: ModelStore, tmp_path: Path
+) -> None:
     publish_copy(ModelStore(server.url, cache=tmp_path / "publisher"), shared_tiny_store)
     with serving(server, tmp_path / "copy", workers=2) as service:
         service.wait_until_ready()
@@ -237,16 +273,25 @@ def test_workers_share_one_copy(server, shared_tiny_store, tmp_path):
             asked = [httpx.post(url, content=images(1)[0], timeout=PATIENCE_S) for _ in range(12)]
             return all(answer.status_code == 200 for answer in asked)
 
-        until(answers)
+        wait_for(answers)
 
     kept = {path.name for path in (tmp_path / "copy").rglob("*") if path.is_file()}
     assert "model.keras" not in kept  # no engine that serves reads it
     assert "manifest.json" in kept
 
 
-def test_wrong_keys_are_one_sentence(server, tmp_path, monkeypatch):
+def test_wrong_keys_are_one_sentence(
+    server: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-and-secret")
-    done = python("-m", "model_store", "list", env={"HALFTONE_CACHE": str(tmp_path)})
+    done = subprocess.run(
+        [sys.executable, "-m", "model_store", "list"],
+        cwd=ROOT,
+        env=os.environ | {"HALFTONE_CACHE": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
     assert done.returncode == 1
     assert done.stderr == (

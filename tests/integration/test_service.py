@@ -4,15 +4,17 @@ import os
 import re
 import signal
 import socket
+from collections.abc import Iterator
 
 import httpx
 import numpy as np
 import pytest
 from commands import python
-from service_process import PATIENCE_S, images, running
+from service_process import PATIENCE_S, Service, images, running
 
 from model_store.bundle import open_model
 from model_store.pixels.preprocessing import preprocess
+from model_store.store.store import ModelStore
 
 
 def test_answers_are_those_of_the_bundle(service, shared_tiny_store):
@@ -85,6 +87,14 @@ def test_sighup_loads_a_new_version_at_once(tiny_store):
         ).json()
 
     assert answer["model"] == {"name": "tiny", "version": 2}
+
+
+@pytest.fixture(scope="module")
+def impatient(shared_tiny_store: ModelStore) -> Iterator[Service]:
+    """A service that waits for neither headers nor bodies for long."""
+    with running(shared_tiny_store.root, header_seconds=1, upload_seconds=0.2) as service:
+        service.wait_until_ready()
+        yield service
 
 
 def test_connection_without_headers_is_closed(impatient):

@@ -14,6 +14,8 @@ import pytest
 from commands import python, run
 from service_process import PATIENCE_S, Service, free_port, images, running
 
+from model_store.store.store import ModelStore
+
 SBIN = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
 LATE_BODY = b"x" * 5_000_000
 
@@ -91,14 +93,15 @@ def test_too_large_an_upload_is_told_so_although_it_goes_on(shared_tiny_store):
             assert answer.startswith(b"HTTP/1.1 413 ")
 
 
-def test_client_that_never_stops_sending_is_not_listened_to_for_long(impatient):
-    head = post("/nothing", b"", "Connection: close")[:-5] + b"1000000000\r\n\r\n"
-    with socket.create_connection(impatient.address, timeout=PATIENCE_S) as connection:
-        connection.sendall(head)
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
-        with pytest.raises(OSError, match=r"reset|pipe"):
-            while True:
-                connection.sendall(b"x" * 10_000)
+def test_client_that_never_stops_sending_is_not_listened_to_for_long(shared_tiny_store):
+    with running(shared_tiny_store.root, header_seconds=1) as service:
+        head = post("/nothing", b"", "Connection: close")[:-5] + b"1000000000\r\n\r\n"
+        with socket.create_connection(service.address, timeout=PATIENCE_S) as connection:
+            connection.sendall(head)
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+            with pytest.raises(OSError, match=r"reset|pipe"):
+                while True:
+                    connection.sendall(b"x" * 10_000)
 
     assert answer.startswith(b"HTTP/1.1 413 ")
 
@@ -180,7 +183,9 @@ def test_head_is_get_without_a_body(service):
 
 
 @pytest.mark.parametrize("host", ["::", "127.0.0.1", "0.0.0.0"])  # noqa: S104  # on purpose
-def test_health_check_asks_what_is_served_and_no_proxy(shared_tiny_store, host):
+def test_health_check_asks_what_is_served_and_no_proxy(
+    shared_tiny_store: ModelStore, host: str
+) -> None:
     if host == "::" and not socket.has_dualstack_ipv6():
         pytest.skip("no IPv6 here")
     port = free_port()

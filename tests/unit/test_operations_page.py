@@ -18,23 +18,23 @@ ALERTS = {
 }
 
 
-def test_every_alert_has_its_row_and_no_other_has():
+def test_every_alert_has_its_row_and_no_other_has() -> None:
     assert set(re.findall(r"^\| (Halftone\w+) \|", PAGE, re.MULTILINE)) == ALERTS
 
 
-def test_every_alert_that_the_text_names_exists():
+def test_every_alert_that_the_text_names_exists() -> None:
     assert set(re.findall(r"\bHalftone[A-Z]\w+", PAGE)) <= ALERTS
 
 
 @pytest.mark.parametrize(
     "name", ["MEMORY", "BIND", "PORT", "STORE", "PROMETHEUS_PORT", "GRAFANA_PORT"]
 )
-def test_variables_of_docker_compose_are_its_own(name):
+def test_variables_of_docker_compose_are_its_own(name: str) -> None:
     assert f"`{name}`" in PAGE
     assert f"${{{name}:-" in (ROOT / "docker-compose.yml").read_text()
 
 
-def test_every_setting_reaches_the_container():
+def test_every_setting_reaches_the_container() -> None:
     """One that is forgotten, like the file of keys, would let everybody in."""
     service = COMPOSE["services"]["app"]
     passed = {entry.partition("=")[0] for entry in service["environment"]}
@@ -46,7 +46,7 @@ def test_every_setting_reaches_the_container():
     assert any("HALFTONE_API_KEYS_FILE" in volume for volume in service["volumes"])
 
 
-def test_grace_period_covers_draining_and_finishing():
+def test_grace_period_covers_draining_and_finishing() -> None:
     settings = Settings()
     needed = settings.drain_seconds + settings.grace_seconds
     given = COMPOSE["services"]["app"]["stop_grace_period"]

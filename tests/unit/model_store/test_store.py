@@ -29,17 +29,18 @@ def store(tmp_path: Path) -> ModelStore:
 def pointer(store: ModelStore) -> tuple[int, int | None]:
     """Return the current and the previous version."""
     current = store.current("paper")
+    assert current is not None
     return current.version, current.previous
 
 
-def test_a_store_that_does_not_exist_is_empty(store):
+def test_a_store_that_does_not_exist_is_empty(store: ModelStore) -> None:
     assert store.names() == []
     assert store.versions("paper") == []
     assert store.current("paper") is None
     assert store.latest() is None
 
 
-def test_each_publish_makes_the_next_version_current(store):
+def test_each_publish_makes_the_next_version_current(store: ModelStore) -> None:
     bundle = publish(store)
     assert (bundle.manifest.version, bundle.folder) == (1, store.root / "paper" / "1")
     assert (store.names(), pointer(store)) == (["paper"], (1, None))
@@ -48,7 +49,7 @@ def test_each_publish_makes_the_next_version_current(store):
     assert (store.versions("paper"), pointer(store)) == ([1, 2], (2, 1))
 
 
-def test_a_published_manifest_names_model_files_and_libraries(store):
+def test_a_published_manifest_names_model_files_and_libraries(store: ModelStore) -> None:
     manifest = read_manifest(publish(store).folder)
 
     assert manifest.name == "paper"
@@ -58,7 +59,7 @@ def test_a_published_manifest_names_model_files_and_libraries(store):
 
 
 @pytest.mark.parametrize("kept", [".last-version", "current.json"])
-def test_the_number_of_a_removed_version_is_not_used_again(store, kept):
+def test_the_number_of_a_removed_version_is_not_used_again(store: ModelStore, kept: str) -> None:
     publish(store)
     shutil.rmtree(publish(store).folder)
     for name in {".last-version", "current.json"} - {kept}:
@@ -67,7 +68,7 @@ def test_the_number_of_a_removed_version_is_not_used_again(store, kept):
     assert publish(store).manifest.version == 3
 
 
-def test_rollback_swaps_current_and_previous_where_there_is_one(store):
+def test_rollback_swaps_current_and_previous_where_there_is_one(store: ModelStore) -> None:
     publish(store)
     with pytest.raises(VersionNotFound, match="no previous version"):
         store.rollback("paper")
@@ -81,7 +82,7 @@ def test_rollback_swaps_current_and_previous_where_there_is_one(store):
     assert pointer(store) == (2, 1)
 
 
-def test_a_version_that_fails_verification_is_not_promoted(store):
+def test_a_version_that_fails_verification_is_not_promoted(store: ModelStore) -> None:
     damaged = publish(store)
     publish(store)
     (damaged.folder / "model.keras").write_bytes(b"weighty")
@@ -93,7 +94,7 @@ def test_a_version_that_fails_verification_is_not_promoted(store):
     assert pointer(store) == (2, 1)
 
 
-def test_a_draft_that_fails_verification_or_is_abandoned_leaves_no_trace(tmp_path):
+def test_a_draft_that_fails_verification_or_is_abandoned_leaves_no_trace(tmp_path: Path) -> None:
     def refuse(bundle: Bundle) -> None:
         raise ProbeMismatch(f"{bundle.manifest.name} answers wrong")
 
@@ -107,7 +108,7 @@ def test_a_draft_that_fails_verification_or_is_abandoned_leaves_no_trace(tmp_pat
     assert _debris(tmp_path / "paper") == []
 
 
-def test_publishing_sweeps_what_a_dead_publisher_left(store):
+def test_publishing_sweeps_what_a_dead_publisher_left(store: ModelStore) -> None:
     publish(store)
     debris = store.root / "paper" / ".draft-0123"
     debris.mkdir()
@@ -119,7 +120,7 @@ def test_publishing_sweeps_what_a_dead_publisher_left(store):
     assert _debris(store.root / "paper") == []
 
 
-def test_publishing_spares_the_draft_of_a_living_publisher(store):
+def test_publishing_spares_the_draft_of_a_living_publisher(store: ModelStore) -> None:
     with store.draft("paper") as slow:
         write_files(slow.folder, b"slow")
         publish(store, weights=b"fast")
@@ -130,7 +131,7 @@ def test_publishing_spares_the_draft_of_a_living_publisher(store):
     assert (bundle.folder / "model.keras").read_bytes() == b"slow"
 
 
-def test_latest_is_the_name_promoted_last(store):
+def test_latest_is_the_name_promoted_last(store: ModelStore) -> None:
     publish(store, "one")
     publish(store, "two")
     publish(store, "one")
@@ -140,7 +141,7 @@ def test_latest_is_the_name_promoted_last(store):
     assert store.latest() == "two"
 
 
-def test_promotion_times_rise_even_when_the_clock_went_back(store):
+def test_promotion_times_rise_even_when_the_clock_went_back(store: ModelStore) -> None:
     publish(store)
     future = datetime.now(UTC) + timedelta(days=1)
     path = store.root / "paper" / "current.json"
@@ -150,7 +151,7 @@ def test_promotion_times_rise_even_when_the_clock_went_back(store):
     assert store.promote("paper", 1).promoted_at > future
 
 
-def test_an_unknown_model_names_those_there_are(store):
+def test_an_unknown_model_names_those_there_are(store: ModelStore) -> None:
     publish(store, "one")
     publish(store, "two")
 
@@ -160,7 +161,7 @@ def test_an_unknown_model_names_those_there_are(store):
         store.promote("three", 1)
 
 
-def test_what_is_missing_of_a_model_is_said(store):
+def test_what_is_missing_of_a_model_is_said(store: ModelStore) -> None:
     publish(store)
     with pytest.raises(VersionNotFound, match="no version 7, only 1"):
         store.bundle("paper", 7)
@@ -174,7 +175,7 @@ def test_what_is_missing_of_a_model_is_said(store):
 @pytest.mark.parametrize(
     "name", ["", "..", ".", "a/b", "../a", "A", "a b", "-a", "a-", "a" * 65, "a\n", "é", "a\x00"]
 )
-def test_names_that_could_leave_the_store_are_refused(store, name):
+def test_names_that_could_leave_the_store_are_refused(store: ModelStore, name: str) -> None:
     with pytest.raises(InvalidName), store.draft(name):
         pass
     with pytest.raises(InvalidName):
@@ -194,7 +195,7 @@ def test_names_that_could_leave_the_store_are_refused(store, name):
         '{"version": 1, "previous": null, "promoted_at": "2026-01-01T00:00:00Z", "more": 1}',
     ],
 )
-def test_a_damaged_pointer_is_named_and_mended_by_promote(store, text):
+def test_a_damaged_pointer_is_named_and_mended_by_promote(store: ModelStore, text: str) -> None:
     publish(store)
     publish(store, "other")
     (store.root / "paper" / "current.json").write_text(text)
@@ -206,7 +207,7 @@ def test_a_damaged_pointer_is_named_and_mended_by_promote(store, text):
     assert store.bundle("paper").manifest.version == 1
 
 
-def test_a_model_folder_that_is_a_link_is_no_model(store, tmp_path):
+def test_a_model_folder_that_is_a_link_is_no_model(store: ModelStore, tmp_path: Path) -> None:
     outside = paper_store(tmp_path / "outside")
     publish(outside)
     publish(store, "own")
@@ -222,7 +223,7 @@ def test_a_model_folder_that_is_a_link_is_no_model(store, tmp_path):
     assert outside.versions("paper") == [1]
 
 
-def test_a_pointer_that_is_a_link_or_a_pipe_is_not_read(store, tmp_path):
+def test_a_pointer_that_is_a_link_or_a_pipe_is_not_read(store: ModelStore, tmp_path: Path) -> None:
     publish(store)
     path = store.root / "paper" / "current.json"
     path.rename(tmp_path / "elsewhere.json")
@@ -236,7 +237,7 @@ def test_a_pointer_that_is_a_link_or_a_pipe_is_not_read(store, tmp_path):
         store.current("paper")
 
 
-def test_a_manifest_of_another_version_or_model_is_refused(store):
+def test_a_manifest_of_another_version_or_model_is_refused(store: ModelStore) -> None:
     publish(store)
     publish(store)
     manifest = store.root / "paper" / "1" / "manifest.json"
@@ -249,7 +250,7 @@ def test_a_manifest_of_another_version_or_model_is_refused(store):
         store.bundle("renamed", 1)
 
 
-def test_strange_files_in_the_store_are_no_models(store):
+def test_strange_files_in_the_store_are_no_models(store: ModelStore) -> None:
     publish(store)
     (store.root / "README.txt").write_text("hello")
     (store.root / "Not A Model").mkdir()
@@ -263,14 +264,14 @@ def test_strange_files_in_the_store_are_no_models(store):
     assert store.versions("paper") == [1]
 
 
-def test_a_root_that_is_a_file_says_so(tmp_path):
+def test_a_root_that_is_a_file_says_so(tmp_path: Path) -> None:
     (tmp_path / "models").write_text("")
 
     with pytest.raises(StoreDamaged, match="models"):
         ModelStore(tmp_path / "models").names()
 
 
-def test_a_store_reads_without_any_right_to_write(store):
+def test_a_store_reads_without_any_right_to_write(store: ModelStore) -> None:
     publish(store)
     (store.root / "paper" / ".lock").unlink()
     for folder in [store.root, *(path for path in store.root.rglob("*") if path.is_dir())]:
@@ -287,7 +288,7 @@ def test_a_store_reads_without_any_right_to_write(store):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_store_without_the_right_to_write_says_so(store):
+def test_a_store_without_the_right_to_write_says_so(store: ModelStore) -> None:
     publish(store)
     (store.root / "paper").chmod(0o555)
 
@@ -298,7 +299,7 @@ def test_a_store_without_the_right_to_write_says_so(store):
         (store.root / "paper").chmod(0o755)
 
 
-def test_published_files_can_be_read_by_other_users(store):
+def test_published_files_can_be_read_by_other_users(store: ModelStore) -> None:
     bundle = publish(store)
     mask = os.umask(0)
     os.umask(mask)
@@ -308,7 +309,7 @@ def test_published_files_can_be_read_by_other_users(store):
         assert path.stat().st_mode & 0o777 == wanted, path
 
 
-def test_the_default_root_is_a_setting(monkeypatch):
+def test_the_default_root_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HALFTONE_MODELS", "/srv/models")
     assert default_root() == Path("/srv/models")
     monkeypatch.delenv("HALFTONE_MODELS")
