@@ -12,7 +12,6 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from fake_models import FakeModel, Start
 from heic_files import HEIC
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -144,7 +143,7 @@ async def send_batch(client: httpx.AsyncClient, batch: list[tuple[bytes, str]]) 
     assert received == [code for _, code in batch]
 
 
-async def test_mutated_images_are_answered_or_refused_by_name(start: Start) -> None:
+async def test_mutated_images_are_answered_or_refused_by_name(start):
     async with start() as client:
         counts = await fuzz(client, mutations(600, seed=1))
 
@@ -153,9 +152,7 @@ async def test_mutated_images_are_answered_or_refused_by_name(start: Start) -> N
 
 
 @pytest.mark.parametrize("count", [48, pytest.param(192, marks=pytest.mark.slow)])
-async def test_mutated_images_that_are_decoded_apart_are_answered_or_refused_by_name(
-    start: Start, count: int
-) -> None:
+async def test_mutated_images_that_are_decoded_apart_are_answered_or_refused_by_name(start, count):
     originals = [*HEIC.values(), *files_of(CONTAINED_SEEDS)]
     async with start() as client:
         counts = await fuzz(client, mutations(count, seed=3, originals=originals))
@@ -165,9 +162,7 @@ async def test_mutated_images_that_are_decoded_apart_are_answered_or_refused_by_
 
 
 @pytest.mark.slow
-async def test_20000_mutated_images_are_answered_or_refused_by_name(
-    start: Start, toy: FakeModel
-) -> None:
+async def test_20000_mutated_images_are_answered_or_refused_by_name(start, toy):
     async with start() as client:
         counts = await fuzz(client, mutations(20_000, seed=2))
         toy.batches.clear()
@@ -209,7 +204,7 @@ BODIES = st.one_of(
 METHODS = ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD", "BREW")
 
 
-async def test_any_bytes_to_any_route_are_no_error_of_ours(start: Start) -> None:
+async def test_any_bytes_to_any_route_are_no_error_of_ours(start):
     loop = asyncio.get_running_loop()
     async with start() as client:
 

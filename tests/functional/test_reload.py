@@ -3,8 +3,7 @@
 import asyncio
 
 import httpx
-import pytest
-from fake_models import FakeStore, Start, png
+from fake_models import png
 from patience import PATIENCE_S, eventually
 
 from model_store.errors import ProbeMismatch
@@ -31,7 +30,7 @@ async def failure_of(client: httpx.AsyncClient) -> object:
     return (await client.get("/models/toy")).json()["failure"]
 
 
-async def test_rollback_is_the_same_path(start: Start, store: FakeStore) -> None:
+async def test_rollback_is_the_same_path(start, store):
     store.publish("toy", 1)
     store.publish("toy", 2)
     async with start() as client:
@@ -40,9 +39,7 @@ async def test_rollback_is_the_same_path(start: Start, store: FakeStore) -> None
         await until_version(client, 1)
 
 
-async def test_broken_version_keeps_the_old_one_and_says_why(
-    start: Start, store: FakeStore
-) -> None:
+async def test_broken_version_keeps_the_old_one_and_says_why(start, store):
     store.publish("toy", 1)
     async with start() as client:
         store.broken["toy", 2] = ProbeMismatch("probe/0.png: differs")
@@ -63,9 +60,7 @@ async def test_broken_version_keeps_the_old_one_and_says_why(
     assert mended is None
 
 
-async def test_model_published_into_an_empty_store_makes_it_ready(
-    start: Start, store: FakeStore
-) -> None:
+async def test_model_published_into_an_empty_store_makes_it_ready(start, store):
     async with start() as client:
         assert (await client.get("/readyz")).status_code == 503
         store.publish("toy", 1)
@@ -73,9 +68,7 @@ async def test_model_published_into_an_empty_store_makes_it_ready(
         assert await version_of(client) == 1
 
 
-async def test_the_log_says_what_predict_means(
-    start: Start, store: FakeStore, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_the_log_says_what_predict_means(start, store, caplog):
     store.publish("toy", 1)
     async with start() as client:
         store.publish("other", 1)
@@ -88,9 +81,7 @@ async def test_the_log_says_what_predict_means(
         assert caplog.text.count("Not ready") == 1
 
 
-async def test_no_request_is_lost_over_20_reloads_under_traffic(
-    start: Start, store: FakeStore
-) -> None:
+async def test_no_request_is_lost_over_20_reloads_under_traffic(start, store):
     store.publish("toy", 1)
     seen: list[int] = []
     stop = asyncio.Event()
@@ -114,9 +105,7 @@ async def test_no_request_is_lost_over_20_reloads_under_traffic(
             assert await asyncio.to_thread(models[version].closed.wait, PATIENCE_S)
 
 
-async def test_pinned_versions_are_opened_on_demand_and_the_oldest_is_closed(
-    start: Start, store: FakeStore
-) -> None:
+async def test_pinned_versions_are_opened_on_demand_and_the_oldest_is_closed(start, store):
     for version in range(1, 5):
         store.publish("toy", version)
     async with start(pinned_versions=2) as client:
@@ -131,7 +120,7 @@ async def test_pinned_versions_are_opened_on_demand_and_the_oldest_is_closed(
         assert await version_of(client) == 4
 
 
-async def test_all_models_are_closed_at_the_end(start: Start, store: FakeStore) -> None:
+async def test_all_models_are_closed_at_the_end(start, store):
     models = [store.publish("toy", 1), store.publish("toy", 2), store.publish("other", 1)]
     async with start() as client:
         await client.post("/models/toy/versions/1/predict", content=png())
