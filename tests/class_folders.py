@@ -29,3 +29,12 @@ def write_classes(root: Path, counts: dict[str, int], seed: int = 0) -> Path:
         for i in range(count):
             Image.fromarray(striped(k, random)).save(root / label / f"{i:03}.png")
     return root
+
+
+def write_deep(root: Path, bits: int, counts: dict[str, int]) -> Path:
+    """Write class folders of 16-bit PNGs whose samples have `bits` bits."""
+    write_classes(root, counts)
+    for path in root.rglob("*.png"):
+        deep = np.asarray(Image.open(path), np.float64) * (2**bits - 1) / 220
+        Image.fromarray(deep.astype(np.uint16)).save(path)
+    return root

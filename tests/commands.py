@@ -10,8 +10,11 @@ ROOT = Path(__file__).parents[1]
 
 
 def run(*command: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a command to its end; `env` adds variables, the rest is for `subprocess.run`."""
-    environment = os.environ | options.pop("env", {})
+    """Run a command to its end.
+
+    `env` adds variables, `whole_env` is all that there are; the rest is for `subprocess.run`.
+    """
+    environment = options.pop("whole_env", os.environ) | options.pop("env", {})
     usual = {"cwd": ROOT, "capture_output": True, "text": True, "check": False}
     return subprocess.run(list(map(str, command)), env=environment, **(usual | options))
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tiny_models import publish_tiny
 from two_versions import TwoVersions, make_two_versions
 
@@ -20,6 +22,13 @@ KERAS_WARNING = "ignore:__array__ implementation doesn't accept a copy keyword:D
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", KERAS_WARNING)
+    # Who is started in the background is told to ignore Ctrl-C, and so would be all that it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # What an example takes says more about the machine, and what else it does, than about the code.
+    settings.register_profile(
+        "unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    )
+    settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,22 +6,20 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import numpy as np
+from commands import ROOT
+from patience import PATIENCE_S, until
 
 from model_store.pixels.preprocessing import encode_png
 
-ROOT = Path(__file__).parents[1]
-PATIENCE_S = 300.0  # on a busy machine, importing alone can take a minute
-
 
 class Service:
-    """A running `python -m app`, and its log."""
+    """A running service, and its log."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
@@ -72,18 +70,12 @@ class Service:
             return found()[0]
 
     def wait_until_ready(self, url: str | None = None) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while not self._is_ready(url or self.url):
-            failed = [line for line in self.lines if "cannot serve" in line]
-            assert not failed
-            assert time.monotonic() < deadline, "".join(self.lines[-20:])
-            time.sleep(0.02)
+        def ready() -> bool:
+            assert self.process.poll() is None, "".join(self.lines[-20:])
+            assert not [line for line in self.lines if "cannot serve" in line]
+            return is_ready(url or self.url)
 
-    def _is_ready(self, url: str) -> bool:
-        try:
-            return httpx.get(f"{url}/readyz", timeout=PATIENCE_S).status_code == 200
-        except httpx.ConnectError:  # worker processes have not begun to listen
-            return False
+        until(ready, lambda: "".join(self.lines[-20:]))
 
     @property
     def address(self) -> tuple[str, int]:
@@ -91,20 +83,39 @@ class Service:
         return url.host, url.port or 80
 
 
+def is_ready(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/readyz", timeout=PATIENCE_S).status_code == 200
+    except httpx.TransportError:  # nobody listens yet
+        return False
+
+
+def elsewhere() -> dict[str, str]:
+    """This process's environment without settings of the project."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("HALFTONE_")}
+
+
 @contextmanager
-def running(models: Path, **settings: object) -> Iterator[Service]:
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("HALFTONE_")}
-    environment |= {"HALFTONE_PORT": "0", "HALFTONE_MODELS": str(models)}
-    environment |= {"HALFTONE_DRAIN_SECONDS": "0", "HALFTONE_DEADLINE_MS": "60000"}
-    environment |= {f"HALFTONE_{name.upper()}": str(value) for name, value in settings.items()}
+def started(
+    command: Sequence[object], environment: Mapping[str, str], folder: Path = ROOT
+) -> Iterator[Service]:
+    """Run a command that serves, until the end of the block."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "app"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+        list(map(str, command)), cwd=folder, env=environment, stderr=subprocess.PIPE, text=True
     )
     service = Service(process)
     try:
         yield service
     finally:
         service.close()
+
+
+@contextmanager
+def running(models: Path, **settings: object) -> Iterator[Service]:
+    usual = {"port": 0, "models": models, "drain_seconds": 0, "deadline_ms": 60_000}
+    named = {f"HALFTONE_{name.upper()}": str(value) for name, value in (usual | settings).items()}
+    with started([sys.executable, "-m", "app"], elsewhere() | named) as service:
+        yield service
 
 
 def images(count: int) -> list[bytes]:

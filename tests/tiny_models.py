@@ -1,11 +1,19 @@
 """A small network of the notebook's kind, with random weights, to publish in tests."""
 
+import shutil
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from model_store.spec import ImageSpec
 from model_store.store.store import ModelStore
+
+if TYPE_CHECKING:
+    from model_store.making.assembling import Assembled
 
 TINY_LABELS = ("circle", "cross", "square")
 TINY_SPEC = ImageSpec.for_size(height=12, width=10)
@@ -23,16 +31,25 @@ def publish_tiny(
         pool: side of the blocks whose means it sees.
         seen: short digests of the images that it is said to be trained on; None: it is not said.
     """
-    from model_store.making.assembling import assemble
     from model_store.store.seen import write_seen
 
-    images = np.random.default_rng(seed).integers(0, 256, (40, 12, 10), np.uint8)
     with store.draft(name) as draft:
-        network = tiny_network(seed, pool)
-        made = assemble(draft.folder, network, TINY_SPEC, TINY_LABELS, images, [])
+        made, folder = _assembled(seed, pool)
+        shutil.copytree(folder.name, draft.folder, dirs_exist_ok=True)
         if seen is not None:
             write_seen(draft.folder, [np.array(seen, np.uint64)])
         draft.publish(made.untrained(TINY_LABELS, TINY_SPEC))
+
+
+@cache
+def _assembled(seed: int, pool: int) -> "tuple[Assembled, TemporaryDirectory[str]]":
+    """Exporting takes seconds, so each network is exported once."""
+    from model_store.making.assembling import assemble
+
+    folder = TemporaryDirectory()
+    images = np.random.default_rng(seed).integers(0, 256, (40, 12, 10), np.uint8)
+    network = tiny_network(seed, pool)
+    return assemble(Path(folder.name), network, TINY_SPEC, TINY_LABELS, images, []), folder
 
 
 def tiny_network(seed: int, pool: int = 1, size: tuple[int, int] = (12, 10)) -> object:

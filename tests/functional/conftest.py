@@ -1,6 +1,5 @@
 """The whole service over ASGI, on models that need no files."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from fake_models import FakeModel, FakeStore, Start
+from patience import eventually
 
 from app.main import create_app
 from app.settings import Settings
@@ -38,11 +38,14 @@ def start(store: FakeStore) -> Start:
         async with service.router.lifespan_context(service):
             transport = httpx.ASGITransport(service)
             async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-                while (await client.get("/readyz")).json()["status"] == "loading":
-                    await asyncio.sleep(0.001)
+                await eventually(lambda: has_loaded(client))
                 yield client
 
     return running
+
+
+async def has_loaded(client: httpx.AsyncClient) -> bool:
+    return (await client.get("/readyz")).json()["status"] != "loading"
 
 
 @pytest.fixture

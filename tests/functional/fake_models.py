@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import numpy as np
 from numpy.typing import NDArray
+from patience import PATIENCE_S
 from pictures import encoded
 from PIL import Image
 
@@ -19,7 +20,6 @@ from model_store.spec import ImageSpec
 from model_store.store.current import CurrentVersion, Pointers
 
 DIGEST = "0" * 64
-PATIENCE_S = 300.0  # for a machine that is busy with other things; nothing waits this long
 LABELS = ("left", "right", "up")
 HEIGHT, WIDTH = 12, 8
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fake_models import Start, png
+from fake_models import png
 
 from app.errors import InvalidSetting
 from app.http import api_keys
@@ -40,7 +40,7 @@ def basic(password: str) -> str:
         {"authorization": basic("beta")},
     ],
 )
-async def test_any_valid_key_opens(start: Start, key_file: Path, headers: dict[str, str]) -> None:
+async def test_any_valid_key_opens(start, key_file, headers):
     async with start(api_keys_file=key_file) as client:
         response = await client.post("/predict", content=png(), headers=headers)
 
@@ -58,9 +58,7 @@ async def test_any_valid_key_opens(start: Start, key_file: Path, headers: dict[s
         {"x-api-key": digest("alpha")},
     ],
 )
-async def test_everything_but_health_is_closed(
-    start: Start, key_file: Path, headers: dict[str, str]
-) -> None:
+async def test_everything_but_health_is_closed(start, key_file, headers):
     async with start(api_keys_file=key_file) as client:
         for method, url in [
             ("POST", "/predict"),
@@ -80,9 +78,7 @@ async def test_everything_but_health_is_closed(
             assert (await client.get(url, headers=headers)).status_code == 200
 
 
-async def test_keys_are_rotated_without_a_restart(
-    start: Start, key_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_keys_are_rotated_without_a_restart(start, key_file, monkeypatch):
     monkeypatch.setattr(api_keys, "CHECK_SECONDS", 0.0)
 
     async def status(client: httpx.AsyncClient, key: str) -> int:
@@ -101,7 +97,7 @@ async def test_keys_are_rotated_without_a_restart(
 
 
 @pytest.mark.parametrize("content", ["", "# nothing\n", "short", "x" * 64])
-def test_key_files_that_are_not_understood_are_refused(tmp_path: Path, content: str) -> None:
+def test_key_files_that_are_not_understood_are_refused(tmp_path, content):
     path = tmp_path / "keys"
     with pytest.raises(InvalidSetting, match="cannot read"):
         read_digests(path)
@@ -113,7 +109,7 @@ def test_key_files_that_are_not_understood_are_refused(tmp_path: Path, content: 
 ORIGIN = {"origin": "https://a.example"}
 
 
-async def test_only_configured_origins_are_allowed_on_errors_too(start: Start) -> None:
+async def test_only_configured_origins_are_allowed_on_errors_too(start):
     async with start() as client:
         unasked = await client.post("/predict", content=png(), headers=ORIGIN)
     async with start(cors_origins="https://a.example") as client:
@@ -129,9 +125,7 @@ async def test_only_configured_origins_are_allowed_on_errors_too(start: Start) -
         assert "access-control-allow-origin" not in refused.headers
 
 
-async def test_answered_preflights_are_logged(
-    start: Start, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_answered_preflights_are_logged(start, caplog):
     asked = ORIGIN | {"access-control-request-method": "POST"}
     with caplog.at_level("INFO", "halftone.access"):
         async with start(cors_origins="https://a.example") as client:
@@ -141,9 +135,7 @@ async def test_answered_preflights_are_logged(
     assert "127.0.0.1 OPTIONS /predict 200 " in caplog.text
 
 
-async def test_document_says_how_keys_are_sent_where_they_are_asked_for(
-    start: Start, key_file: Path
-) -> None:
+async def test_document_says_how_keys_are_sent_where_they_are_asked_for(start, key_file):
     async with start(api_keys_file=key_file) as client:
         headers = {"x-api-key": "alpha"}
         closed = (await client.get("/openapi.json", headers=headers)).json()

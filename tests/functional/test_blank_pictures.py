@@ -44,14 +44,12 @@ BLANK = {
 
 
 @pytest.mark.parametrize("image", VISIBLE.values(), ids=VISIBLE)
-async def test_ink_is_answered(reader: httpx.AsyncClient, image: bytes) -> None:
+async def test_ink_is_answered(reader, image):
     assert (await reader.post("/predict", content=image)).status_code == 200
 
 
 @pytest.mark.parametrize("image", BLANK.values(), ids=BLANK)
-async def test_a_blank_picture_is_refused_on_every_way_that_would_be_a_guess(
-    reader: httpx.AsyncClient, image: bytes
-) -> None:
+async def test_a_blank_picture_is_refused_on_every_way_that_would_be_a_guess(reader, image):
     text = base64.b64encode(image).decode()
     tensor = {"name": "image", "datatype": "BYTES", "shape": [1], "data": [text]}
     refused = [
@@ -70,13 +68,13 @@ async def test_a_blank_picture_is_refused_on_every_way_that_would_be_a_guess(
     assert "label" in second
 
 
-async def test_a_blank_picture_can_be_looked_at(reader: httpx.AsyncClient) -> None:
+async def test_a_blank_picture_can_be_looked_at(reader):
     response = await reader.post("/preview", content=BLANK["white on white"])
     with Image.open(io.BytesIO(response.content)) as seen:
         assert not np.asarray(seen).any()
 
 
-async def test_a_model_that_reads_no_ink_answers_blank_pictures(client: httpx.AsyncClient) -> None:
+async def test_a_model_that_reads_no_ink_answers_blank_pictures(client):
     response = await client.post("/predict", content=BLANK["black on black"])
 
     assert response.status_code == 200

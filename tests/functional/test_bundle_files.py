@@ -1,8 +1,7 @@
 """What a bundle holds for people: examples to try, and its report."""
 
-import httpx
 import pytest
-from fake_models import FakeModel, FakeStore, Start, png
+from fake_models import FakeModel, png
 
 REPORT = b"<!DOCTYPE html><title>toy</title><script>alert(1)</script>"
 
@@ -15,7 +14,7 @@ def shown(toy: FakeModel) -> FakeModel:
 
 @pytest.mark.usefixtures("shown")
 @pytest.mark.parametrize("at", ["/models/toy", "/models/toy/versions/1"])
-async def test_examples_are_the_users_images_and_no_drawn_ones(start: Start, at: str) -> None:
+async def test_examples_are_the_users_images_and_no_drawn_ones(start, at):
     async with start() as client:
         (listed,) = (await client.get("/models")).json()["models"]
         first, second = [await client.get(f"{at}/examples/{number}") for number in (1, 2)]
@@ -28,7 +27,7 @@ async def test_examples_are_the_users_images_and_no_drawn_ones(start: Start, at:
 
 
 @pytest.mark.usefixtures("shown")
-async def test_report_is_shown_without_scripts_and_as_of_no_origin(start: Start) -> None:
+async def test_report_is_shown_without_scripts_and_as_of_no_origin(start):
     async with start() as client:
         report = await client.get("/models/toy/report")
 
@@ -39,7 +38,7 @@ async def test_report_is_shown_without_scripts_and_as_of_no_origin(start: Start)
     assert "default-src 'none'" in policy
 
 
-async def test_what_a_bundle_was_published_without_is_not_found(client: httpx.AsyncClient) -> None:
+async def test_what_a_bundle_was_published_without_is_not_found(client):
     (listed,) = (await client.get("/models")).json()["models"]
     report = await client.get("/models/toy/report")
     example = await client.get("/models/toy/examples/1")
@@ -50,9 +49,7 @@ async def test_what_a_bundle_was_published_without_is_not_found(client: httpx.As
     assert (await client.get("/models/toy/versions/9/report")).json()["code"] == "version_not_found"
 
 
-async def test_versions_that_can_be_asked_for_are_listed_and_described(
-    start: Start, store: FakeStore
-) -> None:
+async def test_versions_that_can_be_asked_for_are_listed_and_described(start, store):
     store.publish("toy", 1)
     store.publish("toy", 2)
     async with start() as client:
@@ -60,13 +57,15 @@ async def test_versions_that_can_be_asked_for_are_listed_and_described(
         old = (await client.get("/models/toy/versions/1")).json()
         current = (await client.get("/models/toy")).json()
 
-    assert (listed["version"], listed["versions"]) == (2, [1, 2])
+    assert (listed["version"], listed["versions"], current["versions"]) == (2, [1, 2], [1, 2])
     assert (old["version"], old["is_default"], old["labels"]) == (1, False, current["labels"])
-    assert (current["version"], current["is_default"]) == (2, True)
+    assert (current["version"], current["is_default"], current["failure"]) == (2, True, None)
+    assert current["labels"] == ["left", "right", "up"]
+    assert (current["image"]["height"], current["engine"]["name"]) == (12, "keras")
     assert {"metrics", "baselines", "comparison", "calibration"} <= current.keys()
 
 
-async def test_tags_of_the_reference_are_described(client: httpx.AsyncClient) -> None:
+async def test_tags_of_the_reference_are_described(client):
     document = (await client.get("/openapi.json")).json()
     used = {
         tag for path in document["paths"].values() for one in path.values() for tag in one["tags"]
@@ -77,9 +76,7 @@ async def test_tags_of_the_reference_are_described(client: httpx.AsyncClient) ->
     assert all(described.values())
 
 
-async def test_compressed_uploads_are_among_the_documented_refusals(
-    client: httpx.AsyncClient,
-) -> None:
+async def test_compressed_uploads_are_among_the_documented_refusals(client):
     paths = (await client.get("/openapi.json")).json()["paths"]
     for path in ("/predict", "/predict/batch", "/explain", "/feedback"):
         refused = paths[path]["post"]["responses"]["415"]["content"]["application/problem+json"]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from fake_models import FakeModel, Start, png
+from fake_models import png
 
 from app.errors import InvalidSetting
 
@@ -27,9 +27,7 @@ def kept(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("at", ["", "/models/toy", "/models/toy/versions/1"])
-async def test_image_is_kept_in_the_class_folder_of_its_label(
-    start: Start, tmp_path: Path, at: str
-) -> None:
+async def test_image_is_kept_in_the_class_folder_of_its_label(start, tmp_path, at):
     async with start(feedback=tmp_path / "new" / "feedback") as client:
         listed = (await client.get("/models")).json()["keeps_feedback"]
         response = await say(client, "up", at=at)
@@ -42,7 +40,7 @@ async def test_image_is_kept_in_the_class_folder_of_its_label(
     assert file.read_bytes() == png()
 
 
-async def test_last_word_on_an_image_counts(start: Start, tmp_path: Path) -> None:
+async def test_last_word_on_an_image_counts(start, tmp_path):
     async with start(feedback=tmp_path) as client:
         for label in ("up", "up", "left"):
             assert (await say(client, label)).status_code == 201
@@ -51,7 +49,7 @@ async def test_last_word_on_an_image_counts(start: Start, tmp_path: Path) -> Non
     assert kept(tmp_path) == ["toy/left", "toy/up"]
 
 
-async def test_without_the_setting_nothing_is_kept(client: httpx.AsyncClient) -> None:
+async def test_without_the_setting_nothing_is_kept(client):
     response = await say(client, "up")
 
     assert response.status_code == 403
@@ -60,7 +58,7 @@ async def test_without_the_setting_nothing_is_kept(client: httpx.AsyncClient) ->
     assert not (await client.get("/models")).json()["keeps_feedback"]
 
 
-async def test_only_labels_of_the_model_are_taken(start: Start, tmp_path: Path) -> None:
+async def test_only_labels_of_the_model_are_taken(start, tmp_path):
     async with start(feedback=tmp_path) as client:
         for label in ("down", "../up", "", "toy/up"):
             response = await say(client, label)
@@ -71,8 +69,8 @@ async def test_only_labels_of_the_model_are_taken(start: Start, tmp_path: Path) 
 
 @pytest.mark.parametrize("label", ["..", ".", "a/b", "/root", ".hidden", "", "nul\0", "x" * 300])
 async def test_label_that_cannot_name_a_folder_is_refused_though_the_model_has_it(
-    start: Start, tmp_path: Path, toy: FakeModel, label: str
-) -> None:
+    start, tmp_path, toy, label
+):
     toy.labels = ("left", "right", label)
     async with start(feedback=tmp_path / "feedback") as client:
         response = await say(client, label)
@@ -81,7 +79,7 @@ async def test_label_that_cannot_name_a_folder_is_refused_though_the_model_has_i
     assert kept(tmp_path) == []
 
 
-async def test_only_images_that_the_model_can_read_are_kept(start: Start, tmp_path: Path) -> None:
+async def test_only_images_that_the_model_can_read_are_kept(start, tmp_path):
     async with start(feedback=tmp_path) as client:
         answers = [await say(client, "up", data) for data in (b"no image", png()[:50], b"")]
         raw = await client.post("/feedback", content=png())
@@ -91,7 +89,7 @@ async def test_only_images_that_the_model_can_read_are_kept(start: Start, tmp_pa
     assert kept(tmp_path) == []
 
 
-async def test_quota_counts_what_lies_there_already(start: Start, tmp_path: Path) -> None:
+async def test_quota_counts_what_lies_there_already(start, tmp_path):
     image = png()
     async with start(feedback=tmp_path, feedback_bytes=len(image)) as client:
         first = await say(client, "up", image)
@@ -116,9 +114,7 @@ async def test_quota_counts_what_lies_there_already(start: Start, tmp_path: Path
         ({"origin": "https://allowed.example", "sec-fetch-site": "cross-site"}, 201),
     ],
 )
-async def test_pages_of_other_sites_can_have_nothing_kept(
-    start: Start, tmp_path: Path, headers: dict[str, str], status: int
-) -> None:
+async def test_pages_of_other_sites_can_have_nothing_kept(start, tmp_path, headers, status):
     async with start(feedback=tmp_path, cors_origins=("https://allowed.example",)) as client:
         response = await say(client, "up", **headers)
 
@@ -126,7 +122,7 @@ async def test_pages_of_other_sites_can_have_nothing_kept(
     assert len(kept(tmp_path)) == (status == 201)
 
 
-async def test_folder_that_cannot_be_written_stops_the_start(start: Start, tmp_path: Path) -> None:
+async def test_folder_that_cannot_be_written_stops_the_start(start, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(InvalidSetting, match="HALFTONE_FEEDBACK"):
         async with start(feedback=tmp_path / "file" / "below"):

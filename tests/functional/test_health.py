@@ -1,13 +1,12 @@
 """What the service says of itself: alive, ready, and what to do when it is not."""
 
-import httpx
 import pytest
-from fake_models import FakeStore, Start, png
+from fake_models import png
 
 from model_store.errors import CorruptBundle
 
 
-async def test_empty_store_is_alive_but_not_ready_and_says_what_to_do(start: Start) -> None:
+async def test_empty_store_is_alive_but_not_ready_and_says_what_to_do(start):
     async with start() as client:
         live = await client.get("/livez")
         ready = await client.get("/readyz")
@@ -26,7 +25,7 @@ async def test_empty_store_is_alive_but_not_ready_and_says_what_to_do(start: Sta
     assert int(refused.headers["retry-after"]) >= 1
 
 
-async def test_served_model_is_ready(client: httpx.AsyncClient) -> None:
+async def test_served_model_is_ready(client):
     health = (await client.get("/health")).json()
 
     assert (await client.get("/readyz")).status_code == 200
@@ -37,7 +36,7 @@ async def test_served_model_is_ready(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.usefixtures("toy")
-async def test_chosen_model_that_is_missing_is_named(start: Start) -> None:
+async def test_chosen_model_that_is_missing_is_named(start):
     async with start(model="casting") as client:
         ready = await client.get("/readyz")
         by_name = await client.post("/models/toy/predict", content=png())
@@ -47,9 +46,7 @@ async def test_chosen_model_that_is_missing_is_named(start: Start) -> None:
     assert by_name.status_code == 200
 
 
-async def test_model_that_cannot_load_is_shown_with_the_reason(
-    start: Start, store: FakeStore
-) -> None:
+async def test_model_that_cannot_load_is_shown_with_the_reason(start, store):
     store.publish("bad", 1)
     store.broken["bad", 1] = CorruptBundle("model.keras: its SHA-256 differs")
     async with start() as client:
@@ -63,21 +60,7 @@ async def test_model_that_cannot_load_is_shown_with_the_reason(
     assert refused.status_code == 503
 
 
-async def test_model_page_tells_labels_spec_and_versions(start: Start, store: FakeStore) -> None:
-    store.publish("toy", 1)
-    store.publish("toy", 2)
-    async with start() as client:
-        shown = (await client.get("/models/toy")).json()
-
-    assert shown["version"] == 2
-    assert shown["versions"] == [1, 2]
-    assert shown["labels"] == ["left", "right", "up"]
-    assert shown["image"]["height"] == 12
-    assert shown["engine"]["name"] == "keras"
-    assert shown["failure"] is None
-
-
-async def test_openapi_documents_every_route_with_examples(client: httpx.AsyncClient) -> None:
+async def test_openapi_documents_every_route_with_examples(client):
     document = (await client.get("/openapi.json")).json()
     responses = document["paths"]["/predict"]["post"]["responses"]
 
@@ -99,9 +82,7 @@ async def test_openapi_documents_every_route_with_examples(client: httpx.AsyncCl
 PROBLEM = "application/problem+json"
 
 
-async def test_page_has_its_policy_and_every_answer_the_security_headers(
-    client: httpx.AsyncClient,
-) -> None:
+async def test_page_has_its_policy_and_every_answer_the_security_headers(client):
     page = await client.get("/")
     prediction = await client.post("/predict", content=png())
 

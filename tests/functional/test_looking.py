@@ -5,7 +5,7 @@ import io
 import httpx
 import numpy as np
 import pytest
-from fake_models import FakeModel, Start, png
+from fake_models import png
 from pictures import encoded
 from PIL import Image
 
@@ -13,9 +13,7 @@ from app.observability.drift import ENOUGH_IMAGES
 from model_store.pixels.preprocessing import preprocess
 
 
-async def test_preview_is_exactly_what_the_model_sees(
-    client: httpx.AsyncClient, toy: FakeModel
-) -> None:
+async def test_preview_is_exactly_what_the_model_sees(client, toy):
     gradient = np.linspace(0, 255, 64 * 48).reshape(64, 48).astype(np.uint8)
     photo = encoded(Image.fromarray(gradient).convert("RGB"), "JPEG")
     response = await client.post("/preview", files={"file": photo})
@@ -25,7 +23,7 @@ async def test_preview_is_exactly_what_the_model_sees(
     assert np.array_equal(shown, preprocess(photo, toy.spec))
 
 
-async def test_explaining_counts_as_no_incoming_image(start: Start, toy: FakeModel) -> None:
+async def test_explaining_counts_as_no_incoming_image(start, toy):
     toy.learn_from([np.zeros((12, 8), np.uint8)])
     async with start() as client:
         await heat(client, png())
@@ -47,9 +45,7 @@ async def heat(client: httpx.AsyncClient, image: bytes, **params: str) -> np.nda
 
 
 @pytest.mark.usefixtures("toy")
-async def test_heat_lies_where_the_decision_is_made_and_its_colour_says_for_or_against(
-    start: Start,
-) -> None:
+async def test_heat_lies_where_the_decision_is_made_and_its_colour_says_for_or_against(start):
     pixels = np.full((12, 8), 30, np.uint8)
     pixels[0, 0] = 250  # the toy model's first label, "left", is decided by this pixel
     async with start() as client:
@@ -66,14 +62,14 @@ async def test_heat_lies_where_the_decision_is_made_and_its_colour_says_for_or_a
 
 
 @pytest.mark.usefixtures("toy")
-async def test_image_without_anything_to_cover_gives_an_empty_map(start: Start) -> None:
+async def test_image_without_anything_to_cover_gives_an_empty_map(start):
     async with start() as client:
         picture = await heat(client, png(np.full((12, 8), 99, np.uint8)))
 
     assert picture[..., 3].max() == 0
 
 
-async def test_unknown_label_is_refused_with_the_known_ones(client: httpx.AsyncClient) -> None:
+async def test_unknown_label_is_refused_with_the_known_ones(client):
     response = await client.post("/explain", content=png(), params={"label": "down"})
 
     assert response.status_code == 400
@@ -81,7 +77,7 @@ async def test_unknown_label_is_refused_with_the_known_ones(client: httpx.AsyncC
 
 
 @pytest.mark.parametrize("url", ["/preview", "/explain", "/models/toy/versions/1/preview"])
-async def test_pictures_have_the_same_limits(client: httpx.AsyncClient, url: str) -> None:
+async def test_pictures_have_the_same_limits(client, url):
     assert (await client.post(url, content=b"no image")).status_code == 415
     assert (await client.post(url, content=png()[:50])).status_code == 422
     assert (await client.post(url, content=b"")).status_code == 400

@@ -7,17 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
-from fake_models import PATIENCE_S, FakeModel, Start, png
+from fake_models import FakeModel, png
+from patience import eventually
 
 from model_store.pixels.preprocessing import preprocess
 
 Receive = Callable[[], Awaitable[dict]]
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.001)
 
 
 async def hold(client: httpx.AsyncClient, model: FakeModel) -> asyncio.Task[httpx.Response]:
@@ -26,23 +21,28 @@ async def hold(client: httpx.AsyncClient, model: FakeModel) -> asyncio.Task[http
     model.go.clear()
     while True:
         first = asyncio.create_task(client.post("/predict", content=png()))
-        await until(lambda first=first: model.batches or first.done())
+        await eventually(lambda first=first: model.batches or first.done())
         if model.batches:
             return first
         # It missed its deadline on the way to the engine.
 
 
 async def until_waiting(client: httpx.AsyncClient, images: int) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while (await client.get("/health")).json()["models"][0]["waiting"] < images:
-            await asyncio.sleep(0.001)
+    async def are_waiting() -> bool:
+        return (await client.get("/health")).json()["models"][0]["waiting"] >= images
+
+    await eventually(are_waiting)
 
 
 async def until_status(client: httpx.AsyncClient, path: str, status: int) -> httpx.Response:
-    async with asyncio.timeout(PATIENCE_S):
-        while (answer := await client.get(path)).status_code != status:
-            await asyncio.sleep(0.001)
-    return answer
+    answers: list[httpx.Response] = []
+
+    async def is_said() -> bool:
+        answers.append(await client.get(path))
+        return answers[-1].status_code == status
+
+    await eventually(is_said)
+    return answers[-1]
 
 
 async def fill(client: httpx.AsyncClient, places: int) -> list[asyncio.Task[httpx.Response]]:
@@ -54,9 +54,7 @@ async def fill(client: httpx.AsyncClient, places: int) -> list[asyncio.Task[http
     return accepted
 
 
-async def test_what_expires_while_it_waits_gets_504_and_is_not_computed(
-    start: Start, toy: FakeModel
-) -> None:
+async def test_what_expires_while_it_waits_gets_504_and_is_not_computed(start, toy):
     async with start(deadline_ms=1000) as client:
         first = await hold(client, toy)
         late = await client.post("/predict", content=png(seed=1))
@@ -69,7 +67,7 @@ async def test_what_expires_while_it_waits_gets_504_and_is_not_computed(
     assert sum(toy.batches) == 1 or toy.batches == [1, 0]
 
 
-async def test_full_queue_is_refused_at_once_with_retry_after(start: Start, toy: FakeModel) -> None:
+async def test_full_queue_is_refused_at_once_with_retry_after(start, toy):
     async with start(max_queue=4) as client:
         first = await hold(client, toy)
         accepted = await fill(client, 4)
@@ -85,9 +83,7 @@ async def test_full_queue_is_refused_at_once_with_retry_after(start: Start, toy:
     assert sum(toy.batches) == 5
 
 
-async def test_what_finds_no_place_in_the_queue_is_not_decoded(
-    start: Start, toy: FakeModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_what_finds_no_place_in_the_queue_is_not_decoded(start, toy, monkeypatch):
     decoded: list[bytes] = []
 
     def counting(data: bytes, *arguments: Any, **options: Any) -> Any:
@@ -144,9 +140,7 @@ async def call(app: Any, receive: Receive, path: str = "/predict") -> list[dict]
     return sent
 
 
-async def test_images_of_disconnected_clients_are_dropped_before_inference(
-    start: Start, toy: FakeModel
-) -> None:
+async def test_images_of_disconnected_clients_are_dropped_before_inference(start, toy):
     async with start() as client:
         app = client._transport.app  # type: ignore[attr-defined]
         first = await hold(client, toy)
@@ -164,7 +158,7 @@ async def test_images_of_disconnected_clients_are_dropped_before_inference(
     assert answered[0]["status"] == 200
 
 
-async def test_batch_leaves_room_for_single_requests(start: Start, toy: FakeModel) -> None:
+async def test_batch_leaves_room_for_single_requests(start, toy):
     async with start(max_queue=8) as client:
         first = await hold(client, toy)
         files = [("files", ("x.png", png(seed=n))) for n in range(40)]
@@ -180,7 +174,7 @@ async def test_batch_leaves_room_for_single_requests(start: Start, toy: FakeMode
 
 
 @pytest.mark.usefixtures("toy")
-async def test_slow_upload_is_answered_408(start: Start) -> None:
+async def test_slow_upload_is_answered_408(start):
     never = asyncio.Event()
 
     async def body() -> AsyncIterator[bytes]:
@@ -193,9 +187,7 @@ async def test_slow_upload_is_answered_408(start: Start) -> None:
     assert (response.status_code, response.json()["code"]) == (408, "upload_too_slow")
 
 
-async def test_bytes_in_flight_are_capped_over_all_requests_and_given_back(
-    start: Start, toy: FakeModel
-) -> None:
+async def test_bytes_in_flight_are_capped_over_all_requests_and_given_back(start, toy):
     async with start(max_bytes_in_flight=len(png()) + 50) as client:
         first = await hold(client, toy)
         refused = await client.post("/predict", content=png())
@@ -208,7 +200,7 @@ async def test_bytes_in_flight_are_capped_over_all_requests_and_given_back(
     assert answered.status_code == afterwards.status_code == 200
 
 
-async def test_stuck_engine_fails_liveness_and_readiness(start: Start, toy: FakeModel) -> None:
+async def test_stuck_engine_fails_liveness_and_readiness(start, toy):
     async with start(watchdog_seconds=0.1) as client:
         first = await hold(client, toy)
         stuck = (await until_status(client, "/livez", 503)).json()
@@ -222,9 +214,7 @@ async def test_stuck_engine_fails_liveness_and_readiness(start: Start, toy: Fake
     assert ready.status_code == 503
 
 
-async def test_engine_that_gets_stuck_without_traffic_is_noticed(
-    start: Start, toy: FakeModel
-) -> None:
+async def test_engine_that_gets_stuck_without_traffic_is_noticed(start, toy):
     async with start(watchdog_seconds=0.1) as client:
         toy.go.clear()
         await until_status(client, "/livez", 503)
@@ -232,9 +222,7 @@ async def test_engine_that_gets_stuck_without_traffic_is_noticed(
         await until_status(client, "/livez", 200)
 
 
-async def test_engine_that_fails_on_a_blank_image_is_not_ready(
-    start: Start, toy: FakeModel
-) -> None:
+async def test_engine_that_fails_on_a_blank_image_is_not_ready(start, toy):
     async with start(watchdog_seconds=5) as client:
         watchdog = client._transport.app.state.watchdog  # type: ignore[attr-defined]
         toy.answers_nan = True
@@ -248,9 +236,7 @@ async def test_engine_that_fails_on_a_blank_image_is_not_ready(
     assert "blank image" in reason
 
 
-async def test_engine_whose_thread_is_killed_makes_the_service_not_ready(
-    start: Start, toy: FakeModel
-) -> None:
+async def test_engine_whose_thread_is_killed_makes_the_service_not_ready(start, toy):
     async with start() as client:
         toy.error = SystemExit("killed")
         stranded = await client.post("/predict", content=png())
@@ -266,9 +252,7 @@ async def test_engine_whose_thread_is_killed_makes_the_service_not_ready(
 
 @pytest.mark.usefixtures("toy")
 @pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/preview", "/explain"])
-async def test_what_would_miss_its_deadline_is_refused_before_its_body_is_read(
-    start: Start, path: str
-) -> None:
+async def test_what_would_miss_its_deadline_is_refused_before_its_body_is_read(start, path):
     async def never() -> dict:
         raise AssertionError("nobody should wait for the body")
 

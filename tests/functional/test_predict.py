@@ -2,10 +2,9 @@
 
 import math
 
-import httpx
 import numpy as np
 import pytest
-from fake_models import LABELS, FakeModel, FakeStore, Start, png, softmax_of_corners
+from fake_models import LABELS, FakeModel, png, softmax_of_corners
 
 from model_store.pixels.preprocessing import preprocess
 
@@ -21,9 +20,7 @@ def received(entry: dict) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("form", [True, False], ids=["multipart", "raw body"])
-async def test_answer_names_the_model_and_ranks_every_class(
-    client: httpx.AsyncClient, toy: FakeModel, form: bool
-) -> None:
+async def test_answer_names_the_model_and_ranks_every_class(client, toy, form):
     image = png(seed=3)
     upload = {"files": {"file": ("x.png", image)}} if form else {"content": image}
     response = await client.post("/predict", **upload)
@@ -41,16 +38,14 @@ async def test_answer_names_the_model_and_ranks_every_class(
     assert answer["probability"] == probabilities[0]
 
 
-async def test_raw_body_is_an_image_whatever_its_content_type(client: httpx.AsyncClient) -> None:
+async def test_raw_body_is_an_image_whatever_its_content_type(client):
     types = "image/jpeg", "application/octet-stream", "application/x-www-form-urlencoded", "a/b"
     for headers in ({}, *({"content-type": kind} for kind in types)):
         response = await client.post("/predict", content=png(), headers=headers)
         assert response.status_code == 200, headers
 
 
-async def test_top_k_keeps_the_most_probable_classes(
-    client: httpx.AsyncClient, toy: FakeModel
-) -> None:
+async def test_top_k_keeps_the_most_probable_classes(client, toy):
     best = sorted(expected(toy, png()).values(), reverse=True)
     for top_k in (1, 2, 3, 99):
         response = await client.post("/predict", params={"top_k": top_k}, content=png())
@@ -58,9 +53,7 @@ async def test_top_k_keeps_the_most_probable_classes(
 
 
 @pytest.mark.parametrize("top_k", ["0", "-1", "two", "1.5", "", "9" * 40, "²"])
-async def test_bad_top_k_is_refused_with_what_was_expected(
-    client: httpx.AsyncClient, top_k: str
-) -> None:
+async def test_bad_top_k_is_refused_with_what_was_expected(client, top_k):
     response = await client.post("/predict", params={"top_k": top_k}, content=png())
 
     assert response.status_code == 400
@@ -68,7 +61,7 @@ async def test_bad_top_k_is_refused_with_what_was_expected(
     assert response.json()["detail"].startswith("Expected another top_k.")
 
 
-async def test_timings_stand_in_the_header(client: httpx.AsyncClient) -> None:
+async def test_timings_stand_in_the_header(client):
     response = await client.post("/predict", content=png())
     names = [part.partition(";dur=") for part in response.headers["server-timing"].split(", ")]
     durations = {name: float(value) for name, _, value in names}
@@ -78,9 +71,7 @@ async def test_timings_stand_in_the_header(client: httpx.AsyncClient) -> None:
     assert durations["total"] >= durations["decode"] + durations["inference"]
 
 
-async def test_batch_of_64_with_3_broken_gives_61_results_and_3_errors_in_order(
-    client: httpx.AsyncClient, toy: FakeModel
-) -> None:
+async def test_batch_of_64_with_3_broken_gives_61_results_and_3_errors_in_order(client, toy):
     images = [png(seed=seed) for seed in range(64)]
     images[7] = b"GIF89a but not really"
     images[31] = images[31][:40]
@@ -98,7 +89,7 @@ async def test_batch_of_64_with_3_broken_gives_61_results_and_3_errors_in_order(
     assert [received(results[n]) for n in good] == [expected(toy, images[n]) for n in good]
 
 
-async def test_models_are_called_by_name_and_version(start: Start, store: FakeStore) -> None:
+async def test_models_are_called_by_name_and_version(start, store):
     store.publish("first", 1)
     store.publish("first", 2)
     store.publish("second", 7)
@@ -117,9 +108,7 @@ async def test_models_are_called_by_name_and_version(start: Start, store: FakeSt
             assert many.json()["model"] == {"name": name, "version": version}, url
 
 
-async def test_predict_means_the_chosen_model_or_the_one_promoted_last(
-    start: Start, store: FakeStore
-) -> None:
+async def test_predict_means_the_chosen_model_or_the_one_promoted_last(start, store):
     for name in ("first", "second", "first"):
         store.publish(name, 1)
     async with start(model="second") as client:
@@ -132,15 +121,13 @@ async def test_predict_means_the_chosen_model_or_the_one_promoted_last(
     assert [model["is_default"] for model in models["models"]] == [True, False]
 
 
-async def test_equal_probabilities_keep_the_order_of_the_labels(client: httpx.AsyncClient) -> None:
+async def test_equal_probabilities_keep_the_order_of_the_labels(client):
     response = await client.post("/predict", content=png(np.zeros((12, 8), np.uint8)))
 
     assert [item["label"] for item in response.json()["predictions"]] == list(LABELS)
 
 
-async def test_images_unlike_those_of_training_are_called_unusual(
-    start: Start, toy: FakeModel
-) -> None:
+async def test_images_unlike_those_of_training_are_called_unusual(start, toy):
     random = np.random.default_rng(0)
     toy.learn_from([random.integers(90, 110, (12, 8), np.uint8) for _ in range(200)])
     like, unlike = (png(np.full((12, 8), grey, np.uint8)) for grey in (100, 250))

@@ -1,11 +1,11 @@
 """GET /metrics: what is counted, and that a client cannot invent labels."""
 
-import asyncio
 from collections.abc import Mapping
 
 import httpx
 import pytest
-from fake_models import PATIENCE_S, FakeModel, FakeStore, Start, png
+from fake_models import FakeModel, FakeStore, Start, png
+from patience import eventually
 from prometheus_client.parser import text_string_to_metric_families
 
 from model_store.errors import CorruptBundle
@@ -82,22 +82,26 @@ async def test_non_finite_answers_raise_an_alarm(client: httpx.AsyncClient, toy:
 
 async def test_loads_and_their_failures_are_counted(start: Start, store: FakeStore) -> None:
     store.publish("toy", 1)
+
+    async def loads(client: httpx.AsyncClient, outcome: str) -> float:
+        return value(await scrape(client), "model_loads_total", model="toy", outcome=outcome)
+
     async with start() as client:
         store.broken["toy", 2] = CorruptBundle("no")
         store.publish("toy", 2)
-        async with asyncio.timeout(PATIENCE_S):
-            while not value(samples := await scrape(client), "model_loads_total", **FAILED):
-                await asyncio.sleep(0.001)
-            store.publish("toy", 3)
-            while value(samples, "model_loads_total", model="toy", outcome="ok") < 2:
-                samples = await scrape(client)
-                await asyncio.sleep(0.001)
+        await eventually(lambda: loads(client, "failed"))
+        before = await loads(client, "ok")
+        store.publish("toy", 3)
 
+        async def loaded() -> bool:
+            return await loads(client, "ok") > before
+
+        await eventually(loaded)
+        samples = await scrape(client)
+
+    assert before == 1
     assert value(samples, "model_info", model="toy", version="1", engine="keras") == 0
     assert value(samples, "model_info", model="toy", version="3", engine="keras") == 1
-
-
-FAILED = {"model": "toy", "outcome": "failed"}
 
 
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text", "*/*"])

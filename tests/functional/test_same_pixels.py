@@ -65,9 +65,7 @@ async def served_pixels(
 @pytest.mark.parametrize(
     "every", [40, pytest.param(1, marks=pytest.mark.slow)], ids=["sample", "all"]
 )
-async def test_training_and_service_see_the_same_pixels(
-    start: Start, store: FakeStore, tmp_path: Path, every: int
-) -> None:
+async def test_training_and_service_see_the_same_pixels(start, store, tmp_path, every):
     spec = ImageSpec.for_size(960, 480)
     whole = open_labelled(DATA / "casting")
     chosen = range(0, len(whole.items), every)
@@ -86,9 +84,7 @@ async def test_training_and_service_see_the_same_pixels(
     assert len(seen) == len(chosen)
 
 
-async def test_both_take_the_same_value_for_white(
-    start: Start, store: FakeStore, tmp_path: Path
-) -> None:
+async def test_both_take_the_same_value_for_white(start, store, tmp_path):
     """Twelve bits in sixteen, as industrial and medical cameras store them."""
     spec = ImageSpec.for_size(12, 8, depth16_max=4095)
     deep = np.random.default_rng(1).integers(0, 4096, (12, 8), np.uint16)

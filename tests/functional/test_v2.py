@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from fake_models import HEIGHT, LABELS, WIDTH, FakeModel, Start, png, softmax_of_corners
+from fake_models import HEIGHT, LABELS, WIDTH, png, softmax_of_corners
 
 from model_store.pixels.preprocessing import preprocess
 
@@ -35,7 +35,7 @@ def probabilities(answer: dict[str, Any]) -> np.ndarray:
     return np.array(tensor["data"], np.float32).reshape(tensor["shape"])
 
 
-async def test_server_tells_its_state_and_extensions(client: httpx.AsyncClient) -> None:
+async def test_server_tells_its_state_and_extensions(client):
     server = (await client.get("/v2")).json()
 
     assert server["name"] == "halftone"
@@ -45,7 +45,7 @@ async def test_server_tells_its_state_and_extensions(client: httpx.AsyncClient) 
 
 
 @pytest.mark.parametrize("prefix", ["/v2/models/toy", "/v2/models/toy/versions/1"])
-async def test_model_tells_its_tensors_and_versions(client: httpx.AsyncClient, prefix: str) -> None:
+async def test_model_tells_its_tensors_and_versions(client, prefix):
     model = (await client.get(prefix)).json()
 
     assert model["versions"] == ["1"]
@@ -64,7 +64,7 @@ async def test_model_tells_its_tensors_and_versions(client: httpx.AsyncClient, p
     ],
     ids=["flat", "nested", "flattened images", "FP32"],
 )
-async def test_pixels_as_json(client: httpx.AsyncClient, changes: dict[str, Any]) -> None:
+async def test_pixels_as_json(client, changes):
     answer = await client.post(INFER, json={"id": "7", "inputs": [pixels_input(**changes)]})
 
     assert answer.status_code == 200, answer.text
@@ -87,9 +87,7 @@ ENCODINGS: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
 @pytest.mark.parametrize("spare", range(3))
-async def test_encoded_images_as_json(
-    client: httpx.AsyncClient, toy: FakeModel, encode: Callable[[bytes], bytes], spare: int
-) -> None:
+async def test_encoded_images_as_json(client, toy, encode, spare):
     image = png(seed=4) + bytes([255] * spare)  # so that padding of each length occurs
     text = encode(image).decode("latin-1")
     answer = await client.post(INFER, json={"inputs": [image_input([text])]})
@@ -110,7 +108,7 @@ def split(response: httpx.Response) -> tuple[dict[str, Any], bytes]:
     return json.loads(response.content[:length]), response.content[length:]
 
 
-async def test_binary_tensors_in_both_directions(client: httpx.AsyncClient) -> None:
+async def test_binary_tensors_in_both_directions(client):
     tensor = pixels_input(data=None, parameters={"binary_data_size": PIXELS.nbytes})
     del tensor["data"]
     request = {"inputs": [tensor], "parameters": {"binary_data_output": True}}
@@ -124,7 +122,7 @@ async def test_binary_tensors_in_both_directions(client: httpx.AsyncClient) -> N
     assert rest[size + 4 : size + 4 + first].decode() == LABELS[expected()[0].argmax()]
 
 
-async def test_encoded_images_as_binary(client: httpx.AsyncClient, toy: FakeModel) -> None:
+async def test_encoded_images_as_binary(client, toy):
     images = [png(seed=n) for n in range(5)]
     data = b"".join(struct.pack("<I", len(image)) + image for image in images)
     tensor = {"name": "image", "datatype": "BYTES", "shape": [5, 1]}
@@ -135,7 +133,7 @@ async def test_encoded_images_as_binary(client: httpx.AsyncClient, toy: FakeMode
     assert np.array_equal(probabilities(response.json()), expected(pixels))
 
 
-async def test_classification_gives_value_index_and_label(client: httpx.AsyncClient) -> None:
+async def test_classification_gives_value_index_and_label(client):
     wanted = [{"name": "probabilities", "parameters": {"classification": 2}}]
     answer = await client.post(INFER, json={"inputs": [pixels_input()], "outputs": wanted})
     tensor = answer.json()["outputs"][0]
@@ -185,9 +183,7 @@ BAD_BODIES = [b"", b"no json", *(json.dumps(request).encode() for request in BAD
 
 
 @pytest.mark.parametrize("body", BAD_BODIES, ids=range(len(BAD_BODIES)))
-async def test_bad_requests_are_400_in_the_protocols_form(
-    client: httpx.AsyncClient, body: bytes
-) -> None:
+async def test_bad_requests_are_400_in_the_protocols_form(client, body):
     response = await client.post(INFER, content=body)
 
     assert response.status_code == 400, response.text
@@ -195,9 +191,7 @@ async def test_bad_requests_are_400_in_the_protocols_form(
     assert response.json()["error"]
 
 
-async def test_both_shapes_of_pixels_are_named_where_neither_came(
-    client: httpx.AsyncClient,
-) -> None:
+async def test_both_shapes_of_pixels_are_named_where_neither_came(client):
     answer = await client.post(INFER, json={"inputs": [pixels_input(shape=[3, 5])]})
     schema = (await client.get("/openapi.json")).json()["components"]["schemas"]["Tensor"]
     shapes = f"[N, {HEIGHT}, {WIDTH}] or [N, {HEIGHT * WIDTH}]"
@@ -207,14 +201,14 @@ async def test_both_shapes_of_pixels_are_named_where_neither_came(
 
 
 @pytest.mark.parametrize("data", [b"abc", struct.pack("<I", 100) + b"abc"])
-async def test_broken_binary_bytes_are_refused(client: httpx.AsyncClient, data: bytes) -> None:
+async def test_broken_binary_bytes_are_refused(client, data):
     tensor = {"name": "image", "datatype": "BYTES", "shape": [1]}
     request = {"inputs": [{**tensor, "parameters": {"binary_data_size": len(data)}}]}
 
     assert (await post_binary(client, request, data)).status_code == 400
 
 
-async def test_image_that_is_none_is_415_and_unknown_models_404(client: httpx.AsyncClient) -> None:
+async def test_image_that_is_none_is_415_and_unknown_models_404(client):
     bad = await client.post(INFER, json={"inputs": [image_input(["QUJD"])]})
     unknown = await client.post("/v2/models/none/infer", json={"inputs": [pixels_input()]})
     nowhere = await client.get("/v2/nowhere")
@@ -225,7 +219,7 @@ async def test_image_that_is_none_is_415_and_unknown_models_404(client: httpx.As
 
 
 @pytest.mark.usefixtures("toy")
-async def test_too_many_images_are_refused(start: Start) -> None:
+async def test_too_many_images_are_refused(start):
     async with start(max_images=2) as client:
         response = await client.post(INFER, json={"inputs": [pixels_input()]})
 

@@ -2,11 +2,12 @@
 
 import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
-from service_process import ROOT
+import commands
+from commands import ROOT
+from service_process import elsewhere
 
 
 def blocks(page: str) -> list[str]:
@@ -23,8 +24,7 @@ def block(page: str, *words: str) -> str:
 
 
 def environment(folder: Path) -> dict[str, str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("HALFTONE_")}
-    return kept | {
+    return elsewhere() | {
         "PATH": f"{sys.prefix}/bin:{os.environ['PATH']}",  # the reader activated it
         "PYTHONPATH": str(ROOT),
         "HALFTONE_CACHE": str(folder / "cache"),
@@ -34,14 +34,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 def run(script: str, folder: Path) -> str:
     """Run a script in `folder`; return what it printed."""
-    done = subprocess.run(
-        ["sh", "-euc", script],
-        cwd=folder,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=900,
-    )
+    shell = "sh", "-euc", script
+    done = commands.run(*shell, cwd=folder, whole_env=environment(folder), timeout=900)
     assert done.returncode == 0, f"{script}\n{done.stdout}\n{done.stderr}"
     return done.stdout

@@ -1,7 +1,6 @@
 """The benchmarks run as commands, at their shortest, on the shipped model."""
 
 import json
-from pathlib import Path
 
 import pytest
 from commands import ROOT, python
@@ -16,7 +15,7 @@ COMMANDS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_benchmark_writes_its_figures(name: str, tmp_path: Path) -> None:
+def test_a_benchmark_writes_its_figures(name, tmp_path):
     command = ["-m", "benchmarks", *COMMANDS[name], "--output", tmp_path]
     done = python(*command, env={"HALFTONE_MODELS": str(ROOT / "models")})
 

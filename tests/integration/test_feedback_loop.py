@@ -1,15 +1,13 @@
 """From a wrong answer to a version that answers right: service, feedback, fit, service."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
 import numpy as np
 import pytest
 from class_folders import HEIGHT, WIDTH, striped, write_classes
-from service_process import PATIENCE_S, ROOT, running
+from commands import ROOT, python
+from service_process import PATIENCE_S, running
 
 from model_store.pixels.preprocessing import encode_png
 from model_store.store.store import ModelStore
@@ -30,20 +28,11 @@ def fit(root: Path, *more: str) -> None:
     command = f"-m training fit data --name stripes --height {HEIGHT} --width {WIDTH} --hidden 32"
     command += " --pool 1 --augmentation none --dropout 0 --epochs 40"
     homes = {"HALFTONE_MODELS": "models", "HALFTONE_CACHE": "cache", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, *command.split(), *more],
-        cwd=root,
-        env=os.environ | homes,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = python(*command.split(), *more, cwd=root, env=homes)
     assert done.returncode == 0, done.stderr
 
 
-def test_corrected_pictures_are_answered_right_by_the_version_trained_on_them(
-    tmp_path: Path,
-) -> None:
+def test_corrected_pictures_are_answered_right_by_the_version_trained_on_them(tmp_path):
     write_classes(tmp_path / "data", {"row": 60, "column": 60, "diagonal": 60})
     fit(tmp_path)
     store = ModelStore(tmp_path / "models")
@@ -63,6 +52,5 @@ def test_corrected_pictures_are_answered_right_by_the_version_trained_on_them(
     assert {answer["model"]["version"] for answer in answers} == {2}
     assert {answer["label"] for answer in answers} == {"column"}
     first, second = (store.bundle("stripes", version).manifest.dataset for version in (1, 2))
-    assert first is not None and second is not None
     added = {split: second.images[split] - first.images[split] for split in first.images}
     assert added == {"train": PICTURES, "val": 0, "test": 0}

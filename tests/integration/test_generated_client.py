@@ -1,43 +1,33 @@
-"""A client that openapi-python-client generates from the service's own document."""
+"""A client that openapi-python-client generates as docs/serving.md says."""
 
 import importlib
 import sys
 from collections.abc import Iterator
 from io import BytesIO
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import httpx
 import pytest
-from commands import python
+from documented_commands import block, run
 from service_process import PATIENCE_S, Service, images
 
 pytest.importorskip("openapi_python_client")
 
-NAME = "generated_halftone_client"
-# Pictures are answered as image/png, which the generator knows under this name only.
-CONFIG = "content_type_overrides:\n  image/png: application/octet-stream\n"
+NAME = "halftone_client"
 
 
 @pytest.fixture(scope="module")
 def generated(service: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
     folder = tmp_path_factory.mktemp("client")
-    generate(httpx.get(f"{service.url}/openapi.json", timeout=PATIENCE_S).content, folder)
+    commands = block("docs/serving.md", "openapi-python-client generate")
+    commands = commands.replace("http://127.0.0.1:8000", service.url)
+    run(commands.replace(" generate ", " generate --fail-on-warning "), folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(folder)
+        patch.syspath_prepend(folder / "halftone-client")
         yield importlib.import_module(NAME)
     for name in [name for name in sys.modules if name.partition(".")[0] == NAME]:
         del sys.modules[name]
-
-
-def generate(document: bytes, folder: Path) -> None:
-    (folder / "openapi.json").write_bytes(document)
-    (folder / "config.yml").write_text(CONFIG + "post_hooks: []\n")
-    command = ["-m", "openapi_python_client", "generate", "--meta", "none", "--fail-on-warning"]
-    command += ["--path", "openapi.json", "--config", "config.yml", "--output-path", NAME]
-    done = python(*command, cwd=folder)
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.fixture
@@ -59,7 +49,7 @@ def file_of(data: bytes) -> Any:
     return kind(payload=BytesIO(data), file_name="x.png", mime_type="image/png")
 
 
-def test_one_image_as_a_form_and_as_the_body(client: Any, service: Service) -> None:
+def test_one_image_as_a_form_and_as_the_body(client, service):
     predict = operation("predict", "predict")
     expected = httpx.post(f"{service.url}/predict", content=images(1)[0], timeout=PATIENCE_S).json()
 
@@ -72,7 +62,7 @@ def test_one_image_as_a_form_and_as_the_body(client: Any, service: Service) -> N
     assert [item.label for item in body.predictions] == [expected["label"]]
 
 
-def test_many_images_with_one_that_is_none(client: Any) -> None:
+def test_many_images_with_one_that_is_none(client):
     data = [*images(2), b"no image"]
     answer = operation("predict", "predict_batch_with_model").sync(
         "tiny",
@@ -87,7 +77,7 @@ def test_many_images_with_one_that_is_none(client: Any) -> None:
     assert answer.results[2].error.code == "unsupported_format"
 
 
-def test_refusals_are_problems(client: Any) -> None:
+def test_refusals_are_problems(client):
     refused = operation("predict", "predict_with_version").sync_detailed(
         "tiny", 9, client=client, body=file_of(images(1)[0])
     )
@@ -97,7 +87,7 @@ def test_refusals_are_problems(client: Any) -> None:
     assert refused.parsed.code == "version_not_found"
 
 
-def test_pictures_models_and_health(client: Any) -> None:
+def test_pictures_models_and_health(client):
     preview = operation("look", "preview").sync(client=client, body=file_of(images(1)[0]))
     models = operation("models", "list_models").sync(client=client)
     model = operation("models", "show_model").sync("tiny", client=client)
@@ -109,7 +99,7 @@ def test_pictures_models_and_health(client: Any) -> None:
     assert health.status.value == "ready"
 
 
-def test_the_open_inference_protocol(client: Any) -> None:
+def test_the_open_inference_protocol(client):
     tensor = {"name": "pixels", "datatype": "UINT8", "shape": [1, 12, 10], "data": [0] * 120}
     request = part("InferRequest").from_dict({"inputs": [tensor]})
     infer = operation("open_inference_protocol", "v2_model_infer")

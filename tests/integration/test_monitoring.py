@@ -4,9 +4,7 @@ import hashlib
 import json
 import re
 import shutil
-import socket
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,11 +13,11 @@ from typing import Any
 import httpx
 import pytest
 import yaml
-from commands import run
+from commands import ROOT, run
+from patience import PATIENCE_S, until
 from prometheus_client.parser import text_string_to_metric_families
-from service_process import PATIENCE_S, Service, running
+from service_process import Service, free_port, running
 
-ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "deploy" / "monitoring"
 IMAGE = ROOT / "models" / "digits" / "1" / "probe" / "00.png"
 ENOUGH_FOR_DRIFT = 60
@@ -72,15 +70,8 @@ def service() -> Iterator[Service]:
             for _ in range(ENOUGH_FOR_DRIFT):
                 assert client.post("/predict", content=image).status_code == 200
             assert client.post("/predict", content=b"no image").status_code == 415
-            wait_for_drift(client)
+            until(lambda: "halftone_drift{" in client.get("/metrics").text)
         yield service
-
-
-def wait_for_drift(client: httpx.Client) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while "halftone_drift{" not in client.get("/metrics").text:
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 class Prometheus:
@@ -97,10 +88,11 @@ class Prometheus:
 
     def wait_for(self, expression: str) -> None:
         """Wait until the expression has a result."""
-        deadline = time.monotonic() + PATIENCE_S
-        while not self._answers(expression):
-            assert time.monotonic() < deadline, self._client.get("/api/v1/targets").text
-            time.sleep(0.05)
+        until(
+            lambda: self._answers(expression),
+            lambda: self._client.get("/api/v1/targets").text,
+            0.05,
+        )
 
     def _answers(self, expression: str) -> bool:
         try:
@@ -131,19 +123,15 @@ def scraping(service: Service, folder: Path, key_file: Path | None = None) -> It
         text = re.sub(r"# (authorization:|  credentials_file:)", r"\1", text)
         text = text.replace("/etc/prometheus/keys/halftone", str(key_file))
     (folder / "prometheus.yml").write_text(text)
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
             [
-                binary,
-                f"--config.file={folder / 'prometheus.yml'}",
-                f"--storage.tsdb.path={folder / 'data'}",
-                f"--web.listen-address={address}",
+                *(binary, f"--config.file={folder / 'prometheus.yml'}"),
+                *(f"--storage.tsdb.path={folder / 'data'}", f"--web.listen-address={address}"),
             ],
-            stderr=log,
-            stdout=log,
-        )
+            stderr=log, stdout=log,
+        )  # fmt: skip
     prometheus = Prometheus(f"http://{address}")
     try:
         yield prometheus
@@ -160,14 +148,14 @@ def prometheus(service: Service, tmp_path_factory: pytest.TempPathFactory) -> It
         yield prometheus
 
 
-def test_configuration_rules_and_their_unit_tests_pass_promtool() -> None:
+def test_configuration_rules_and_their_unit_tests_pass_promtool():
     assert f"{len(alerts())} rules found" in promtool("check", "config", "prometheus.yml")
     promtool("check", "rules", "alerts.yml")
     assert "SUCCESS" in promtool("test", "rules", "alerts_test.yml")
 
 
 @pytest.mark.parametrize("alert", [rule["alert"] for rule in alerts()])
-def test_each_alert_has_a_test_in_which_it_fires_and_one_in_which_it_is_silent(alert: str) -> None:
+def test_each_alert_has_a_test_in_which_it_fires_and_one_in_which_it_is_silent(alert):
     groups = yaml.safe_load((MONITORING / "alerts_test.yml").read_text())["tests"]
     firing = f'ALERTS{{alertname="{alert}", alertstate="firing"}}'
     asked = {
@@ -182,14 +170,14 @@ def test_each_alert_has_a_test_in_which_it_fires_and_one_in_which_it_is_silent(a
     assert (f"{alert} stays silent", True) not in asked
 
 
-def test_each_alert_says_what_happened_and_what_to_do() -> None:
+def test_each_alert_says_what_happened_and_what_to_do():
     for rule in alerts():
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert set(rule["annotations"]) == {"summary", "description", "action"}
         assert all(len(text) > 15 for text in rule["annotations"].values())
 
 
-def test_every_metric_of_rules_and_dashboard_is_in_a_real_scrape(service: Service) -> None:
+def test_every_metric_of_rules_and_dashboard_is_in_a_real_scrape(service):
     text = httpx.get(
         f"{service.url}/metrics", headers={"accept": "text/plain"}, timeout=PATIENCE_S
     ).text
@@ -203,7 +191,7 @@ def test_every_metric_of_rules_and_dashboard_is_in_a_real_scrape(service: Servic
     assert used - samples == set()
 
 
-def test_every_refusal_code_of_the_rules_is_one_of_the_service() -> None:
+def test_every_refusal_code_of_the_rules_is_one_of_the_service():
     from app.http.problems import TABLE
 
     codes = {row.code for row in TABLE.values()} | {"internal_error"}
@@ -214,9 +202,7 @@ def test_every_refusal_code_of_the_rules_is_one_of_the_service() -> None:
     assert used - codes == set()
 
 
-def test_prometheus_scrapes_the_service_with_the_shipped_configuration(
-    prometheus: Prometheus,
-) -> None:
+def test_prometheus_scrapes_the_service_with_the_shipped_configuration(prometheus):
     (predicted,) = prometheus.query('sum by (model) (halftone_predicted_total{job="halftone"})')
 
     assert predicted["metric"] == {"model": "digits"}
@@ -224,16 +210,16 @@ def test_prometheus_scrapes_the_service_with_the_shipped_configuration(
 
 
 @pytest.mark.parametrize("title", dashboard_queries())
-def test_every_panel_of_the_dashboard_shows_something(prometheus: Prometheus, title: str) -> None:
+def test_every_panel_of_the_dashboard_shows_something(prometheus, title):
     assert prometheus.query(dashboard_queries()[title])
 
 
-def test_a_healthy_service_raises_no_critical_alert(prometheus: Prometheus) -> None:
+def test_a_healthy_service_raises_no_critical_alert(prometheus):
     assert prometheus.query('ALERTS{severity="critical", alertstate="firing"}') == []
 
 
 @pytest.mark.slow
-def test_prometheus_reads_protected_metrics_with_a_key_file(tmp_path: Path) -> None:
+def test_prometheus_reads_protected_metrics_with_a_key_file(tmp_path):
     command("prometheus")
     digests = tmp_path / "digests"
     digests.write_text(hashlib.sha256(KEY.encode()).hexdigest() + "  prometheus\n")
@@ -248,7 +234,7 @@ def test_prometheus_reads_protected_metrics_with_a_key_file(tmp_path: Path) -> N
             prometheus.wait_for('up{job="halftone"} == 0')
 
 
-def test_grafana_finds_the_data_source_and_the_dashboards_that_it_is_given() -> None:
+def test_grafana_finds_the_data_source_and_the_dashboards_that_it_is_given():
     provisioning = MONITORING / "grafana" / "provisioning"
     (source,) = yaml.safe_load((provisioning / "datasources/prometheus.yml").read_text())[
         "datasources"
@@ -267,7 +253,7 @@ def test_grafana_finds_the_data_source_and_the_dashboards_that_it_is_given() -> 
 
 
 @pytest.mark.parametrize("name", ["prometheus", "grafana"])
-def test_monitoring_containers_are_pinned_confined_and_local(name: str) -> None:
+def test_monitoring_containers_are_pinned_confined_and_local(name):
     compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     service, app = compose[name], compose["app"]
 

@@ -3,12 +3,8 @@
 import json
 import re
 import shutil
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
@@ -16,55 +12,28 @@ import documented_commands
 import httpx
 import numpy as np
 import pytest
+from commands import ROOT, python
 from documented_commands import blocks, environment, run
 from PIL import Image
-from service_process import ROOT, free_port
+from service_process import PATIENCE_S, Service, started
 
 from app.settings import ELSEWHERE, Settings, variable
 
 README = (ROOT / "README.md").read_text()
-READY_SECONDS = 300
 block = partial(documented_commands.block, "README.md")
 
 
 def refused(program: str, folder: Path) -> str:
     """Run a program that ends with an error, and return what it printed."""
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=folder, capture_output=True, text=True, timeout=60
-    )
+    done = python("-c", program, cwd=folder)
     assert done.returncode == 1
     return done.stdout
 
 
-@contextmanager
-def serving(command: str, folder: Path, port: int, **variables: str) -> Iterator[None]:
-    # exec: the signal below must reach the service, not a shell around it.
-    process = subprocess.Popen(
-        ["sh", "-c", f"exec env {command}"],
-        cwd=folder,
-        env=environment(folder) | variables,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_until_ready(port, process)
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(READY_SECONDS)
-    assert process.returncode == 0
-
-
-def wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + READY_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            if httpx.get(f"http://127.0.0.1:{port}/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        time.sleep(0.2)
-    pytest.fail(f"not ready; exit code {process.poll()}")
+def serving(command: str, folder: Path, **variables: str) -> AbstractContextManager[Service]:
+    # exec: the signal at its end must reach the service, not a shell around it.
+    shell = "sh", "-c", f"exec env {command}"
+    return started(shell, environment(folder) | variables, folder)
 
 
 def write_images(folder: Path, seed: int = 0) -> None:
@@ -113,7 +82,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_training_commands_leave_a_model_and_predictions(reader: Path) -> None:
+def test_training_commands_leave_a_model_and_predictions(reader):
     assert (reader / "models/parts/current.json").is_file()
     assert (reader / "models/parts/1/report.html").is_file()
     assert len((reader / "predictions.csv").read_text().splitlines()) == 81
@@ -121,11 +90,11 @@ def test_training_commands_leave_a_model_and_predictions(reader: Path) -> None:
 
 
 @pytest.mark.slow
-def test_calls_are_answered(reader: Path) -> None:
-    port = free_port()
-    here = f"127.0.0.1:{port}"
+def test_calls_are_answered(reader):
     command = block("python -m app").strip()
-    with serving(command, reader, port, HALFTONE_PORT=str(port)):
+    with serving(command, reader, HALFTONE_PORT="0") as service:
+        service.wait_until_ready()
+        here = service.url.removeprefix("http://")
         for line in block("curl -F file=@part.png").strip().splitlines():
             answer = run(
                 line.replace("curl", "curl -sS --fail").replace("127.0.0.1:8000", here), reader
@@ -137,10 +106,11 @@ def test_calls_are_answered(reader: Path) -> None:
         assert float(done.split()[1]) > 0.9
         said = refused(program.replace("part.png", "model.keras"), reader)
         assert json.loads(said.splitlines()[0])["code"] == "unsupported_format"
+    assert service.process.returncode == 0
 
 
 @pytest.mark.slow
-def test_store_commands_work(reader: Path) -> None:
+def test_store_commands_work(reader):
     fit = next(line for line in block("training fit").splitlines() if "training fit" in line)
     run(f". .venv/bin/activate\n{fit}", reader)
     output = run(f". .venv/bin/activate\n{block('model_store rollback')}", reader)
@@ -149,17 +119,16 @@ def test_store_commands_work(reader: Path) -> None:
 
 
 @pytest.mark.slow
-def test_demo_serves(tmp_path: Path) -> None:
-    port = free_port()
-    with serving(str(ROOT / "scripts/demo"), tmp_path, port, PORT=str(port)):
-        sample = next((ROOT / "models/digits").glob("*/probe/*.png"))
-        answer = httpx.post(
-            f"http://127.0.0.1:{port}/predict", content=sample.read_bytes(), timeout=READY_SECONDS
-        )
+def test_demo_serves(tmp_path):
+    sample = next((ROOT / "models/digits").glob("*/probe/*.png")).read_bytes()
+    with serving(str(ROOT / "scripts/demo"), tmp_path, PORT="0") as service:
+        service.wait_until_ready()
+        answer = httpx.post(f"{service.url}/predict", content=sample, timeout=PATIENCE_S)
         assert answer.json()["model"]["name"] == "digits"
+    assert service.process.returncode == 0
 
 
-def test_docker_commands_are_those_that_the_docker_test_runs() -> None:
+def test_docker_commands_are_those_that_the_docker_test_runs():
     tested = (ROOT / "tests/integration/test_docker.py").read_text()
     for line in block("docker compose up").strip().splitlines():
         assert "compose" in line
@@ -167,7 +136,7 @@ def test_docker_commands_are_those_that_the_docker_test_runs() -> None:
         assert word in tested, word
 
 
-def test_every_block_is_run() -> None:
+def test_every_block_is_run():
     known = (
         "scripts/demo",
         "training fit",
@@ -183,7 +152,7 @@ def test_every_block_is_run() -> None:
         assert any(word in text for word in known), text
 
 
-def test_settings_and_their_defaults_are_true() -> None:
+def test_settings_and_their_defaults_are_true():
     rows = re.findall(r"^\| (`HALFTONE_[^|]*) \| ([^|]*) \|", README, re.MULTILINE)
     assert rows
     defaults = {variable(name): field.default for name, field in Settings.model_fields.items()}

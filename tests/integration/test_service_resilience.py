@@ -14,11 +14,10 @@ from pathlib import Path
 
 import httpx
 import pytest
-from service_process import PATIENCE_S, Service, free_port, images, running
+from commands import ROOT
+from patience import PATIENCE_S, until
+from service_process import Service, free_port, images, running
 
-from model_store.store.store import ModelStore
-
-ROOT = Path(__file__).parents[2]
 RESTARTS = 20
 
 
@@ -45,11 +44,9 @@ class Traffic:
 
     def wait_for(self, more: int) -> None:
         """Return when `more` requests were answered."""
-        before, deadline = self.answered, time.monotonic() + PATIENCE_S
-        while self.answered < before + more:
-            assert self.lost == []
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
+        before = self.answered
+        until(lambda: self.lost or self.answered >= before + more)
+        assert self.lost == []
 
     def _ask(self) -> None:
         with httpx.Client(base_url=self._url, timeout=PATIENCE_S) as client:
@@ -82,10 +79,8 @@ class Balancer:
         self.file.write_text(text, encoding="utf-8")
 
     def wait_until_all_are_up(self) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while self._states() != [("UP", "L7OK"), ("UP", "L7OK")]:  # before a check, all are UP
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        # Before a check, all are UP.
+        until(lambda: self._states() == [("UP", "L7OK"), ("UP", "L7OK")])
 
     def _states(self) -> list[tuple[str, str]]:
         try:
@@ -113,8 +108,8 @@ def balancing(copies: list[int], folder: Path) -> Iterator[Balancer]:
 
 @pytest.mark.slow
 def test_rolling_restarts_of_two_copies_behind_a_load_balancer_lose_nothing(
-    shared_tiny_store: ModelStore, tmp_path: Path
-) -> None:
+    shared_tiny_store, tmp_path
+):
     ports = [free_port(), free_port()]
 
     with ExitStack() as alive:
@@ -140,9 +135,7 @@ def test_rolling_restarts_of_two_copies_behind_a_load_balancer_lose_nothing(
     assert traffic.answered >= 100 * RESTARTS
 
 
-def test_a_request_that_was_read_is_answered_when_the_service_stops(
-    shared_tiny_store: ModelStore,
-) -> None:
+def test_a_request_that_was_read_is_answered_when_the_service_stops(shared_tiny_store):
     body = images(1)[0]
     head = f"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with running(shared_tiny_store.root) as service:
@@ -170,9 +163,7 @@ def latencies_ms(service: Service, requests: int) -> list[float]:
 
 
 @pytest.mark.slow
-def test_500_half_open_connections_do_not_slow_a_healthy_client(
-    shared_tiny_store: ModelStore,
-) -> None:
+def test_500_half_open_connections_do_not_slow_a_healthy_client(shared_tiny_store):
     starts = [b"", b"POST /predict HTTP/1.1\r\nHost: x\r\n", b"\r\n"]
     body = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nab"
     with running(shared_tiny_store.root, header_seconds=60, upload_seconds=60) as service:
@@ -192,23 +183,16 @@ def test_500_half_open_connections_do_not_slow_a_healthy_client(
     assert statistics.median(crowded) <= 3 * statistics.median(alone) + 20
 
 
-def test_any_worker_answers_for_the_metrics_of_all(shared_tiny_store: ModelStore) -> None:
+def test_any_worker_answers_for_the_metrics_of_all(shared_tiny_store):
     with running(shared_tiny_store.root, workers=2) as service:
         service.wait_until_ready()
         answered = 0
-        while answered < 30:
-            # A new connection each, so that both workers get some.
-            answered += (
-                httpx.post(
-                    f"{service.url}/predict", content=images(1)[0], timeout=PATIENCE_S
-                ).status_code
-                == 200
-            )
+        while answered < 30:  # a new connection each, so that both workers get some
+            url, image = f"{service.url}/predict", images(1)[0]
+            answered += httpx.post(url, content=image, timeout=PATIENCE_S).status_code == 200
         # Requests are counted when they are over, which is a moment after their answers are here.
-        deadline = time.monotonic() + PATIENCE_S
-        while (counts := counted(service)) != [30]:
-            assert counts < [30]
-            assert time.monotonic() < deadline
+        until(lambda: counted(service) >= [30])
+        assert counted(service) == [30]
 
 
 def counted(service: Service) -> list[float]:

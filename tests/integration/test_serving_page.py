@@ -13,8 +13,6 @@ import pytest
 from documented_commands import blocks, run
 from service_process import PATIENCE_S, ROOT, Service, running
 
-from model_store.store.store import ModelStore
-
 SHIPPED = ROOT / "models"
 PAGE = "docs/serving.md"
 block = partial(documented_commands.block, PAGE)
@@ -42,7 +40,7 @@ def here(script: str, service: Service) -> str:
     return script.replace("http://127.0.0.1:8000", service.url)
 
 
-def test_requests_are_answered(service: Service, reader: Path) -> None:
+def test_requests_are_answered(service, reader):
     answers = [
         run(here(line, service).replace("curl", "curl -sS --fail"), reader)
         for line in block("top_k=3").splitlines()
@@ -59,7 +57,7 @@ def test_requests_are_answered(service: Service, reader: Path) -> None:
     assert json.loads(models)["default"] == "digits"
 
 
-def test_program_and_curl_that_try_again(service: Service, reader: Path) -> None:
+def test_program_and_curl_that_try_again(service, reader):
     program = here(block("import httpx"), service)
     printed = run(f"{sys.executable} - <<'END'\n{program}\nEND", reader).split()
     answer = json.loads(run(here(block("--retry"), service), reader))
@@ -68,7 +66,7 @@ def test_program_and_curl_that_try_again(service: Service, reader: Path) -> None
     assert float(printed[1]) == pytest.approx(answer["probability"])
 
 
-def test_image_is_kept_under_its_label(reader: Path, tmp_path: Path) -> None:
+def test_image_is_kept_under_its_label(reader, tmp_path):
     with running(SHIPPED, feedback=tmp_path / "kept") as service:
         service.wait_until_ready()
         answer = json.loads(run(here(block("/feedback"), service), reader))
@@ -77,7 +75,7 @@ def test_image_is_kept_under_its_label(reader: Path, tmp_path: Path) -> None:
     assert answer["file"].startswith("digits/7/")
 
 
-def test_open_inference_protocol_by_hand(service: Service, reader: Path) -> None:
+def test_open_inference_protocol_by_hand(service, reader):
     first, second = here(block("/infer"), service).split("\ncurl ", 1)
 
     assert json.loads(run(first, reader))["name"] == "digits"
@@ -85,30 +83,31 @@ def test_open_inference_protocol_by_hand(service: Service, reader: Path) -> None
     assert [output["name"] for output in outputs] == ["probabilities", "label"]
 
 
-def test_client_is_generated(service: Service, reader: Path) -> None:
-    pytest.importorskip("openapi_python_client")
-    run(here(block("openapi-python-client"), service), reader)
-
-    assert (reader / "halftone-client" / "halftone_client" / "client.py").is_file()
-
-
-def test_every_block_of_the_page_is_run() -> None:
-    known = ("top_k=3", "import httpx", "--retry", "/feedback", "/infer", "openapi-python-client")
+def test_every_block_of_the_page_is_run():
+    known = ("top_k=3", "import httpx", "--retry", "/feedback", "/infer")
+    known += ("openapi-python-client",)  # tests/integration/test_generated_client.py
 
     assert all(any(word in code for word in known) for code in blocks(PAGE))
 
 
-def test_a_key_as_security_md_makes_it_opens(shared_tiny_store: ModelStore, tmp_path: Path) -> None:
+def test_keys_as_the_pages_make_them_open(shared_tiny_store, tmp_path):
+    """One by docs/security.md, and one for Prometheus by docs/operations.md."""
     if shutil.which("sha256sum") is None:
         pytest.skip("needs sha256sum")
     making, serving = documented_commands.block("docs/security.md", "sha256sum").split("HALFTONE_")
     assert serving.strip() == "API_KEYS_FILE=digests python -m app"
     run(making, tmp_path)
-    with running(shared_tiny_store.root, api_keys_file=tmp_path / "digests") as service:
-        key = (tmp_path / "key").read_text().strip()
-        without = httpx.get(f"{service.url}/models", timeout=PATIENCE_S).status_code
-        allowed = httpx.get(
-            f"{service.url}/models", headers={"x-api-key": key}, timeout=PATIENCE_S
-        ).status_code
+    digests = tmp_path / "digests"
+    others = run(documented_commands.block("docs/operations.md", "sha256sum"), tmp_path)
+    digests.write_text(f"{digests.read_text()}\n{others}")
+    mine = (tmp_path / "key").read_text().strip()
+    prometheus = (tmp_path / "deploy/monitoring/keys/halftone").read_text().strip()
+    headers = {}, {"x-api-key": mine}, {"authorization": f"Bearer {prometheus}"}
+    with running(shared_tiny_store.root, api_keys_file=digests) as service:
+        answers = [
+            httpx.get(f"{service.url}/{path}", headers=each, timeout=PATIENCE_S).status_code
+            for path in ("models", "metrics")
+            for each in headers
+        ]
 
-    assert (without, allowed) == (401, 200)
+    assert answers == [401, 200, 200] * 2

@@ -1,26 +1,22 @@
 """deploy/swarm.yml on a real engine: an update and a killed copy under load lose no request."""
 
-import os
 import re
 import shutil
-import subprocess
-import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
-from test_docker import answers, copy_checkout, free_port
+from commands import ROOT
+from patience import until
+from service_process import free_port, is_ready
+from test_docker import answers, copy_checkout, docker
 from test_service_resilience import Traffic
 
 from model_store.pixels.preprocessing import encode_png
 
-ROOT = Path(__file__).resolve().parents[2]
 STACK = "halftone-swarm-test"
 IMAGE = "halftone-swarm-test"
 PROXY_IMAGE = "halftone-swarm-test-proxy"
-PATIENCE_S = 300
 REQUESTS = 500
 
 # The image that deploy/swarm.yml names has the same program; this one needs no registry.
@@ -35,27 +31,6 @@ print(urlopen("http://127.0.0.1:8000/metrics").read().decode())
 """
 
 pytestmark = pytest.mark.slow
-
-
-def docker(*arguments: str, stdin: str | None = None, **environment: str) -> str:
-    done = subprocess.run(
-        ["docker", *arguments],
-        env=os.environ | environment,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=2400,
-    )
-    assert done.returncode == 0, f"{arguments}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-    return done.stdout.strip()
-
-
-def wait_until(what: Callable[[], bool], why: Callable[[], str]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not what():
-        assert time.monotonic() < deadline, why()
-        time.sleep(0.5)
 
 
 def photograph() -> bytes:
@@ -88,17 +63,13 @@ class Stack:
         return docker("inspect", "--format", "{{.Config.Image}}", copy)
 
     def wait_for_copies(self, are_right: Callable[[set[str]], bool]) -> None:
-        wait_until(lambda: are_right(self.copies()), self.story)
+        until(lambda: are_right(self.copies()), self.story, every_s=0.5)
 
     def wait_until_every_copy_answers(self) -> None:
         """Under traffic: once the proxy has found each of them."""
-        wait_until(lambda: all(self.requests_of(copy) for copy in self.copies()), self.story)
-
-    def answers(self) -> bool:
-        try:
-            return httpx.get(f"{self.url}/readyz", timeout=10).status_code == 200
-        except httpx.TransportError:
-            return False
+        until(
+            lambda: all(self.requests_of(copy) for copy in self.copies()), self.story, every_s=0.5
+        )
 
     def story(self) -> str:
         """What the engine says of its tasks, and HAProxy of its copies."""
@@ -117,7 +88,7 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> None:
     copy_checkout(checkout)
     docker("build", "--target", "serve", "-t", f"{IMAGE}:1", str(checkout))
     docker("tag", f"{IMAGE}:1", f"{IMAGE}:2")
-    docker("build", "-t", PROXY_IMAGE, "-", stdin=PROXY)
+    docker("build", "-t", PROXY_IMAGE, "-", stdin=None, input=PROXY)
 
 
 @pytest.fixture(scope="module")
@@ -133,23 +104,25 @@ def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
         docker(
             *("stack", "deploy", "--resolve-image", "never"),
             *("-c", str(ROOT / "deploy" / "swarm.yml"), STACK),
-            IMAGE=f"{IMAGE}:1",
-            PROXY_IMAGE=PROXY_IMAGE,
-            MODELS_FOLDER=str(models),
-            PORT=str(port),
-            HALFTONE_DEADLINE_MS="60000",  # refusing for want of time is no loss of this kind
+            env={
+                "IMAGE": f"{IMAGE}:1",
+                "PROXY_IMAGE": PROXY_IMAGE,
+                "MODELS_FOLDER": str(models),
+                "PORT": str(port),
+                "HALFTONE_DEADLINE_MS": "60000",  # want of time is no loss of this kind
+            },
         )
         stack = Stack(port)
         stack.wait_for_copies(lambda copies: len(copies) == 2)
-        wait_until(stack.answers, stack.story)
+        until(lambda: is_ready(stack.url), stack.story, every_s=0.5)
         yield stack
     finally:
         docker("stack", "rm", STACK)
-        wait_until(lambda: not docker("ps", "-q", "--filter", f"name={STACK}"), lambda: "left over")
+        until(lambda: not docker("ps", "-q", "--filter", f"name={STACK}"), every_s=0.5)
         docker("swarm", "leave", "--force")
 
 
-def test_both_copies_answer_through_the_proxy(stack: Stack) -> None:
+def test_both_copies_answer_through_the_proxy(stack):
     with Traffic(stack.url, clients=4, image=photograph()) as traffic:
         stack.wait_until_every_copy_answers()
         traffic.wait_for(100)
@@ -158,14 +131,14 @@ def test_both_copies_answer_through_the_proxy(stack: Stack) -> None:
     assert traffic.lost == []
 
 
-def test_copies_can_write_nothing_but_their_cache(stack: Stack) -> None:
+def test_copies_can_write_nothing_but_their_cache(stack):
     script = "for f in /srv/x /models/x /opt/x; do touch $f && exit 1; done; touch /cache/x /tmp/x"
     for copy in stack.copies():
         docker("exec", copy, "sh", "-c", script)
         assert docker("exec", copy, "id", "-u") == "1000"
 
 
-def test_a_rolling_update_under_load_loses_nothing(stack: Stack) -> None:
+def test_a_rolling_update_under_load_loses_nothing(stack):
     before = stack.copies()
 
     with Traffic(stack.url, clients=4, image=photograph()) as traffic:
@@ -185,7 +158,7 @@ def test_a_rolling_update_under_load_loses_nothing(stack: Stack) -> None:
     assert {stack.image_of(copy) for copy in stack.copies()} == {f"{IMAGE}:2"}
 
 
-def test_a_killed_copy_under_load_costs_no_request_and_is_replaced(stack: Stack) -> None:
+def test_a_killed_copy_under_load_costs_no_request_and_is_replaced(stack):
     with Traffic(stack.url, clients=4, image=photograph()) as traffic:
         stack.wait_until_every_copy_answers()
         victim = min(stack.copies())

@@ -76,9 +76,7 @@ def collecting() -> Iterator[Collector]:
             thread.join()
 
 
-def test_a_collector_and_the_log_are_told_of_a_request_and_of_no_secret(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_collector_and_the_log_are_told_of_a_request_and_of_no_secret(monkeypatch):
     with collecting() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         with running(MODELS, log_format="json") as service:
@@ -104,9 +102,7 @@ def test_a_collector_and_the_log_are_told_of_a_request_and_of_no_secret(
 
 
 @pytest.mark.slow
-def test_a_collector_that_never_answers_holds_up_neither_answers_nor_the_end(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_collector_that_never_answers_holds_up_neither_answers_nor_the_end(monkeypatch):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"http://127.0.0.1:{silent.getsockname()[1]}"
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", address)

@@ -59,7 +59,7 @@ def preprocessed(count: int, store: ModelStore, datatype: str = "UINT8") -> Infe
     return InferInput("pixels", list(pixels.shape), datatype).set_data_from_numpy(pixels)
 
 
-def test_triton_client_finds_the_service_and_its_models(triton: InferenceServerClient) -> None:
+def test_triton_client_finds_the_service_and_its_models(triton):
     assert triton.is_server_live()
     assert triton.is_server_ready()
     assert triton.is_model_ready("tiny")
@@ -71,9 +71,7 @@ def test_triton_client_finds_the_service_and_its_models(triton: InferenceServerC
     assert {tensor["name"] for tensor in metadata["outputs"]} == {"probabilities", "label"}
 
 
-def test_triton_client_predicts_from_files_and_from_pixels(
-    triton: InferenceServerClient, shared_tiny_store: ModelStore
-) -> None:
+def test_triton_client_predicts_from_files_and_from_pixels(triton, shared_tiny_store):
     first = triton.infer("tiny", [encoded(3)]).as_numpy("probabilities")
     assert first.shape == (3, 3)
     for datatype in ("UINT8", "FP32"):
@@ -82,9 +80,7 @@ def test_triton_client_predicts_from_files_and_from_pixels(
         assert np.allclose(first, second, atol=1e-5)
 
 
-def test_triton_client_ranks_classes(
-    triton: InferenceServerClient, shared_tiny_store: ModelStore
-) -> None:
+def test_triton_client_ranks_classes(triton, shared_tiny_store):
     pixels = preprocessed(3, shared_tiny_store)
     top = InferRequestedOutput("probabilities", class_count=1)
     ranked = triton.infer("tiny", [pixels], outputs=[top]).as_numpy("probabilities")
@@ -95,7 +91,7 @@ def test_triton_client_ranks_classes(
     ]
 
 
-def test_triton_client_shows_the_services_sentence(triton: InferenceServerClient) -> None:
+def test_triton_client_shows_the_services_sentence(triton):
     broken = InferInput("image", [1], "BYTES").set_data_from_numpy(np.array([b"no image"], object))
 
     with pytest.raises(InferenceServerException, match="Expected one of JPEG, PNG"):
@@ -106,8 +102,8 @@ def test_triton_client_shows_the_services_sentence(triton: InferenceServerClient
 
 @pytest.mark.slow
 def test_kserve_client_gets_what_predict_answers(
-    kserve_python: Path, service: Service, shared_tiny_store: ModelStore, tmp_path: Path
-) -> None:
+    kserve_python, service, shared_tiny_store, tmp_path
+):
     spec = shared_tiny_store.bundle("tiny").manifest.image
     for index, image in enumerate(images(3)):
         (tmp_path / f"{index}.png").write_bytes(image)

@@ -40,16 +40,14 @@ UPGRADES = [
 
 
 @pytest.mark.parametrize("headers", UPGRADES)
-def test_offered_upgrade_is_ignored_and_the_body_read(
-    service: Service, headers: tuple[str, ...]
-) -> None:
+def test_offered_upgrade_is_ignored_and_the_body_read(service, headers):
     last = post("/predict", images(1)[0], "Connection: close")
     answers = exchange(service, post("/predict", images(1)[0], *headers) + last)
 
     assert answers.count(b"HTTP/1.1 ") == answers.count(b"HTTP/1.1 200 ") == 2
 
 
-def test_body_of_an_offered_upgrade_is_no_request(service: Service) -> None:
+def test_body_of_an_offered_upgrade_is_no_request(service):
     smuggled = b"GET /models HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     last = post("/predict", images(1)[0], "Connection: close")
     answers = exchange(service, post("/predict", smuggled, *UPGRADES[0]) + last)
@@ -57,7 +55,7 @@ def test_body_of_an_offered_upgrade_is_no_request(service: Service) -> None:
     assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [b"415", b"200"]
 
 
-def test_upgrade_and_body_may_arrive_byte_by_byte(service: Service) -> None:
+def test_upgrade_and_body_may_arrive_byte_by_byte(service):
     sent = post("/predict", images(1)[0], "Connection: Upgrade, close", "Upgrade: h2c")
     with socket.create_connection(service.address, timeout=PATIENCE_S) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -68,7 +66,7 @@ def test_upgrade_and_body_may_arrive_byte_by_byte(service: Service) -> None:
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 
-def test_curl_that_offers_http2_gets_its_answer(service: Service, tmp_path: Path) -> None:
+def test_curl_that_offers_http2_gets_its_answer(service, tmp_path):
     if shutil.which("curl") is None:
         pytest.skip("no curl here")
     (tmp_path / "image.png").write_bytes(images(1)[0])
@@ -81,15 +79,13 @@ def test_curl_that_offers_http2_gets_its_answer(service: Service, tmp_path: Path
 @pytest.mark.parametrize(
     ("path", "version"), [("/nothing", b"1.0"), ("/models/none/predict", b"1.1")]
 )
-def test_answer_before_the_body_was_read_arrives(
-    service: Service, path: str, version: bytes
-) -> None:
+def test_answer_before_the_body_was_read_arrives(service, path, version):
     for _ in range(10):
         sent = post(path, LATE_BODY, "Connection: close").replace(b"1.1", version, 1)
         assert exchange(service, sent).startswith(b"HTTP/1.1 404 ")
 
 
-def test_too_large_an_upload_is_told_so_although_it_goes_on(shared_tiny_store: ModelStore) -> None:
+def test_too_large_an_upload_is_told_so_although_it_goes_on(shared_tiny_store):
     with running(shared_tiny_store.root, max_upload_bytes=1000) as service:
         service.wait_until_ready()
         for _ in range(10):
@@ -97,9 +93,7 @@ def test_too_large_an_upload_is_told_so_although_it_goes_on(shared_tiny_store: M
             assert answer.startswith(b"HTTP/1.1 413 ")
 
 
-def test_client_that_never_stops_sending_is_not_listened_to_for_long(
-    shared_tiny_store: ModelStore,
-) -> None:
+def test_client_that_never_stops_sending_is_not_listened_to_for_long(shared_tiny_store):
     with running(shared_tiny_store.root, header_seconds=1) as service:
         head = post("/nothing", b"", "Connection: close")[:-5] + b"1000000000\r\n\r\n"
         with socket.create_connection(service.address, timeout=PATIENCE_S) as connection:
@@ -150,9 +144,7 @@ def nginx(url: str, folder: Path, version: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-def test_nginx_passes_every_early_refusal_on(
-    shared_tiny_store: ModelStore, tmp_path: Path, version: str
-) -> None:
+def test_nginx_passes_every_early_refusal_on(shared_tiny_store, tmp_path, version):
     with (
         running(shared_tiny_store.root, deadline_ms=0.001) as service,
         nginx(service.url, tmp_path, version) as url,
@@ -166,7 +158,7 @@ def test_nginx_passes_every_early_refusal_on(
                 assert int(answer.headers["retry-after"]) >= 1
 
 
-def test_nginx_that_strips_a_prefix_needs_no_setting(service: Service, tmp_path: Path) -> None:
+def test_nginx_that_strips_a_prefix_needs_no_setting(service, tmp_path):
     with (
         nginx(service.url, tmp_path, "1.1") as url,
         httpx.Client(base_url=f"{url}/vision", timeout=PATIENCE_S) as client,
@@ -181,7 +173,7 @@ def test_nginx_that_strips_a_prefix_needs_no_setting(service: Service, tmp_path:
     assert str(page.url) == f"{url}/vision/docs"
 
 
-def test_head_is_get_without_a_body(service: Service) -> None:
+def test_head_is_get_without_a_body(service):
     with httpx.Client(base_url=service.url, timeout=PATIENCE_S) as client:
         for path in ("/livez", "/readyz", "/health", "/metrics", "/models", "/v2", "/", "/docs"):
             got, head = client.get(path), client.head(path)

@@ -34,7 +34,7 @@ def section(title: str) -> str:
     return SERVING.partition(f"\n## {title}\n")[2].partition("\n## ")[0]
 
 
-def test_every_setting_is_in_the_reference_with_its_default() -> None:
+def test_every_setting_is_in_the_reference_with_its_default():
     rows = dict(re.findall(r"^\| `(HALFTONE_\w+)` \| ([^|]+) \|", section("Settings"), re.M))
     stated = {name: "unset" if value == "unset" else value[1:-1] for name, value in rows.items()}
     true = {
@@ -45,7 +45,7 @@ def test_every_setting_is_in_the_reference_with_its_default() -> None:
     assert stated == true
 
 
-def test_every_problem_is_in_the_reference_with_its_status() -> None:
+def test_every_problem_is_in_the_reference_with_its_status():
     stated = re.findall(r"^\| (\d{3}) \| `(\w+)` \| \S", section("Errors"), re.M)
     true = {(str(row.status), row.code) for row in TABLE.values()} | FRAMEWORKS
 
@@ -53,7 +53,7 @@ def test_every_problem_is_in_the_reference_with_its_status() -> None:
     assert set(stated) == true
 
 
-def test_every_route_is_in_the_reference_and_no_other() -> None:
+def test_every_route_is_in_the_reference_and_no_other():
     paths = create_app(Settings()).openapi()["paths"]
     true = {
         f"{method.upper()} {path}" for path, operations in paths.items() for method in operations
@@ -76,14 +76,14 @@ def _shortest(route: str) -> str:
 
 
 @every_page
-def test_every_variable_that_a_page_names_is_a_setting(page: Path) -> None:
+def test_every_variable_that_a_page_names_is_a_setting(page):
     named = set(re.findall(r"HALFTONE_[A-Z_]*[A-Z]", page.read_text()))
 
     assert named <= SETTINGS.keys() | ELSEWHERE
 
 
 @every_page
-def test_every_command_and_flag_that_a_page_names_exists(page: Path) -> None:
+def test_every_command_and_flag_that_a_page_names_exists(page):
     wrong = []
     for package, command, rest in _calls(page.read_text()):
         if command not in COMMANDS[package]:
@@ -112,7 +112,7 @@ def _calls(text: str) -> list[tuple[str, str, str]]:
     return found
 
 
-def test_calls_are_found_in_the_pages() -> None:
+def test_calls_are_found_in_the_pages():
     found = [call for page in PAGES for call in _calls(page.read_text())]
 
     assert {command for _, command, _ in found} >= {"fit", "check", "verify", "import"}
@@ -120,14 +120,16 @@ def test_calls_are_found_in_the_pages() -> None:
 
 
 @every_page
-def test_every_script_that_a_page_names_is_there(page: Path) -> None:
-    named = set(re.findall(r"\bscripts/(\w+)", page.read_text()))
+def test_every_file_that_a_page_names_is_there(page):
+    rooms = "benchmarks|deploy|docs|examples|requirements|scripts|tests"
+    named = re.findall(rf"(?<![\w/.-])(?:{rooms})/[\w./-]*\w", page.read_text())
+    readers_own = {"deploy/monitoring/keys", "deploy/monitoring/keys/halftone"}
 
-    assert named <= {path.name for path in (ROOT / "scripts").iterdir()}
+    assert {name for name in named if not (ROOT / name).exists()} <= readers_own
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/serving.md", "docs/security.md"])
-def test_pages_list_the_formats_that_are_decoded(name: str) -> None:
+def test_pages_list_the_formats_that_are_decoded(name):
     text = " ".join((ROOT / name).read_text().split())
     lists = re.findall(r"JPEG, PNG, [\w, ]+? (?:and|or) \w+", text)
 
@@ -137,7 +139,7 @@ def test_pages_list_the_formats_that_are_decoded(name: str) -> None:
 
 
 @every_page
-def test_every_link_leads_somewhere(page: Path) -> None:
+def test_every_link_leads_somewhere(page):
     broken = []
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if target.startswith(("https://", "http://")):
@@ -156,7 +158,7 @@ def _anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_readme_links_to_every_page_and_stays_short() -> None:
+def test_readme_links_to_every_page_and_stays_short():
     readme = (ROOT / "README.md").read_text()
 
     for page in sorted((ROOT / "docs").glob("*.md")):

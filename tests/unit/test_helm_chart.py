@@ -77,7 +77,7 @@ def pods() -> Iterator[dict[str, Any]]:
 
 
 @every_case
-def test_helm_finds_nothing_to_complain_about(values: dict[str, Any]) -> None:
+def test_helm_finds_nothing_to_complain_about(values):
     report = helm.lint(CHART, values, strict=True)
 
     assert report["errors"] == []
@@ -87,7 +87,7 @@ def test_helm_finds_nothing_to_complain_about(values: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 @every_case
-def test_every_object_is_one_of_kubernetes(values: dict[str, Any], version: str) -> None:
+def test_every_object_is_one_of_kubernetes(values, version):
     objects = render(values)
     objects.pop("ServiceMonitor", None)  # the operator's own kind, of which there is no schema
 
@@ -96,7 +96,7 @@ def test_every_object_is_one_of_kubernetes(values: dict[str, Any], version: str)
         schemas.validate(each, version, strict=True)
 
 
-def test_a_field_that_kubernetes_does_not_know_is_noticed() -> None:
+def test_a_field_that_kubernetes_does_not_know_is_noticed():
     deployment = render(BUCKET)["Deployment"]
     deployment["spec"]["template"]["spec"]["containers"][0]["readynessProbe"] = {}
 
@@ -105,13 +105,13 @@ def test_a_field_that_kubernetes_does_not_know_is_noticed() -> None:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_pod_of_the_kserve_example_is_one_of_kubernetes(version: str) -> None:
+def test_the_pod_of_the_kserve_example_is_one_of_kubernetes(version):
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": kserve_pod()}
 
     schemas.validate(pod, version, strict=True)
 
 
-def test_what_is_optional_is_there_only_where_it_was_asked_for() -> None:
+def test_what_is_optional_is_there_only_where_it_was_asked_for():
     always = {"Deployment", "Service", "PodDisruptionBudget"}
 
     assert set(render(BUCKET)) == always | {"HorizontalPodAutoscaler"}
@@ -119,7 +119,7 @@ def test_what_is_optional_is_there_only_where_it_was_asked_for() -> None:
     assert set(render(EVERYTHING)) == set(render(BUCKET)) | {"Ingress", "ServiceMonitor"}
 
 
-def test_the_service_takes_every_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_service_takes_every_setting(monkeypatch):
     """It refuses names that it does not know, and values that it does not understand."""
     for pod in pods():
         with monkeypatch.context() as patch:
@@ -143,12 +143,12 @@ def test_the_service_takes_every_setting(monkeypatch: pytest.MonkeyPatch) -> Non
         (BUCKET | {"replicas": {"min": 4, "max": 2}}, "replicas.max"),
     ],
 )
-def test_values_that_make_no_sense_are_refused(values: dict[str, Any], what: str) -> None:
+def test_values_that_make_no_sense_are_refused(values, what):
     with pytest.raises(helm.HelmError, match=what):
         render(values)
 
 
-def test_nothing_may_be_written_and_nobody_is_root() -> None:
+def test_nothing_may_be_written_and_nobody_is_root():
     user = re.search(r"^USER (\d+):", (ROOT / "Dockerfile").read_text(), re.M)
     assert user
     for pod in pods():
@@ -169,9 +169,7 @@ def test_nothing_may_be_written_and_nobody_is_root() -> None:
         assert writable <= {"/tmp", "/cache"}  # noqa: S108  # the container's
 
 
-def test_kubernetes_kills_only_after_draining_and_finishing(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_kubernetes_kills_only_after_draining_and_finishing(monkeypatch):
     slow = BUCKET | {"settings": {"HALFTONE_DRAIN_SECONDS": "30.5", "HALFTONE_GRACE_SECONDS": "60"}}
     for pod in (*pods(), pod_of(slow)):
         with monkeypatch.context() as patch:
@@ -182,7 +180,7 @@ def test_kubernetes_kills_only_after_draining_and_finishing(
         assert needed + 4 <= pod["terminationGracePeriodSeconds"] <= needed + 6
 
 
-def test_probes_ask_what_answers_without_a_key() -> None:
+def test_probes_ask_what_answers_without_a_key():
     for pod in pods():
         container = pod["containers"][0]
         paths = {
@@ -195,7 +193,7 @@ def test_probes_ask_what_answers_without_a_key() -> None:
 
 
 @pytest.mark.parametrize(("megabytes", "least", "most"), [(3, 265, 786), (236, 964, 2184)])
-def test_memory_follows_the_size_of_the_model(megabytes: int, least: int, most: int) -> None:
+def test_memory_follows_the_size_of_the_model(megabytes, least, most):
     resources = pod_of(BUCKET | {"modelMegabytes": megabytes})["containers"][0]["resources"]
 
     assert resources["requests"]["memory"] == f"{least}Mi"
@@ -204,7 +202,7 @@ def test_memory_follows_the_size_of_the_model(megabytes: int, least: int, most: 
     assert resources["requests"]["cpu"] == resources["limits"]["cpu"] == 2
 
 
-def test_copies_are_spread_and_never_fewer_than_wanted() -> None:
+def test_copies_are_spread_and_never_fewer_than_wanted():
     deployment = render(BUCKET)["Deployment"]["spec"]
     spread = deployment["template"]["spec"]["topologySpreadConstraints"]
 
@@ -219,7 +217,7 @@ def test_copies_are_spread_and_never_fewer_than_wanted() -> None:
         assert selector["matchLabels"].items() <= labels.items()
 
 
-def test_the_number_of_copies_is_one_objects_decision() -> None:
+def test_the_number_of_copies_is_one_objects_decision():
     scaled, fixed = render(EVERYTHING), render(CLAIM)
     scaler = scaled["HorizontalPodAutoscaler"]["spec"]
 
@@ -232,14 +230,14 @@ def test_the_number_of_copies_is_one_objects_decision() -> None:
     assert [metric["type"] for metric in metrics] == ["Resource"]
 
 
-def test_the_autoscaler_asks_for_a_metric_that_the_service_has() -> None:
+def test_the_autoscaler_asks_for_a_metric_that_the_service_has():
     metric = render(EVERYTHING)["HorizontalPodAutoscaler"]["spec"]["metrics"][1]["pods"]["metric"]
 
     source = (ROOT / "app" / "observability" / "metrics.py").read_text(encoding="utf-8")
     assert f'"{metric["name"]}"' in source
 
 
-def test_models_come_from_the_bucket_into_a_cache_or_from_the_claim() -> None:
+def test_models_come_from_the_bucket_into_a_cache_or_from_the_claim():
     bucket, claim = pod_of(BUCKET), pod_of(CLAIM)
 
     assert environment(bucket["containers"][0])["HALFTONE_MODELS"] == "s3://models/parts"
@@ -254,7 +252,7 @@ def test_models_come_from_the_bucket_into_a_cache_or_from_the_claim() -> None:
     }
 
 
-def test_prometheus_finds_the_service_under_the_name_that_the_alerts_ask_for() -> None:
+def test_prometheus_finds_the_service_under_the_name_that_the_alerts_ask_for():
     objects = render(EVERYTHING)
     monitor, service = objects["ServiceMonitor"]["spec"], objects["Service"]
     labels = service["metadata"]["labels"]
@@ -268,7 +266,7 @@ def test_prometheus_finds_the_service_under_the_name_that_the_alerts_ask_for() -
     }
 
 
-def test_commands_of_the_page_make_copies() -> None:
+def test_commands_of_the_page_make_copies():
     commands = re.findall(r"helm (?:install|upgrade) .*?(?<!\\)\n", PAGE, re.DOTALL)
 
     assert commands

@@ -1,32 +1,23 @@
 """`halftone`: every command of every room, and the service, under one name."""
 
-import subprocess
-import sys
-from pathlib import Path
-
-import pytest
+from commands import python
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from app import __main__ as service
 from halftone.__main__ import command_line
 from model_store.__main__ import app as store_commands
-from model_store.store.store import ModelStore
 from training.__main__ import app as training_commands
 
-ROOT = Path(__file__).parents[2]
 
-
-def test_it_has_the_commands_of_every_room() -> None:
+def test_it_has_the_commands_of_every_room():
     commands = get_command(command_line()).commands
     rooms = {**get_command(training_commands).commands, **get_command(store_commands).commands}
 
     assert set(commands) == {*rooms, "compare", "serve"}
 
 
-def test_a_command_does_what_it_does_in_its_room(
-    shared_tiny_store: ModelStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_command_does_what_it_does_in_its_room(shared_tiny_store, monkeypatch):
     monkeypatch.setenv("HALFTONE_MODELS", str(shared_tiny_store.root))
     mine = CliRunner().invoke(command_line(), ["show", "tiny"])
     rooms = CliRunner().invoke(store_commands, ["show", "tiny"])
@@ -35,7 +26,7 @@ def test_a_command_does_what_it_does_in_its_room(
     assert mine.stdout == rooms.stdout
 
 
-def test_serve_hands_its_options_to_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_serve_hands_its_options_to_the_service(monkeypatch):
     handed: list[list[str]] = []
     monkeypatch.setattr(service, "main", lambda given: handed.append(list(given)) or 7)
     options = ["--port", "9000", "--models", "there", "--help"]
@@ -44,25 +35,18 @@ def test_serve_hands_its_options_to_the_service(monkeypatch: pytest.MonkeyPatch)
     assert handed == [options]
 
 
-def test_it_runs_in_a_checkout() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "halftone", "serve", "--port", "none"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+def test_it_runs_in_a_checkout():
+    done = python("-m", "halftone", "serve", "--port", "none")
 
     assert done.returncode == 2
     assert done.stderr.startswith("HALFTONE_PORT: ")
 
 
-def test_a_training_command_without_its_packages_says_what_installs_them(tmp_path: Path) -> None:
+def test_a_training_command_without_its_packages_says_what_installs_them(tmp_path):
     without = "import sys; sys.modules['tensorflow'] = None; "
     run = "import runpy; sys.argv[1:] = ['fit', 'images', '--name', 'x']; "
     program = f"{without}{run}runpy.run_module('training', run_name='__main__')"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT, env={"HALFTONE_CACHE": str(tmp_path)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    done = python("-c", program, env={"HALFTONE_CACHE": str(tmp_path)})
 
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")

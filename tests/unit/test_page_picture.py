@@ -7,7 +7,7 @@ ROOT = Path(__file__).parents[2]
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def test_readme_opens_with_a_small_picture_of_the_page() -> None:
+def test_readme_opens_with_a_small_picture_of_the_page():
     opening = (ROOT / "README.md").read_text().partition("\n## ")[0]
     (name,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", opening)
     picture = (ROOT / name).read_bytes()

@@ -1,6 +1,5 @@
 """The pages' performance sections say what the stored results say."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,12 @@ RESULTS = ROOT / "benchmarks" / "results"
 @pytest.mark.parametrize(
     ("name", "section"), [("README.md", comparison), ("benchmarks/README.md", everything)]
 )
-def test_the_section_is_what_the_results_give(name: str, section: Callable[[Path], str]) -> None:
+def test_the_section_is_what_the_results_give(name, section):
     page = (ROOT / name).read_text(encoding="utf-8")
 
     assert rewrite(page, section(RESULTS)) == page
 
 
-def test_a_page_without_markers_is_refused() -> None:
+def test_a_page_without_markers_is_refused():
     with pytest.raises(NoSection, match="markers|without"):
         rewrite("# A page", "")

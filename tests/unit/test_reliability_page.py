@@ -20,14 +20,14 @@ def functions_of(path: Path) -> set[str]:
     return {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
 
 
-def test_every_test_that_the_page_names_exists() -> None:
+def test_every_test_that_the_page_names_exists():
     named = named_tests()
 
     assert len(named) > 40
     assert [pair for pair in named if pair[1] not in functions_of(ROOT / pair[0])] == []
 
 
-def test_every_row_of_the_promises_names_a_test() -> None:
+def test_every_row_of_the_promises_names_a_test():
     text = PAGE.read_text(encoding="utf-8")
     tables = re.findall(r"^\| promise \|.*\n\|[-| ]+\n((?:\|.*\n)+)", text, re.MULTILINE)
     rows = [row for table in tables for row in table.splitlines()]
@@ -36,7 +36,7 @@ def test_every_row_of_the_promises_names_a_test() -> None:
     assert [row for row in rows if not NAMED.search(row)] == []
 
 
-def test_the_bounds_on_the_page_are_those_of_the_code() -> None:
+def test_the_bounds_on_the_page_are_those_of_the_code():
     from app.settings import Settings
     from model_store.pixels import guards
 

@@ -46,7 +46,7 @@ def declared() -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_every_locked_package_has_an_exact_version_and_hashes(name: str) -> None:
+def test_every_locked_package_has_an_exact_version_and_hashes(name):
     wrong = [
         entry
         for entry in entries(name)
@@ -60,14 +60,14 @@ def test_every_locked_package_has_an_exact_version_and_hashes(name: str) -> None
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_locks_name_no_address(name: str) -> None:
+def test_locks_name_no_address(name):
     text = (ROOT / "requirements" / f"{name}.txt").read_text(encoding="utf-8")
 
     assert not re.search(r"://|index-url|find-links|trusted-host|@ file", text)
 
 
 @pytest.mark.parametrize("name", LOCKS)
-def test_a_lock_holds_every_declared_dependency(name: str) -> None:
+def test_a_lock_holds_every_declared_dependency(name):
     wanted = {re.split(r"[\[<>=!~; ]", line)[0].lower() for line in declared()[name]}
 
     assert wanted - set(pins(name)) == set()
@@ -77,17 +77,17 @@ def test_a_lock_holds_every_declared_dependency(name: str) -> None:
     ("smaller", "larger"),
     [("serve", "train"), ("serve", "tracing"), ("train", "dev"), ("tracing", "dev")],
 )
-def test_larger_locks_hold_the_smaller_ones_at_the_same_versions(smaller: str, larger: str) -> None:
+def test_larger_locks_hold_the_smaller_ones_at_the_same_versions(smaller, larger):
     assert pins(smaller).items() <= pins(larger).items()
 
 
-def test_the_serving_lock_has_no_training_library() -> None:
+def test_the_serving_lock_has_no_training_library():
     assert {"tensorflow", "keras", "matplotlib", "scikit-learn", "pytest"} & set(
         pins("serve")
     ) == set()
 
 
-def test_no_file_of_the_project_names_a_package_registry() -> None:
+def test_no_file_of_the_project_names_a_package_registry():
     git = shutil.which("git")
     if git is None or not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")

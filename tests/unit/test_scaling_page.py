@@ -21,7 +21,7 @@ def swarm_setting(name: str) -> str:
     return values[name]
 
 
-def test_figures_of_one_machine_are_those_of_the_benchmarks() -> None:
+def test_figures_of_one_machine_are_those_of_the_benchmarks():
     benchmarks = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| \d+ × \d+, files .*$", PAGE, re.MULTILINE)
     figures = [cell.split()[0] for row in rows for cell in row.split("|")[2:-1]]
@@ -31,14 +31,14 @@ def test_figures_of_one_machine_are_those_of_the_benchmarks() -> None:
     assert "| 2 × | 597 | 275 | 0.914 |" in benchmarks  # the 91 % of the text
 
 
-def test_every_setting_of_the_swarm_is_one_of_the_service() -> None:
+def test_every_setting_of_the_swarm_is_one_of_the_service():
     named = {entry.partition("=")[0] for entry in APP["environment"]}
     settings = {name for name in named if not name.startswith("AWS_")}
 
     assert settings <= {variable(field) for field in Settings.model_fields} | ELSEWHERE
 
 
-def test_swarm_waits_for_draining_and_finishing_and_the_proxy_notices_meanwhile() -> None:
+def test_swarm_waits_for_draining_and_finishing_and_the_proxy_notices_meanwhile():
     drain_s = float(swarm_setting("HALFTONE_DRAIN_SECONDS"))
     grace_s = float(swarm_setting("HALFTONE_GRACE_SECONDS"))
     check = re.search(r"check inter (\d+)ms fall (\d+)", BALANCER)
@@ -48,7 +48,7 @@ def test_swarm_waits_for_draining_and_finishing_and_the_proxy_notices_meanwhile(
     assert 2 * int(check[1]) * int(check[2]) / 1000 < drain_s
 
 
-def test_variables_of_the_stack_that_the_page_names_are_its_own() -> None:
+def test_variables_of_the_stack_that_the_page_names_are_its_own():
     swarm = PAGE.partition("### Docker Swarm")[2].partition("\n## ")[0]
     named = set(re.findall(r"`([A-Z]+(?:_[A-Z]+)*)`", swarm)) - {"AWS_ACCESS_KEY_ID"}
 
@@ -57,7 +57,7 @@ def test_variables_of_the_stack_that_the_page_names_are_its_own() -> None:
 
 
 @pytest.mark.parametrize("name", ["app", "proxy"])
-def test_containers_of_the_swarm_have_no_rights_and_limits(name: str) -> None:
+def test_containers_of_the_swarm_have_no_rights_and_limits(name):
     service = SWARM["services"][name]
 
     assert service["read_only"] is True
@@ -65,16 +65,9 @@ def test_containers_of_the_swarm_have_no_rights_and_limits(name: str) -> None:
     assert "memory" in service["deploy"]["resources"]["limits"]
 
 
-def test_longest_request_that_is_sent_again_is_the_one_of_the_page() -> None:
+def test_longest_request_that_is_sent_again_is_the_one_of_the_page():
     found = re.search(r"tune\.bufsize (\d+)", BALANCER)
 
     assert found
     headers = 8 * 1024
     assert f"no longer than {(int(found[1]) - headers) // 1024} kB" in PAGE
-
-
-def test_every_file_that_the_page_names_is_there() -> None:
-    named = re.findall(r"deploy/[\w./-]+\w", PAGE)
-
-    assert len(named) > 4
-    assert [name for name in named if not (ROOT / name).exists()] == []

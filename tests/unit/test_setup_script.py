@@ -35,20 +35,20 @@ def setup(checkout: Path, *arguments: str) -> list[str]:
     return [line.split("/")[-1] for line in log.read_text().splitlines()] if log.exists() else []
 
 
-def test_an_environment_grows_in_place(checkout: Path) -> None:
+def test_an_environment_grows_in_place(checkout):
     assert setup(checkout, "serve") == ["serve.txt"]
     assert setup(checkout, "serve") == []
     assert setup(checkout, "train") == ["train.txt"]
     assert setup(checkout) == ["dev.txt"]
 
 
-def test_an_environment_that_holds_more_will_do(checkout: Path) -> None:
+def test_an_environment_that_holds_more_will_do(checkout):
     setup(checkout)
 
     assert setup(checkout, "serve") == setup(checkout, "train") == setup(checkout) == []
 
 
-def test_an_environment_of_other_requirements_is_brought_up_to_date(checkout: Path) -> None:
+def test_an_environment_of_other_requirements_is_brought_up_to_date(checkout):
     setup(checkout)
     for name in ("serve", "train", "dev"):
         (checkout / "requirements" / f"{name}.txt").write_text(f"a newer {name}")
@@ -57,13 +57,13 @@ def test_an_environment_of_other_requirements_is_brought_up_to_date(checkout: Pa
     assert setup(checkout) == ["dev.txt"]
 
 
-def test_another_environment_takes_any_requirements(checkout: Path) -> None:
+def test_another_environment_takes_any_requirements(checkout):
     assert setup(checkout, ".venv-tools", "requirements/tools.txt") == ["tools.txt"]
     assert setup(checkout, ".venv-tools", "requirements/tools.txt") == []
     assert setup(checkout, "serve") == ["serve.txt"]
 
 
-def test_a_word_that_it_does_not_know_is_refused(checkout: Path) -> None:
+def test_a_word_that_it_does_not_know_is_refused(checkout):
     with pytest.raises(subprocess.CalledProcessError) as refused:
         setup(checkout, "trian")
 

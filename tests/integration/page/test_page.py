@@ -4,15 +4,13 @@ import io
 import re
 
 import pytest
-from canned_service import CASTING, DIGITS, CannedService, Opener, model, picture, png, problem
+from canned_service import CASTING, DIGITS, model, picture, png, problem
 from page_actions import choose, drop, stroke
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 
-def test_chosen_picture_is_sent_as_it_is_and_answered_with_class_model_and_times(
-    page: Page, service: CannedService
-) -> None:
+def test_chosen_picture_is_sent_as_it_is_and_answered_with_class_model_and_times(page, service):
     data = png(shade=7)
     choose(page, picture("seven.png", data))
     expect(page.locator("#label")).to_have_text("9")
@@ -31,7 +29,7 @@ def test_chosen_picture_is_sent_as_it_is_and_answered_with_class_model_and_times
     assert service.predictions == [("/predict", "seven.png", data)]
 
 
-def test_choose_button_opens_the_file_dialog_for_the_models_formats(page: Page) -> None:
+def test_choose_button_opens_the_file_dialog_for_the_models_formats(page):
     with page.expect_file_chooser() as chooser:
         page.get_by_role("button", name="Choose pictures").click()
     assert chooser.value.is_multiple()
@@ -41,9 +39,7 @@ def test_choose_button_opens_the_file_dialog_for_the_models_formats(page: Page) 
     expect(page.locator("#answer")).to_be_visible()
 
 
-def test_dropped_picture_is_answered_and_dropped_text_refused_in_a_sentence(
-    page: Page, service: CannedService
-) -> None:
+def test_dropped_picture_is_answered_and_dropped_text_refused_in_a_sentence(page, service):
     drop(page)
     expect(page.get_by_role("alert")).to_contain_text("That was no picture")
     drop(page, "dropped.png")
@@ -51,7 +47,7 @@ def test_dropped_picture_is_answered_and_dropped_text_refused_in_a_sentence(
     assert [name for _, name, _ in service.predictions] == ["dropped.png"]
 
 
-def test_pasted_picture_is_answered(open_page: Opener, service: CannedService) -> None:
+def test_pasted_picture_is_answered(open_page, service):
     page = open_page(permissions=["clipboard-read", "clipboard-write"])
     page.evaluate(
         """async () => { const pad = document.getElementById('pad');
@@ -67,16 +63,14 @@ def test_pasted_picture_is_answered(open_page: Opener, service: CannedService) -
     assert all(content.startswith(b"\x89PNG") for _, _, content in service.predictions)
 
 
-def test_photo_comes_from_the_rear_camera_and_is_offered_to_touch(open_page: Opener) -> None:
+def test_photo_comes_from_the_rear_camera_and_is_offered_to_touch(open_page):
     page = open_page()
     assert page.locator("#camera").get_attribute("capture") == "environment"
     page.set_input_files("#camera", [picture("photo.jpg")])
     expect(page.locator("#answer")).to_be_visible()
 
 
-def test_another_model_is_asked_about_the_same_picture_and_saw_it_in_its_own_shape(
-    page: Page, service: CannedService
-) -> None:
+def test_another_model_is_asked_about_the_same_picture_and_saw_it_in_its_own_shape(page, service):
     choose(page, picture("same.png"))
     expect(page.locator("#label")).to_have_text("9")
     saw = page.locator("#saw")
@@ -88,7 +82,6 @@ def test_another_model_is_asked_about_the_same_picture_and_saw_it_in_its_own_sha
     expect(page.locator("#saw-size")).to_have_text("48 × 96")
     expect(saw).to_have_js_property("naturalWidth", 48)
     box = saw.bounding_box()
-    assert box is not None
     assert box["height"] / box["width"] == pytest.approx(2, rel=0.01)
     assert [(path, name) for path, name, _ in service.predictions] == [
         ("/predict", "same.png"),
@@ -96,9 +89,7 @@ def test_another_model_is_asked_about_the_same_picture_and_saw_it_in_its_own_sha
     ]
 
 
-def test_only_ten_of_many_classes_show_until_all_are_wanted(
-    page: Page, service: CannedService
-) -> None:
+def test_only_ten_of_many_classes_show_until_all_are_wanted(page, service):
     service.models = [model("many", [f"species {i}" for i in range(120)], 32, 32)]
     page.reload()
     choose(page, picture())
@@ -109,7 +100,7 @@ def test_only_ten_of_many_classes_show_until_all_are_wanted(
     expect(page.locator("#bars li:visible")).to_have_count(10)
 
 
-def test_bars_are_as_long_as_their_probability(page: Page) -> None:
+def test_bars_are_as_long_as_their_probability(page):
     choose(page, picture())
     expect(page.locator("#bars li")).to_have_count(10)
     shares = page.evaluate(
@@ -121,7 +112,7 @@ def test_bars_are_as_long_as_their_probability(page: Page) -> None:
     assert max(shares[1:]) < 0.02
 
 
-def test_labels_are_text_whatever_they_look_like(page: Page, service: CannedService) -> None:
+def test_labels_are_text_whatever_they_look_like(page, service):
     label = "<img src=x onerror=alert(1)>"
     service.models = [model("odd", ["plain", label], 32, 32)]
     page.reload()
@@ -130,7 +121,7 @@ def test_labels_are_text_whatever_they_look_like(page: Page, service: CannedServ
     expect(page.locator("#bars .name").first).to_have_text(label)
 
 
-def test_late_answer_to_an_older_picture_is_not_shown(page: Page, service: CannedService) -> None:
+def test_late_answer_to_an_older_picture_is_not_shown(page, service):
     service.replies = [None, service.usual("/predict", top=4)]
     choose(page, picture("slow.png"))
     expect(page.locator("#result")).to_have_attribute("aria-busy", "true")
@@ -140,9 +131,7 @@ def test_late_answer_to_an_older_picture_is_not_shown(page: Page, service: Canne
     expect(page.locator("#curl")).to_contain_text("fast.png")
 
 
-def test_version_promoted_meanwhile_appears_in_the_chooser(
-    page: Page, service: CannedService
-) -> None:
+def test_version_promoted_meanwhile_appears_in_the_chooser(page, service):
     page.select_option("#model", "casting")
     service.models = [DIGITS, {**CASTING, "version": 4, "versions": [3, 4]}]
     choose(page, picture())
@@ -150,9 +139,7 @@ def test_version_promoted_meanwhile_appears_in_the_chooser(
     expect(page.locator("#model option:checked")).to_have_text("casting, version 4, current")
 
 
-def test_heat_map_is_asked_for_when_it_is_wanted_and_as_strong_as_the_slider(
-    page: Page, service: CannedService
-) -> None:
+def test_heat_map_is_asked_for_when_it_is_wanted_and_as_strong_as_the_slider(page, service):
     choose(page, picture())
     expect(page.locator("#saw")).to_have_js_property("naturalWidth", 28)
     choose(page, picture("other.png"))
@@ -170,7 +157,7 @@ def test_heat_map_is_asked_for_when_it_is_wanted_and_as_strong_as_the_slider(
     assert service.explained == ["label=9", "label=3", "label=9"]
 
 
-def test_service_without_heat_maps_keeps_no_slider(page: Page, service: CannedService) -> None:
+def test_service_without_heat_maps_keeps_no_slider(page, service):
     service.explains = problem(404, "not_found")
     choose(page, picture())
     page.get_by_label("Where it looked").fill("50")
@@ -178,9 +165,7 @@ def test_service_without_heat_maps_keeps_no_slider(page: Page, service: CannedSe
     expect(page.locator("#saw")).to_be_visible()
 
 
-def test_refused_heat_map_leaves_the_answer_and_can_be_asked_again(
-    page: Page, service: CannedService
-) -> None:
+def test_refused_heat_map_leaves_the_answer_and_can_be_asked_again(page, service):
     service.explains = problem(503, "overloaded")
     choose(page, picture())
     slider = page.get_by_label("Where it looked")
@@ -193,9 +178,7 @@ def test_refused_heat_map_leaves_the_answer_and_can_be_asked_again(
     expect(page.locator("#look-note")).to_have_text("")
 
 
-def test_drawn_strokes_are_sent_as_bright_ink_on_black_and_can_be_saved(
-    page: Page, service: CannedService
-) -> None:
+def test_drawn_strokes_are_sent_as_bright_ink_on_black_and_can_be_saved(page, service):
     page.get_by_role("button", name="Draw").click()
     stroke(page, (0.3, 0.2), (0.7, 0.2), (0.4, 0.8))
     expect(page.locator("#label")).to_have_text("9")
@@ -210,7 +193,7 @@ def test_drawn_strokes_are_sent_as_bright_ink_on_black_and_can_be_saved(
     assert download.value.suggested_filename == "drawing.png"
 
 
-def test_a_tap_is_a_dot(page: Page, service: CannedService) -> None:
+def test_a_tap_is_a_dot(page, service):
     page.get_by_role("button", name="Draw").click()
     with page.expect_response("**/predict"):
         stroke(page, (0.5, 0.5))
@@ -219,7 +202,7 @@ def test_a_tap_is_a_dot(page: Page, service: CannedService) -> None:
     assert drawn.getpixel((140, 180)) == 0
 
 
-def test_undo_asks_again_and_clear_empties_the_answer(page: Page, service: CannedService) -> None:
+def test_undo_asks_again_and_clear_empties_the_answer(page, service):
     page.get_by_role("button", name="Draw").click()
     with page.expect_response("**/predict"):
         stroke(page, (0.2, 0.5), (0.8, 0.5))
@@ -236,7 +219,7 @@ def test_undo_asks_again_and_clear_empties_the_answer(page: Page, service: Canne
     expect(page.locator("#answer")).to_be_hidden()
 
 
-def test_drawing_is_offered_for_small_square_models_only(page: Page) -> None:
+def test_drawing_is_offered_for_small_square_models_only(page):
     page.get_by_role("button", name="Draw").click()
     expect(page.locator("#pad")).to_be_visible()
     page.select_option("#model", "casting")
@@ -244,7 +227,7 @@ def test_drawing_is_offered_for_small_square_models_only(page: Page) -> None:
     expect(page.locator("#pad")).to_be_hidden()
 
 
-def test_copied_commands_name_the_request_just_made(open_page: Opener, site: str) -> None:
+def test_copied_commands_name_the_request_just_made(open_page, site):
     page = open_page(permissions=["clipboard-read", "clipboard-write"])
     page.select_option("#model", "casting")
     choose(page, picture("it's; a,b.png"))

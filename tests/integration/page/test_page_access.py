@@ -4,15 +4,13 @@ import io
 import re
 
 import pytest
-from canned_service import CannedService, Opener, model, picture, problem
+from canned_service import model, picture, problem
 from page_actions import choose, stroke, tab_to
 from PIL import Image
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 
-def test_keyboard_alone_chooses_a_model_sends_and_copies(
-    open_page: Opener, service: CannedService
-) -> None:
+def test_keyboard_alone_chooses_a_model_sends_and_copies(open_page, service):
     page = open_page(permissions=["clipboard-read", "clipboard-write"])
     # Listening before the key goes down: a dialog that nobody expects is not intercepted.
     page.on("filechooser", lambda chooser: chooser.set_files([picture("keys.png")]))
@@ -36,7 +34,7 @@ def test_keyboard_alone_chooses_a_model_sends_and_copies(
     assert service.predictions[0][0] == "/models/casting/predict"
 
 
-def test_keyboard_alone_draws(page: Page, service: CannedService) -> None:
+def test_keyboard_alone_draws(page, service):
     tab_to(page, "Draw")
     page.keyboard.press("Enter")
     expect(page.get_by_role("application", name="Drawing pad")).to_be_focused()
@@ -51,7 +49,7 @@ def test_keyboard_alone_draws(page: Page, service: CannedService) -> None:
     assert sum(drawn.histogram()[1:255]) < 100  # ink and its soft edge, no mark of the pen
 
 
-def test_phone_needs_no_sideways_scrolling(open_page: Opener, service: CannedService) -> None:
+def test_phone_needs_no_sideways_scrolling(open_page, service):
     page = open_page(viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
     long = "a_label_that_goes_on_and_on_without_any_space_" * 3
     service.models = [model("digits-of-a-very-long-name-indeed-0123456789", ["no", long], 28, 28)]
@@ -76,19 +74,15 @@ def test_phone_needs_no_sideways_scrolling(open_page: Opener, service: CannedSer
     assert fits()
 
 
-def test_phone_has_controls_for_a_finger_and_shows_the_answer_without_scrolling(
-    open_page: Opener,
-) -> None:
+def test_phone_has_controls_for_a_finger_and_shows_the_answer_without_scrolling(open_page):
     page = open_page(viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
     for button in page.locator(".actions button:visible, select:visible").all():
         box = button.bounding_box()
-        assert box is not None
         assert box["height"] >= 44
     page.get_by_role("button", name="Draw").tap()
     stroke(page, (0.5, 0.2), (0.5, 0.8))
     expect(page.locator("#label")).to_be_in_viewport(ratio=1)
     pad = page.locator("#pad").bounding_box()
-    assert pad is not None
     assert pad["width"] == pytest.approx(pad["height"], abs=1)
 
 
@@ -115,9 +109,7 @@ CONTRASTS = """() => {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_contrast_is_aa_in_both_schemes(
-    open_page: Opener, service: CannedService, scheme: str
-) -> None:
+def test_text_contrast_is_aa_in_both_schemes(open_page, service, scheme):
     page = open_page(color_scheme=scheme, reduced_motion="reduce")
     ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert (max(int(value) for value in re.findall(r"\d+", ground)[:3]) < 64) == (scheme == "dark")
@@ -132,7 +124,7 @@ def test_text_contrast_is_aa_in_both_schemes(
     assert page.evaluate(CONTRASTS) == []
 
 
-def test_reduced_motion_moves_nothing(open_page: Opener, service: CannedService) -> None:
+def test_reduced_motion_moves_nothing(open_page, service):
     page = open_page(reduced_motion="reduce")
     service.replies = [None]
     choose(page, picture())
@@ -140,7 +132,7 @@ def test_reduced_motion_moves_nothing(open_page: Opener, service: CannedService)
     assert page.evaluate("document.getAnimations().length") == 0
 
 
-def test_page_names_its_parts_for_assistive_technology(page: Page) -> None:
+def test_page_names_its_parts_for_assistive_technology(page):
     choose(page, picture())
     expect(page.locator("#answer")).to_be_visible()
     nameless = page.evaluate(

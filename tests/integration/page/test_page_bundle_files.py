@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import expect
 from test_page_live import serving, visit
 from tiny_models import TINY_LABELS, TINY_SPEC, tiny_network
 
@@ -35,7 +35,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield url
 
 
-def test_examples_of_the_bundle_are_answered(browser: Browser, url: str) -> None:
+def test_examples_of_the_bundle_are_answered(browser, url):
     page = visit(browser, url)
     expect(page.locator("#thumbnails button")).to_have_count(2)
     expect(page.get_by_role("img", name="Example 2")).to_have_js_property("naturalWidth", 10)
@@ -44,7 +44,7 @@ def test_examples_of_the_bundle_are_answered(browser: Browser, url: str) -> None
     page.close()
 
 
-def test_report_of_a_stranger_is_shown_and_runs_nothing(browser: Browser, url: str) -> None:
+def test_report_of_a_stranger_is_shown_and_runs_nothing(browser, url):
     page = visit(browser, url)
     asked: list[str] = []
     page.get_by_role("link", name="How it was trained").click()

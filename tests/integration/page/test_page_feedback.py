@@ -1,9 +1,9 @@
 """That's wrong: a picture under its right label."""
 
 import pytest
-from canned_service import CASTING, DIGITS, CannedService, Opener, model, picture
+from canned_service import CASTING, DIGITS, CannedService, model, picture
 from page_actions import choose
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 
 @pytest.fixture(autouse=True)
@@ -11,9 +11,7 @@ def _keeps(service: CannedService) -> None:
     service.keeps_feedback = True
 
 
-def test_one_click_keeps_the_picture_under_its_right_label(
-    page: Page, service: CannedService
-) -> None:
+def test_one_click_keeps_the_picture_under_its_right_label(page, service):
     choose(page, picture("seven.png"))
     expect(page.locator("#label")).to_have_text("9")
     page.get_by_text("That's wrong").click()
@@ -27,7 +25,7 @@ def test_one_click_keeps_the_picture_under_its_right_label(
     expect(page.locator("#labels button").first).to_be_visible()  # it stays open
 
 
-def test_many_labels_are_a_list(page: Page, service: CannedService) -> None:
+def test_many_labels_are_a_list(page, service):
     service.models = [model("many", [f"species {i}" for i in range(40)], 32, 32)]
     page.reload()
     choose(page, picture())
@@ -37,7 +35,7 @@ def test_many_labels_are_a_list(page: Page, service: CannedService) -> None:
     expect(page.locator("#kept")).to_contain_text("Kept as species 5")
 
 
-def test_correction_goes_to_the_version_that_answered(page: Page, service: CannedService) -> None:
+def test_correction_goes_to_the_version_that_answered(page, service):
     service.models = [{**DIGITS, "versions": [2, 3]}]
     page.reload()
     page.get_by_label("Model").select_option("digits, version 2")
@@ -48,9 +46,7 @@ def test_correction_goes_to_the_version_that_answered(page: Page, service: Canne
     assert service.kept[0][0] == "/models/digits/versions/2/feedback"
 
 
-def test_correction_goes_to_the_model_that_became_the_default_meanwhile(
-    page: Page, service: CannedService
-) -> None:
+def test_correction_goes_to_the_model_that_became_the_default_meanwhile(page, service):
     service.models = [CASTING, DIGITS]
     with page.expect_response("**/models"):
         choose(page, picture())
@@ -65,7 +61,7 @@ def test_correction_goes_to_the_model_that_became_the_default_meanwhile(
     assert service.predictions[-1][:2] == ("/models/digits/predict", "digit.png")
 
 
-def test_slip_can_be_undone(page: Page, service: CannedService) -> None:
+def test_slip_can_be_undone(page, service):
     choose(page, picture())
     page.get_by_text("That's wrong").click()
     labels = page.locator("#labels")
@@ -77,7 +73,7 @@ def test_slip_can_be_undone(page: Page, service: CannedService) -> None:
     assert [fields["label"] for _, _, fields in service.kept] == ["7", "9"]
 
 
-def test_slip_in_a_list_can_be_undone(page: Page, service: CannedService) -> None:
+def test_slip_in_a_list_can_be_undone(page, service):
     service.models = [model("many", [f"species {i}" for i in range(40)], 32, 32)]
     service.by_path = {"/predict": service.usual("/predict", top=0)}
     page.reload()
@@ -91,7 +87,7 @@ def test_slip_in_a_list_can_be_undone(page: Page, service: CannedService) -> Non
     expect(page.locator("#kept")).to_contain_text("Kept as species 0")
 
 
-def test_refusal_is_said(page: Page) -> None:
+def test_refusal_is_said(page):
     page.route("**/feedback", lambda route: route.abort())
     choose(page, picture())
     page.get_by_text("That's wrong").click()
@@ -99,9 +95,7 @@ def test_refusal_is_said(page: Page) -> None:
     expect(page.locator("#kept")).to_contain_text("The service did not answer")
 
 
-def test_service_that_keeps_nothing_is_not_asked_to(
-    open_page: Opener, service: CannedService
-) -> None:
+def test_service_that_keeps_nothing_is_not_asked_to(open_page, service):
     service.keeps_feedback = False
     page = open_page()
     choose(page, picture())

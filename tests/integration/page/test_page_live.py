@@ -72,7 +72,7 @@ def photo() -> bytes:
     return encoded(Image.radial_gradient("L").resize((90, 120)), "JPEG")
 
 
-def test_shown_answer_pixels_and_heat_map_are_the_services(browser: Browser, tiny: str) -> None:
+def test_shown_answer_pixels_and_heat_map_are_the_services(browser, tiny):
     page = visit(browser, tiny)
     choose(page, picture("photo.jpg", photo()))
     expect(page.locator("#answer")).to_be_visible()
@@ -91,7 +91,7 @@ def test_shown_answer_pixels_and_heat_map_are_the_services(browser: Browser, tin
     page.close()
 
 
-def test_copied_commands_give_the_shown_answer(browser: Browser, tiny: str, tmp_path: Path) -> None:
+def test_copied_commands_give_the_shown_answer(browser, tiny, tmp_path):
     name = "it's; 1,2.jpg"
     (tmp_path / name).write_bytes(photo())
     page = visit(browser, tiny)
@@ -112,7 +112,7 @@ def test_copied_commands_give_the_shown_answer(browser: Browser, tiny: str, tmp_
     page.close()
 
 
-def test_broken_file_is_refused_in_the_services_words(browser: Browser, tiny: str) -> None:
+def test_broken_file_is_refused_in_the_services_words(browser, tiny):
     page = visit(browser, tiny)
     choose(page, picture("broken.png", png()[:40]))
     expect(page.get_by_role("alert")).to_contain_text("The image cannot be decoded")
@@ -122,7 +122,7 @@ def test_broken_file_is_refused_in_the_services_words(browser: Browser, tiny: st
     page.close()
 
 
-def test_table_holds_one_row_per_picture_good_or_broken(browser: Browser, tiny: str) -> None:
+def test_table_holds_one_row_per_picture_good_or_broken(browser, tiny):
     page = visit(browser, tiny)
     choose(page, *(picture(f"{i}.png", png(shade=i)) for i in range(12)), picture("x", b"no"))
     expect(page.get_by_role("heading", name="12 answers, 1 failed")).to_be_visible()
@@ -143,7 +143,7 @@ def drawing(browser: Browser, digits: str) -> Page:
 
 
 @pytest.mark.parametrize("digit", HANDWRITTEN)
-def test_drawn_digit_is_recognized(drawing: Page, digit: str) -> None:
+def test_drawn_digit_is_recognized(drawing, digit):
     drawing.get_by_role("button", name="Clear").click()
     expect(drawing.locator("#answer")).to_be_hidden()
     for line in HANDWRITTEN[digit]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from canned_service import DIGITS, PATIENCE_MS, CannedService, picture
+from canned_service import DIGITS, PATIENCE_MS, picture
 from page_actions import choose, drop
 from playwright.sync_api import Page, Route, expect
 
@@ -59,9 +59,7 @@ def hide(page: Page) -> None:
         pytest.param(hide, id="hidden"),
     ],
 )
-def test_camera_that_is_left_before_it_is_permitted_stays_off(
-    page: Page, service: CannedService, leave: Callable[[Page], None]
-) -> None:
+def test_camera_that_is_left_before_it_is_permitted_stays_off(page, service, leave):
     page.evaluate(PERMISSION)
     press(page, "Live camera")
     expect(page.locator("#video")).to_be_visible()
@@ -73,7 +71,7 @@ def test_camera_that_is_left_before_it_is_permitted_stays_off(
     assert "camera.jpg" not in {name for _, name, _ in service.predictions}
 
 
-def test_camera_started_again_before_it_is_permitted_is_one_camera(page: Page) -> None:
+def test_camera_started_again_before_it_is_permitted_is_one_camera(page):
     page.evaluate(PERMISSION)
     for _ in range(3):
         press(page, "Live camera")
@@ -85,9 +83,7 @@ def test_camera_started_again_before_it_is_permitted_is_one_camera(page: Page) -
     assert page.evaluate(STREAMS) == [False, False]
 
 
-def test_picture_that_comes_while_a_version_opens_leaves_nothing_of_the_old_version(
-    page: Page, service: CannedService
-) -> None:
+def test_picture_that_comes_while_a_version_opens_leaves_nothing_of_the_old_version(page, service):
     service.models = [{**DIGITS, "versions": [1, 3], "has_report": True}]
     page.reload()
     opening = hold(page, "**/models/digits/versions/1")
@@ -106,9 +102,7 @@ def test_picture_that_comes_while_a_version_opens_leaves_nothing_of_the_old_vers
     assert [name for _, name, _ in service.predictions] == ["mine.png"]
 
 
-def test_example_that_comes_after_a_newer_picture_is_not_shown(
-    page: Page, service: CannedService
-) -> None:
+def test_example_that_comes_after_a_newer_picture_is_not_shown(page, service):
     service.models = [{**DIGITS, "examples": 2}]
     page.reload()
     expect(page.get_by_role("img", name="Example 2")).to_have_js_property("naturalWidth", 40)
@@ -124,9 +118,7 @@ def test_example_that_comes_after_a_newer_picture_is_not_shown(
     assert "example" not in page.url
 
 
-def test_picture_dropped_while_models_load_is_answered_once_they_are(
-    page: Page, service: CannedService
-) -> None:
+def test_picture_dropped_while_models_load_is_answered_once_they_are(page, service):
     models, service.models = service.models, []
     service.health = {"status": "loading", "reason": "The models are being loaded.", "models": []}
     page.reload()
@@ -138,7 +130,7 @@ def test_picture_dropped_while_models_load_is_answered_once_they_are(
     assert {name for _, name, _ in service.predictions} == {"early.png"}
 
 
-def test_table_that_could_not_be_asked_is_asked_again(page: Page, service: CannedService) -> None:
+def test_table_that_could_not_be_asked_is_asked_again(page, service):
     models = service.models
     service.models = [{"name": "new", "version": None, "image": None}]
     service.health = {"status": "not ready", "reason": "None serves.", "models": []}
@@ -153,9 +145,7 @@ def test_table_that_could_not_be_asked_is_asked_again(page: Page, service: Canne
     assert sorted(name for _, name, _ in service.predictions) == ["a.png", "b.png"]
 
 
-def test_version_that_could_not_be_opened_is_opened_again(
-    page: Page, service: CannedService
-) -> None:
+def test_version_that_could_not_be_opened_is_opened_again(page, service):
     service.models = [{**DIGITS, "versions": [1, 3]}]
     page.reload()
     choose(page, picture("mine.png"))

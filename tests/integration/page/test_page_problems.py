@@ -1,13 +1,11 @@
 """What goes wrong is said in sentences."""
 
-from canned_service import CannedService, picture, problem
+from canned_service import picture, problem
 from page_actions import choose
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 
-def test_broken_file_shows_the_services_sentence_and_request(
-    page: Page, service: CannedService
-) -> None:
+def test_broken_file_shows_the_services_sentence_and_request(page, service):
     choose(page, picture())
     expect(page.locator("#answer")).to_be_visible()
     service.replies = [problem(415, "unsupported_format")]
@@ -21,9 +19,7 @@ def test_broken_file_shows_the_services_sentence_and_request(
     expect(page.get_by_role("button", name="Try again")).to_be_hidden()
 
 
-def test_overload_says_so_and_the_picture_can_be_sent_again(
-    page: Page, service: CannedService
-) -> None:
+def test_overload_says_so_and_the_picture_can_be_sent_again(page, service):
     service.replies = [problem(503, "overloaded", setting="HALFTONE_DEADLINE_MS")]
     choose(page, picture())
     expect(page.get_by_role("alert")).to_contain_text("limit: HALFTONE_DEADLINE_MS")
@@ -32,9 +28,7 @@ def test_overload_says_so_and_the_picture_can_be_sent_again(
     expect(page.get_by_role("alert")).to_be_hidden()
 
 
-def test_proxy_error_and_an_unreachable_service_are_sentences(
-    page: Page, service: CannedService
-) -> None:
+def test_proxy_error_and_an_unreachable_service_are_sentences(page, service):
     service.replies = [{"status": 502, "content_type": "text/html", "body": "<h1>nginx</h1>"}]
     choose(page, picture())
     expect(page.get_by_role("alert")).to_contain_text("The service answered 502 Bad Gateway")
@@ -43,7 +37,7 @@ def test_proxy_error_and_an_unreachable_service_are_sentences(
     expect(page.get_by_role("alert")).to_contain_text("The service did not answer")
 
 
-def test_no_model_is_a_sentence_until_there_is_one(page: Page, service: CannedService) -> None:
+def test_no_model_is_a_sentence_until_there_is_one(page, service):
     models = service.models
     service.models = [{"name": "new", "version": None, "image": None}]
     failed = {"name": "new", "failure": "Version 4 cannot serve: its probes differ."}
@@ -58,7 +52,7 @@ def test_no_model_is_a_sentence_until_there_is_one(page: Page, service: CannedSe
     expect(alert).to_be_hidden()
 
 
-def test_page_opened_while_models_load_waits_for_them(page: Page, service: CannedService) -> None:
+def test_page_opened_while_models_load_waits_for_them(page, service):
     models, service.models = service.models, []
     service.health = {"status": "loading", "reason": "The models are being loaded.", "models": []}
     page.reload()

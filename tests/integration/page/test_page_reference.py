@@ -37,7 +37,7 @@ def reference(browser: Browser, url: str) -> Iterator[Page]:
     assert wrong == []
 
 
-def test_reference_shows_every_operation(reference: Page, url: str) -> None:
+def test_reference_shows_every_operation(reference, url):
     paths = httpx.get(f"{url}/openapi.json", timeout=PATIENCE_S).json()["paths"]
     operations = sum(len(operations) for operations in paths.values())
 
@@ -46,7 +46,7 @@ def test_reference_shows_every_operation(reference: Page, url: str) -> None:
     expect(reference.locator("html")).to_have_class("dark-mode")
 
 
-def test_an_image_can_be_tried_on_the_reference(reference: Page) -> None:
+def test_an_image_can_be_tried_on_the_reference(reference):
     block = reference.locator("#operations-predict-predict")
     block.locator(".opblock-summary-control").first.click()
     block.get_by_role("button", name="Try it out").click()
@@ -58,7 +58,7 @@ def test_an_image_can_be_tried_on_the_reference(reference: Page) -> None:
     expect(answer).to_contain_text("server-timing")
 
 
-def test_reference_and_its_files_are_sent_with_the_policy(url: str) -> None:
+def test_reference_and_its_files_are_sent_with_the_policy(url):
     for path in ("/docs", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css", "/js/docs.js"):
         response = httpx.get(f"{url}{path}", timeout=PATIENCE_S)
         assert response.status_code == 200, path

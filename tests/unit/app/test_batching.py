@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from patience import PATIENCE_S
 
 from app.batching.cost_model import CostModel
 from app.batching.queue import BatchQueue
@@ -23,7 +24,6 @@ from app.errors import (
 )
 
 SHAPE = (3, 2)
-PATIENCE_S = 300.0
 NEVER = float("inf")
 
 Open = Callable[..., BatchQueue]
@@ -110,7 +110,7 @@ async def occupy(queue: BatchQueue, engine: Engine) -> asyncio.Task[int]:
     return task
 
 
-async def test_idle_engine_starts_at_once_with_one_image(engine: Engine, open_queue: Open) -> None:
+async def test_idle_engine_starts_at_once_with_one_image(engine, open_queue):
     with open_queue().place(NEVER) as place:
         await place.compute(np.full(SHAPE, 7, np.uint8))
 
@@ -119,9 +119,7 @@ async def test_idle_engine_starts_at_once_with_one_image(engine: Engine, open_qu
     assert place.entered_at <= place.decoded_at <= place.started_at <= place.finished_at
 
 
-async def test_arrivals_while_busy_form_the_next_batch_up_to_its_limit(
-    engine: Engine, open_queue: Open
-) -> None:
+async def test_arrivals_while_busy_form_the_next_batch_up_to_its_limit(engine, open_queue):
     queue = open_queue(max_batch=4)
     tasks = [await occupy(queue, engine)]
     tasks += [await send(queue, value) for value in range(1, 7)]
@@ -133,9 +131,9 @@ async def test_arrivals_while_busy_form_the_next_batch_up_to_its_limit(
     assert queue.depth == 0
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(values=st.lists(st.integers(0, 255), min_size=1, max_size=60), max_batch=st.integers(1, 9))
-def test_every_caller_gets_the_answer_to_its_own_image(values: list[int], max_batch: int) -> None:
+def test_every_caller_gets_the_answer_to_its_own_image(values, max_batch):
     engine = Engine()
     queue = queue_of(engine, max_batch=max_batch)
 
@@ -148,9 +146,7 @@ def test_every_caller_gets_the_answer_to_its_own_image(values: list[int], max_ba
     assert max(map(len, engine.batches)) <= max_batch
 
 
-async def test_cancelled_callers_are_not_computed_and_do_not_strand_their_mates(
-    engine: Engine, open_queue: Open
-) -> None:
+async def test_cancelled_callers_are_not_computed_and_do_not_strand_their_mates(engine, open_queue):
     queue = open_queue()
     first = await occupy(queue, engine)
     mates = [await send(queue, value) for value in (1, 2, 3, 4)]
@@ -164,9 +160,7 @@ async def test_cancelled_callers_are_not_computed_and_do_not_strand_their_mates(
     assert engine.batches == [[0], [2, 4]]
 
 
-async def test_caller_that_leaves_while_it_is_computed_hurts_nobody(
-    engine: Engine, open_queue: Open
-) -> None:
+async def test_caller_that_leaves_while_it_is_computed_hurts_nobody(engine, open_queue):
     queue = open_queue()
     first = await occupy(queue, engine)
     second = await send(queue, 1)
@@ -177,9 +171,7 @@ async def test_caller_that_leaves_while_it_is_computed_hurts_nobody(
     assert queue.depth == 0
 
 
-async def test_expired_images_get_their_error_and_are_not_computed(
-    engine: Engine, open_queue: Open
-) -> None:
+async def test_expired_images_get_their_error_and_are_not_computed(engine, open_queue):
     queue = open_queue()
     first = await occupy(queue, engine)
     patient = await send(queue, 2)
@@ -191,9 +183,7 @@ async def test_expired_images_get_their_error_and_are_not_computed(
     assert engine.batches == [[0], [2]]
 
 
-async def test_an_image_whose_deadline_passed_is_not_computed(
-    engine: Engine, open_queue: Open
-) -> None:
+async def test_an_image_whose_deadline_passed_is_not_computed(engine, open_queue):
     queue = open_queue()
     with pytest.raises(DeadlineExpired):
         await ask_too_late(queue, 1, spare_s=-1)
@@ -202,7 +192,7 @@ async def test_an_image_whose_deadline_passed_is_not_computed(
     assert engine.batches == [[2]]
 
 
-async def test_an_engine_that_is_stuck_is_not_waited_for(engine: Engine, open_queue: Open) -> None:
+async def test_an_engine_that_is_stuck_is_not_waited_for(engine, open_queue):
     queue = open_queue(patience_s=0.05)
     engine.held = True
 
@@ -211,9 +201,7 @@ async def test_an_engine_that_is_stuck_is_not_waited_for(engine: Engine, open_qu
     assert engine.batches == [[5]]
 
 
-async def test_image_that_would_miss_its_deadline_is_refused_at_once(
-    engine: Engine, open_queue: Open
-) -> None:
+async def test_image_that_would_miss_its_deadline_is_refused_at_once(engine, open_queue):
     queue = open_queue(costs=CostModel(fixed_s=10.0, per_image_s=0.0), max_batch=1)
     first = await occupy(queue, engine)
 
@@ -227,7 +215,7 @@ async def test_image_that_would_miss_its_deadline_is_refused_at_once(
     assert await asyncio.gather(first, second) == [0, 2]
 
 
-async def test_full_queue_refuses_without_waiting(engine: Engine, open_queue: Open) -> None:
+async def test_full_queue_refuses_without_waiting(engine, open_queue):
     queue = open_queue(capacity=3)
     tasks = [await occupy(queue, engine)]
     tasks += [await send(queue, value) for value in (1, 2, 3)]
@@ -238,7 +226,7 @@ async def test_full_queue_refuses_without_waiting(engine: Engine, open_queue: Op
     assert await asyncio.gather(*tasks) == [0, 1, 2, 3]
 
 
-async def test_places_are_counted_so_that_arrivals_together_share_none(open_queue: Open) -> None:
+async def test_places_are_counted_so_that_arrivals_together_share_none(open_queue):
     queue = open_queue(costs=CostModel(fixed_s=10.0, per_image_s=0.0), max_batch=2, capacity=3)
     deadline = time.monotonic() + 25
     with queue.place(deadline), queue.place(deadline):
@@ -251,7 +239,7 @@ async def test_places_are_counted_so_that_arrivals_together_share_none(open_queu
     assert queue.depth == 0
 
 
-async def test_images_that_are_still_to_be_decoded_take_time(open_queue: Open) -> None:
+async def test_images_that_are_still_to_be_decoded_take_time(open_queue):
     costs = CostModel(0.0, 0.0)
     queue = open_queue(costs=costs, decoders=2)
     for _ in range(100):
@@ -265,8 +253,8 @@ async def test_images_that_are_still_to_be_decoded_take_time(open_queue: Open) -
 
 
 async def test_images_later_than_expected_keep_others_out_until_one_that_comes_alone_is_not(
-    open_queue: Open,
-) -> None:
+    open_queue,
+):
     queue = open_queue()
     deadline = time.monotonic() + 10
     with queue.place(deadline) as place:
@@ -281,9 +269,7 @@ async def test_images_later_than_expected_keep_others_out_until_one_that_comes_a
         queue.check(deadline)
 
 
-async def test_engine_failure_reaches_every_caller_and_the_next_batch_works(
-    engine: Engine, open_queue: Open
-) -> None:
+async def test_engine_failure_reaches_every_caller_and_the_next_batch_works(engine, open_queue):
     queue = open_queue()
     cause = engine.error = RuntimeError("no")
     with pytest.raises(InferenceFailed) as failure:
@@ -294,9 +280,7 @@ async def test_engine_failure_reaches_every_caller_and_the_next_batch_works(
     assert await ask(queue, 2) == 2
 
 
-async def test_thread_that_is_killed_strands_nobody_and_says_so(
-    engine: Engine, open_queue: Open
-) -> None:
+async def test_thread_that_is_killed_strands_nobody_and_says_so(engine, open_queue):
     queue = open_queue()
     tasks = [await occupy(queue, engine), await send(queue, 1)]
     assert queue.why_ended() is None
@@ -311,7 +295,7 @@ async def test_thread_that_is_killed_strands_nobody_and_says_so(
         queue.check(NEVER)
 
 
-async def test_only_rows_that_are_not_finite_fail(engine: Engine) -> None:
+async def test_only_rows_that_are_not_finite_fail(engine):
     def predict(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         answers = engine.predict(images)
         answers[images[:, 0, 0] == 13] = np.nan
@@ -329,7 +313,7 @@ async def test_only_rows_that_are_not_finite_fail(engine: Engine) -> None:
     assert isinstance(outcomes[2], NonFiniteOutput)
 
 
-async def test_engine_that_answers_too_few_rows_is_a_failure() -> None:
+async def test_engine_that_answers_too_few_rows_is_a_failure():
     queue = BatchQueue(
         lambda images: np.ones((len(images) - 1, 2), np.float32), SHAPE, max_batch=8, capacity=8
     )
@@ -338,9 +322,7 @@ async def test_engine_that_answers_too_few_rows_is_a_failure() -> None:
     assert queue.close(PATIENCE_S)
 
 
-async def test_closing_finishes_what_was_accepted_and_refuses_more(
-    engine: Engine, open_queue: Open
-) -> None:
+async def test_closing_finishes_what_was_accepted_and_refuses_more(engine, open_queue):
     queue = open_queue(max_batch=2)
     tasks = [await occupy(queue, engine)]
     tasks += [await send(queue, value) for value in range(1, 9)]
@@ -354,7 +336,7 @@ async def test_closing_finishes_what_was_accepted_and_refuses_more(
         queue.check(NEVER)
 
 
-async def test_queue_knows_for_how_long_it_is_stuck(engine: Engine, open_queue: Open) -> None:
+async def test_queue_knows_for_how_long_it_is_stuck(engine, open_queue):
     queue = open_queue()
     assert queue.stuck_s() == 0
     first = await occupy(queue, engine)
@@ -365,9 +347,7 @@ async def test_queue_knows_for_how_long_it_is_stuck(engine: Engine, open_queue: 
     assert 0 < early < late
 
 
-async def test_expected_time_counts_the_running_batch_and_the_full_ones_ahead(
-    engine: Engine, open_queue: Open
-) -> None:
+async def test_expected_time_counts_the_running_batch_and_the_full_ones_ahead(engine, open_queue):
     queue = open_queue(costs=CostModel(fixed_s=100.0, per_image_s=1.0), max_batch=2)
     assert queue.expected_s() == pytest.approx(101)
     tasks = [await occupy(queue, engine), await send(queue, 1)]

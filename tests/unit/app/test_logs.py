@@ -30,9 +30,7 @@ HOSTILE = 'a\nb\r\n{"level": "error"}\x1b[31m\u2028\udc80"'
 
 
 @pytest.mark.parametrize("text", [HOSTILE, "plain", ""])
-def test_json_lines_are_one_object_each_whatever_a_client_sent(
-    logger: logging.Logger, stream: io.StringIO, text: str
-) -> None:
+def test_json_lines_are_one_object_each_whatever_a_client_sent(logger, stream, text):
     logger.handlers[0].setFormatter(JsonLines())
     logger.info("%s", text.encode("utf-8", "replace").decode(), extra={"path": text, "status": 200})
     lines = stream.getvalue().split("\n")
@@ -44,7 +42,7 @@ def test_json_lines_are_one_object_each_whatever_a_client_sent(
     assert record["logger"] == "halftone.test"
 
 
-def test_json_lines_hold_exceptions(logger: logging.Logger, stream: io.StringIO) -> None:
+def test_json_lines_hold_exceptions(logger, stream):
     logger.handlers[0].setFormatter(JsonLines())
     try:
         raise RuntimeError("why")
@@ -54,7 +52,7 @@ def test_json_lines_hold_exceptions(logger: logging.Logger, stream: io.StringIO)
     assert "RuntimeError: why" in json.loads(stream.getvalue())["exception"]
 
 
-def test_console_lines_cannot_be_forged(logger: logging.Logger, stream: io.StringIO) -> None:
+def test_console_lines_cannot_be_forged(logger, stream):
     logger.handlers[0].setFormatter(Console())
     logger.info("GET %s", "/x\n12:00:00 ERROR forged\x1b[31m")
 
@@ -76,9 +74,7 @@ def access(stream: io.StringIO) -> Iterator[logging.Handler]:
 REQUEST = ("10.0.0.7", "POST", HOSTILE, 200, 12.3456, "abc")
 
 
-def test_a_request_is_one_line_that_says_what_answered(
-    access: logging.Handler, stream: io.StringIO
-) -> None:
+def test_a_request_is_one_line_that_says_what_answered(access, stream):
     access.setFormatter(Console())
     log_request(*REQUEST, model="digits", version=3)
     log_request("-", "GET", "/docs", 200, 1.0, "def")
@@ -89,9 +85,7 @@ def test_a_request_is_one_line_that_says_what_answered(
     assert lines[1].endswith("INFO    - GET /docs 200 1.0 ms [def]")
 
 
-def test_a_request_as_json_holds_what_a_search_needs(
-    access: logging.Handler, stream: io.StringIO
-) -> None:
+def test_a_request_as_json_holds_what_a_search_needs(access, stream):
     access.setFormatter(JsonLines())
     log_request(*REQUEST, model="digits", version=3)
     record = json.loads(stream.getvalue())
@@ -115,7 +109,7 @@ def test_a_request_as_json_holds_what_a_search_needs(
         (Settings(log_level="warning"), False),
     ],
 )
-def test_requests_are_logged_unless_a_setting_says_no(settings: Settings, is_logged: bool) -> None:
+def test_requests_are_logged_unless_a_setting_says_no(settings, is_logged):
     config = logging_config(settings)
     levels = [config["loggers"]["halftone.access"]["level"], config["root"]["level"]]
     effective = next(level for level in levels if level != "NOTSET")
@@ -124,7 +118,7 @@ def test_requests_are_logged_unless_a_setting_says_no(settings: Settings, is_log
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
-def test_configuration_is_one_that_logging_understands(log_format: str) -> None:
+def test_configuration_is_one_that_logging_understands(log_format):
     config = logging_config(Settings(log_format=log_format, log_level="warning"))
 
     logging.config.dictConfigClass(config).configure_formatter(config["formatters"]["line"])

@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from patience import PATIENCE_S
 
 from app.batching.queue import BatchQueue
 from app.errors import DeadlineExpired
 from app.pipeline import MakePixels, Pipeline
 
 SHAPE = (2, 2)
-PATIENCE_S = 300.0
 
 
 class Model:
@@ -61,9 +61,7 @@ def noting(order: list[str], name: str, go: threading.Event | None = None) -> Ma
     return make_pixels
 
 
-async def test_many_slow_images_delay_a_single_one_by_one_of_them(
-    pipeline: Pipeline, model: Any
-) -> None:
+async def test_many_slow_images_delay_a_single_one_by_one_of_them(pipeline, model):
     order: list[str] = []
     go = threading.Event()
     batches = [
@@ -83,7 +81,7 @@ async def test_many_slow_images_delay_a_single_one_by_one_of_them(
     assert not any(isinstance(answer, Exception) for one in answers for answer in one)
 
 
-async def test_a_decoder_that_takes_longer_than_the_deadline_is_not_waited_for(model: Any) -> None:
+async def test_a_decoder_that_takes_longer_than_the_deadline_is_not_waited_for(model):
     pipeline = Pipeline(decoders=1, deadline_s=1, max_pixels=100)
     go = threading.Event()
     order: list[str] = []
@@ -98,7 +96,7 @@ async def test_a_decoder_that_takes_longer_than_the_deadline_is_not_waited_for(m
     assert model.queue.depth == 0
 
 
-async def test_what_was_submitted_is_finished_at_the_end(pipeline: Pipeline) -> None:
+async def test_what_was_submitted_is_finished_at_the_end(pipeline):
     order: list[str] = []
     jobs = [pipeline.in_thread(noting(order, "done")) for _ in range(50)]
     await asyncio.sleep(0)

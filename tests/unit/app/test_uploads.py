@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 
 import httpx
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from starlette.requests import Request
 
@@ -42,15 +42,13 @@ def run(work: Awaitable[list[bytes]]) -> list[bytes]:
     return asyncio.run(read())
 
 
-@settings(deadline=None)
 @given(st.lists(st.binary(max_size=200), min_size=1, max_size=12))
-def test_httpx_forms_come_out_as_they_went_in(images: list[bytes]) -> None:
+def test_httpx_forms_come_out_as_they_went_in(images):
     assert run(read_images(form([("files", image) for image in images]), 20)) == images
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=300))
-def test_any_bytes_are_read_or_refused(body: bytes) -> None:
+def test_any_bytes_are_read_or_refused(body):
     for wrapped in (body, b"--b" + body, b"--b\r\n" + body + b"\r\n--b--"):
         try:
             images = run(read_images(request_of(wrapped, FORM), 3))
@@ -59,7 +57,7 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
         assert all(isinstance(image, bytes) for image in images)
 
 
-async def test_nothing_is_written_to_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nothing_is_written_to_disk(monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a file was made")
 
@@ -69,14 +67,14 @@ async def test_nothing_is_written_to_disk(monkeypatch: pytest.MonkeyPatch) -> No
     assert await read_image(form([("file", image)])) == image
 
 
-async def test_other_fields_and_files_are_ignored_beside_images() -> None:
+async def test_other_fields_and_files_are_ignored_beside_images():
     request = form([("files", b"1"), ("more", b"x"), ("files", b"2")])
 
     assert await read_images(request, 3) == [b"1", b"2"]
 
 
 @pytest.mark.parametrize("disposition", ['name="x"', 'name="files"; filename="x"'])
-async def test_a_flood_of_tiny_parts_is_refused_without_reading_them_all(disposition: str) -> None:
+async def test_a_flood_of_tiny_parts_is_refused_without_reading_them_all(disposition):
     part = f"--b\r\nContent-Disposition: form-data; {disposition}\r\n\r\n\r\n".encode()
 
     with pytest.raises(TooManyImages):
@@ -86,7 +84,7 @@ async def test_a_flood_of_tiny_parts_is_refused_without_reading_them_all(disposi
 @pytest.mark.parametrize(
     "disposition", ['"file"; filename=x', 'file; filename="a\\"b; name=x.png"']
 )
-async def test_names_with_and_without_quotes(disposition: str) -> None:
+async def test_names_with_and_without_quotes(disposition):
     header = f"content-disposition: form-data; name={disposition}".encode()
     body = b"--b\r\nContent-Type: image/png\r\n" + header + b"\r\n\r\ndata\r\n--b--\r\n"
 
@@ -94,7 +92,7 @@ async def test_names_with_and_without_quotes(disposition: str) -> None:
 
 
 @pytest.mark.parametrize("charset", ["undefined", "punycode", "rot13", "none"])
-async def test_charsets_that_decode_nothing_are_no_error_of_ours(charset: str) -> None:
+async def test_charsets_that_decode_nothing_are_no_error_of_ours(charset):
     body = (
         b'--b\r\nContent-Disposition: form-data; name="file"; filename="\xff"\r\n\r\nx\r\n--b--\r\n'
     )
@@ -105,7 +103,7 @@ async def test_charsets_that_decode_nothing_are_no_error_of_ours(charset: str) -
         assert charset in ("undefined", "punycode"), error
 
 
-async def test_a_field_that_is_no_file_is_refused_with_what_is_expected() -> None:
+async def test_a_field_that_is_no_file_is_refused_with_what_is_expected():
     body = b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\nx\r\n--b--\r\n'
 
     with pytest.raises(MalformedUpload, match="Expected a file named 'file'"):
@@ -124,9 +122,7 @@ PREAMBLES = [
 
 @pytest.mark.parametrize("preamble", PREAMBLES, ids=lambda preamble: repr(preamble[:12]))
 @pytest.mark.parametrize("piece", [1, 7, 100_000])
-async def test_what_stands_before_the_first_boundary_is_ignored(
-    preamble: bytes, piece: int
-) -> None:
+async def test_what_stands_before_the_first_boundary_is_ignored(preamble, piece):
     part = (
         b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\ndata\r\n--b--\r\n'
     )
@@ -135,6 +131,6 @@ async def test_what_stands_before_the_first_boundary_is_ignored(
     assert await read_image(request_of(body, FORM, piece)) == b"data"
 
 
-async def test_a_form_without_its_boundary_is_refused() -> None:
+async def test_a_form_without_its_boundary_is_refused():
     with pytest.raises(MalformedUpload, match="ends with its boundary"):
         await read_image(request_of(b"no boundary --b here" * 1000, FORM))

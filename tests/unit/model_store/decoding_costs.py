@@ -1,4 +1,4 @@
-"""What decoding costs: run as a program, it measures files and prints one JSON line for each.
+"""What decoding gives and costs: as a program, it measures files, and prints a line of JSON each.
 
 python decoding_costs.py odd       every odd file
 python decoding_costs.py FILE …    files, each best in a process of its own, because memory that one
@@ -26,7 +26,7 @@ from handmade_images import (
     ihdr,
 )
 from odd_bombs import progressive
-from odd_files import odd_files
+from odd_files import OddFile, measured, odd_files
 from pictures import encoded
 from PIL import Image
 
@@ -38,6 +38,7 @@ from model_store.pixels.preprocessing import DEFAULT_MAX_PIXELS, preprocess
 from model_store.spec import ImageSpec
 
 SPEC = ImageSpec.for_size(960, 480)
+LINUX = sys.platform == "linux"
 CHANNELS = {GRAY: 1, TRUECOLOR: 3, INDEXED: 1, GRAY_ALPHA: 2, TRUECOLOR_ALPHA: 4}
 # Fits DEFAULT_MAX_PIXELS with a row short enough for the compressor to find it again.
 TALL = (3500, 14_285)
@@ -81,11 +82,12 @@ WORST: dict[str, Callable[[], bytes]] = {
 }
 
 
-def files(wanted: list[str]) -> Iterator[tuple[str, bytes]]:
+def files(wanted: list[str]) -> Iterator[OddFile]:
+    """Yield files with what is pinned for them; nothing is for files of the disk."""
     if wanted == ["odd"]:
-        yield from ((file.name, file.data) for file in odd_files())
+        yield from odd_files()
     else:
-        yield from ((Path(path).name, Path(path).read_bytes()) for path in wanted)
+        yield from (OddFile(Path(path).name, Path(path).read_bytes(), "") for path in wanted)
 
 
 def decoded_pixels(data: bytes) -> int:
@@ -108,17 +110,20 @@ def children() -> tuple[float, int]:
 
 
 def resident_bytes(field: str) -> int:
+    if not LINUX:
+        return 0
     lines = Path("/proc/self/status").read_text().splitlines()
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(field))
 
 
-def measure(name: str, data: bytes) -> dict[str, object]:
+def measure(file: OddFile) -> dict[str, object]:
+    data = file.data
     pixels = decoded_pixels(data)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    if LINUX:
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
     before, started = resident_bytes("VmRSS"), time.thread_time() + children()[0]
     try:
-        preprocess(data, SPEC)
-        outcome = "pixels"
+        outcome: object = measured(preprocess(data, SPEC))
     except ImageError as error:
         outcome = type(error).__name__
     spent, peak = time.thread_time() + children()[0] - started, resident_bytes("VmHWM") - before
@@ -126,7 +131,9 @@ def measure(name: str, data: bytes) -> dict[str, object]:
         # Its process sends up to 4 bytes per pixel while it lives.
         peak = max(peak, children()[1] + 4 * pixels)
     return {
-        "name": name,
+        "name": file.name,
+        "expected": file.expected,
+        "tolerance": file.tolerance,
         "outcome": outcome,
         "cpu_s": round(spent, 3),
         "peak_bytes": peak,
@@ -136,5 +143,5 @@ def measure(name: str, data: bytes) -> dict[str, object]:
 
 
 if __name__ == "__main__":
-    for name, data in files(sys.argv[1:]):
-        sys.stdout.write(json.dumps(measure(name, data)) + "\n")
+    for file in files(sys.argv[1:]):
+        sys.stdout.write(json.dumps(measure(file)) + "\n")

@@ -47,14 +47,17 @@ def colors() -> NDArray[np.generic]:
 
 
 def measured(pixels: NDArray[np.uint8]) -> Quarters:
-    """The mean level inside each quarter of square pixels, away from its edges."""
-    half, edge = len(pixels) // 2, len(pixels) // 8
+    """The mean level inside each quarter, away from its edges."""
+    eighths = [side // 8 for side in pixels.shape]
 
     def level(top: int, left: int) -> int:
-        part = pixels[top + edge : top + half - edge, left + edge : left + half - edge]
-        return round(float(part.mean()))
+        rows, columns = (
+            slice((4 * at + 1) * eighth, (4 * at + 3) * eighth)
+            for at, eighth in zip((top, left), eighths, strict=True)
+        )
+        return round(float(pixels[rows, columns].mean()))
 
-    return level(0, 0), level(0, half), level(half, 0), level(half, half)
+    return level(0, 0), level(0, 1), level(1, 0), level(1, 1)
 
 
 def odd_files() -> Iterator[OddFile]:

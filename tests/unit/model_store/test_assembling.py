@@ -58,11 +58,6 @@ def test_a_given_probe_is_called_by_its_format(tmp_path: Path, images: Any) -> N
     assert [names[name] for name in ("10.tif", "11.avif", "12.jpg")] == given
 
 
-def test_a_network_for_other_labels_is_refused(tmp_path: Path, images: Any) -> None:
-    with pytest.raises(IncompatibleModel, match="Expected 2 outputs"):
-        assemble(tmp_path, tiny_network(seed=0), TINY_SPEC, ("a", "b"), images, [])
-
-
 def test_the_saved_file_is_what_keras_itself_would_save(tmp_path: Path, images: Any) -> None:
     model = tiny_network(seed=0)
     save_model(model, tmp_path / "ours.keras")

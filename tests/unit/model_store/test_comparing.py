@@ -18,7 +18,7 @@ from model_store.comparing import compare, mcnemar, sentence
     ("only_first", "only_second"),
     [(0, 1), (1, 0), (0, 5), (0, 6), (6, 0), (1, 8), (5, 5), (3, 17), (40, 60), (300, 500)],
 )
-def test_mcnemar_is_the_exact_binomial_test(only_first: int, only_second: int) -> None:
+def test_mcnemar_is_the_exact_binomial_test(only_first, only_second):
     expected = stats.binomtest(only_first, only_first + only_second).pvalue
     assert mcnemar(only_first, only_second) == pytest.approx(expected, rel=1e-9)
 
@@ -39,7 +39,7 @@ def rights(only: int, only_other: int, both: int) -> tuple[np.ndarray, np.ndarra
         (0, 0, "no significant difference"),
     ],
 )
-def test_a_verdict_needs_significance(only: int, only_other: int, verdict: str) -> None:
+def test_a_verdict_needs_significance(only, only_other, verdict):
     found = compare(4, *rights(only, only_other, 90))
 
     assert (found.version, found.verdict) == (4, verdict)
@@ -50,7 +50,7 @@ def test_a_verdict_needs_significance(only: int, only_other: int, verdict: str) 
     assert verdict in sentence(found) and "version 4 has" in sentence(found)
 
 
-def test_without_images_nothing_is_claimed() -> None:
+def test_without_images_nothing_is_claimed():
     found = compare(4, *rights(0, 0, 0))
 
     assert (found.images, found.accuracy, found.other_accuracy) == (0, None, None)
@@ -67,7 +67,7 @@ def diff(*arguments: object) -> click.testing.Result:
     return CliRunner().invoke(app, ["diff", "tiny", *map(str, arguments)])
 
 
-def test_diff_names_every_changed_image_and_leaves_seen_ones_out(two: TwoVersions) -> None:
+def test_diff_names_every_changed_image_and_leaves_seen_ones_out(two):
     result = diff(1, 2, two.folder, "--json")
 
     assert result.exit_code == 0, result.stderr
@@ -91,7 +91,7 @@ def test_diff_names_every_changed_image_and_leaves_seen_ones_out(two: TwoVersion
     }
 
 
-def test_diff_the_other_way_round_is_worse_and_says_so_in_words(two: TwoVersions) -> None:
+def test_diff_the_other_way_round_is_worse_and_says_so_in_words(two):
     (two_answers := sorted(two.wrong))
     result = diff(2, 1, two.folder)
 
@@ -104,12 +104,12 @@ def test_diff_the_other_way_round_is_worse_and_says_so_in_words(two: TwoVersions
     assert lines[-1].startswith("Version 1: worse (p = ")
 
 
-def test_a_version_differs_in_nothing_from_itself(two: TwoVersions) -> None:
+def test_a_version_differs_in_nothing_from_itself(two):
     found = json.loads(diff(2, 2, two.folder, "--json").stdout)
     assert (found["changes"], found["seen"]) == ([], 0)
     assert (found["comparison"]["p_value"], found["comparison"]["accuracy"]) == (1, 1)
 
 
-def test_diff_of_a_version_that_is_not_there_says_which_are(two: TwoVersions) -> None:
+def test_diff_of_a_version_that_is_not_there_says_which_are(two):
     result = diff(1, 9, two.folder)
     assert (result.exit_code, result.stderr) == (1, "error: tiny has no version 9, only 1, 2\n")

@@ -37,17 +37,15 @@ def start(root: Path, who: str, times: int) -> subprocess.Popen[str]:
 
 
 def release(process: subprocess.Popen[str]) -> None:
-    assert process.stdin is not None
     process.stdin.write("go\n")
     process.stdin.flush()
 
 
 def wait_until_ready(process: subprocess.Popen[str]) -> None:
-    assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
 
 
-def test_concurrent_publishers_in_processes_lose_nothing(tmp_path: Path) -> None:
+def test_concurrent_publishers_in_processes_lose_nothing(tmp_path):
     processes = [start(tmp_path, f"p{number}", 5) for number in range(4)]
     for process in processes:
         wait_until_ready(process)
@@ -65,12 +63,11 @@ def test_concurrent_publishers_in_processes_lose_nothing(tmp_path: Path) -> None
     assert [process.returncode for process in processes] == [0, 0, 0, 0]
     assert store.versions("paper") == list(range(1, 21))
     assert sorted(weights) == sorted(f"p{p}-{n}" for p in range(4) for n in range(5))
-    assert current is not None
     assert (current.version, current.previous) == (20, 19)
 
 
 @pytest.mark.slow
-def test_publishers_killed_at_random_moments_never_tear_the_store(tmp_path: Path) -> None:
+def test_publishers_killed_at_random_moments_never_tear_the_store(tmp_path):
     moments = random.Random(0)  # noqa: S311  # not for secrets
     store = paper_store(tmp_path)
     publish(store, weights=b"first")
@@ -84,7 +81,6 @@ def test_publishers_killed_at_random_moments_never_tear_the_store(tmp_path: Path
         process.communicate()
 
         current = store.current("paper")
-        assert current is not None
         assert current.version in store.versions("paper")
         for version in store.versions("paper")[-3:]:
             store.bundle("paper", version).verify_files()

@@ -1,7 +1,6 @@
 """AVIF, HEIC and TIFF, whose decoders work in a process of their own."""
 
 import struct
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -57,7 +56,7 @@ TRANSPARENT = {
 
 
 @pytest.mark.parametrize("data", FINE.values(), ids=FINE)
-def test_files_show_their_quarters_upright_and_the_same_each_time(data: bytes) -> None:
+def test_files_show_their_quarters_upright_and_the_same_each_time(data):
     pixels = preprocess(data, SPEC)
 
     assert measured(pixels) == pytest.approx(QUARTERS, abs=2)
@@ -66,14 +65,14 @@ def test_files_show_their_quarters_upright_and_the_same_each_time(data: bytes) -
 
 @pytest.mark.parametrize("data", TRANSPARENT.values(), ids=TRANSPARENT)
 @pytest.mark.parametrize("background", [255, 0])
-def test_transparent_parts_show_the_background(data: bytes, background: int) -> None:
+def test_transparent_parts_show_the_background(data, background):
     spec = SPEC.model_copy(update={"alpha_background": background})
     shown = (0, background // 3, background * 2 // 3, background)
 
     assert measured(preprocess(data, spec)) == pytest.approx(shown, abs=2)
 
 
-def test_the_header_is_told() -> None:
+def test_the_header_is_told():
     _, source = preprocess_with_source(HEIC["color"], SPEC)
 
     assert (source.format, source.mode, source.width, source.height) == ("HEIC", "RGB", 32, 32)
@@ -89,7 +88,7 @@ ODD_TIFFS = {
 
 
 @pytest.mark.parametrize("data", ODD_TIFFS.values(), ids=ODD_TIFFS)
-def test_tiffs_of_other_kinds_are_refused_with_what_is_expected(data: bytes) -> None:
+def test_tiffs_of_other_kinds_are_refused_with_what_is_expected(data):
     with pytest.raises(UndecodableImage, match="Expected a TIFF of one page, in gray, RGB or RGBA"):
         preprocess(data, SPEC)
 
@@ -99,7 +98,7 @@ one_of_each = pytest.mark.parametrize("data", ONE_OF_EACH.values(), ids=ONE_OF_E
 
 
 @one_of_each
-def test_models_made_before_go_on_refusing_them(data: bytes) -> None:
+def test_models_made_before_go_on_refusing_them(data):
     before = SPEC.model_copy(update={"formats": ("JPEG", "PNG", "WEBP", "BMP", "GIF")})
 
     with pytest.raises(UnsupportedFormat, match="Expected one of JPEG, PNG, WEBP, BMP, GIF. Rec"):
@@ -107,13 +106,13 @@ def test_models_made_before_go_on_refusing_them(data: bytes) -> None:
 
 
 @one_of_each
-def test_too_many_pixels_are_refused_by_the_header(data: bytes) -> None:
+def test_too_many_pixels_are_refused_by_the_header(data):
     with pytest.raises(TooManyPixels, match="at most 1023 pixels. Received: a .* 32 x 32"):
         preprocess(data, SPEC, max_pixels=1023)
     preprocess(data, SPEC, max_pixels=1024)
 
 
-def test_a_picture_that_is_larger_than_its_header_says_is_not_given_the_memory() -> None:
+def test_a_picture_that_is_larger_than_its_header_says_is_not_given_the_memory():
     large = encoded(Image.new("L", (8192, 8192)), "AVIF", quality=10, speed=10)
     at = large.index(b"ispe") + 8
     lying = large[:at] + struct.pack(">II", 10, 10) + large[at + 8 :]
@@ -132,9 +131,7 @@ def test_a_picture_that_is_larger_than_its_header_says_is_not_given_the_memory()
     ],
     ids=["crash", "nonsense", "nothing", "no samples"],
 )
-def test_a_decoder_that_ends_otherwise_means_a_broken_file(
-    program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_decoder_that_ends_otherwise_means_a_broken_file(program, tmp_path, monkeypatch):
     (tmp_path / "decoder.py").write_text(program)
     monkeypatch.setattr(contained, "_PROGRAM", tmp_path / "decoder.py")
 
@@ -142,7 +139,7 @@ def test_a_decoder_that_ends_otherwise_means_a_broken_file(
         preprocess(HEIC["color"], SPEC)
 
 
-def test_a_missing_decoder_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_decoder_is_named(monkeypatch):
     monkeypatch.setattr(contained, "find_spec", lambda _: None)
 
     with pytest.raises(UnsupportedFormat, match="HEIC, whose decoder, pi-heif, is not installed"):

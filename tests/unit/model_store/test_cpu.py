@@ -1,5 +1,4 @@
 import os
-from pathlib import Path
 
 import pytest
 
@@ -23,14 +22,14 @@ def _eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
         ("1 0\n", 8),
     ],
 )
-def test_quota_of_the_second_cgroup_version(tmp_path: Path, content: str, cpus: int) -> None:
+def test_quota_of_the_second_cgroup_version(tmp_path, content, cpus):
     (tmp_path / "cpu.max").write_text(content)
 
     assert available_cpus(tmp_path) == cpus
 
 
 @pytest.mark.parametrize(("quota", "cpus"), [("300000", 3), ("-1", 8)])
-def test_quota_of_the_first_cgroup_version(tmp_path: Path, quota: str, cpus: int) -> None:
+def test_quota_of_the_first_cgroup_version(tmp_path, quota, cpus):
     (tmp_path / "cpu").mkdir()
     (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(quota)
     (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000")
@@ -38,5 +37,5 @@ def test_quota_of_the_first_cgroup_version(tmp_path: Path, quota: str, cpus: int
     assert available_cpus(tmp_path) == cpus
 
 
-def test_without_cgroups_the_affinity_decides(tmp_path: Path) -> None:
+def test_without_cgroups_the_affinity_decides(tmp_path):
     assert available_cpus(tmp_path) == 8

@@ -51,9 +51,7 @@ def recorder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Recorder:
     return recorder
 
 
-def test_every_file_and_folder_of_a_bundle_is_flushed_before_it_gets_its_number(
-    recorder: Recorder, tmp_path: Path
-) -> None:
+def test_every_file_and_folder_of_a_bundle_is_flushed_before_it_gets_its_number(recorder, tmp_path):
     final = tmp_path / "paper" / "1"
     (moved,) = recorder.moves_to(final)
     draft = recorder.events[moved][1].split()[0]
@@ -65,9 +63,7 @@ def test_every_file_and_folder_of_a_bundle_is_flushed_before_it_gets_its_number(
     assert ("flush", str(final.parent)) in recorder.events[moved:]
 
 
-def test_the_pointer_is_flushed_before_it_counts_and_its_folder_after(
-    recorder: Recorder, tmp_path: Path
-) -> None:
+def test_the_pointer_is_flushed_before_it_counts_and_its_folder_after(recorder, tmp_path):
     pointer = tmp_path / "paper" / "current.json"
     (moved,) = recorder.moves_to(pointer)
     temporary = recorder.events[moved][1].split()[0]

@@ -1,6 +1,5 @@
 """The network on block means, written as the network on all pixels that it is."""
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ def kinds(model: Any) -> list[str]:
 @pytest.mark.parametrize(
     ("size", "pool"), [((12, 8), 2), ((12, 8), 4), ((9, 14), 2), ((10, 7), 3), ((31, 5), 5)]
 )
-def test_it_answers_alike_to_float32_rounding(size: tuple[int, int], pool: int) -> None:
+def test_it_answers_alike_to_float32_rounding(size, pool):
     small: Any = tiny_network(seed=1, pool=pool, size=size)
     images = noise(size)
 
@@ -43,12 +42,12 @@ def test_it_answers_alike_to_float32_rounding(size: tuple[int, int], pool: int) 
     assert first.kernel.shape[0] == size[0] * size[1]
 
 
-def test_a_plain_network_stays_as_it_is() -> None:
+def test_a_plain_network_stays_as_it_is():
     model = tiny_network(seed=1)
     assert expanded(model) is model
 
 
-def test_means_before_another_layer_are_refused() -> None:
+def test_means_before_another_layer_are_refused():
     layers = keras.layers
     model = keras.Sequential(
         [
@@ -64,9 +63,7 @@ def test_means_before_another_layer_are_refused() -> None:
         expanded(model)
 
 
-def test_the_command_writes_the_notebooks_form(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_writes_the_notebooks_form(tmp_path, monkeypatch):
     monkeypatch.setenv("HALFTONE_MODELS", str(tmp_path / "models"))
     store = ModelStore(tmp_path / "models")
     publish_tiny(store, "tiny", seed=3, pool=4)
@@ -83,10 +80,3 @@ def test_the_command_writes_the_notebooks_form(
     np.testing.assert_allclose(full.predict(images, verbose=0), model.predict(images), atol=2e-6)
     model.close()
     assert [path.name for path in tmp_path.glob("*.keras")] == ["full.keras"]
-
-
-def test_the_command_needs_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HALFTONE_MODELS", str(tmp_path))
-    result = CliRunner().invoke(app, ["expand", "none", "-o", str(tmp_path / "full.keras")])
-    assert result.exit_code == 1
-    assert result.stderr.startswith("error: No model 'none'")

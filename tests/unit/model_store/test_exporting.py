@@ -38,9 +38,7 @@ def export(model: Any, folder: Path, images: np.ndarray) -> Any:
     return export_engines(model, folder, examples, examples)
 
 
-def test_every_engine_is_written_and_measured(
-    model: Any, images: np.ndarray, tmp_path: Path
-) -> None:
+def test_every_engine_is_written_and_measured(model, images, tmp_path):
     examples, probes = answers(model, images), answers(model, 255 - images[:4])
 
     records, default = export_engines(model, tmp_path, examples, probes)
@@ -53,7 +51,6 @@ def test_every_engine_is_written_and_measured(
         if name == "keras":
             continue
         assert (tmp_path / record.file).is_file()
-        assert record.parity is not None
         assert record.parity.images == 37
         engine = open_file(tmp_path / record.file, name, SIZE, threads=1)
         difference = np.abs(engine.predict(images) - examples.probabilities)
@@ -65,21 +62,18 @@ def test_every_engine_is_written_and_measured(
     assert exact is not None and exact.top1_agreement == 1 and exact.max_abs_dp < 1e-5
 
 
-def test_parity_notices_an_engine_that_differs(
-    model: Any, images: np.ndarray, tmp_path: Path
-) -> None:
+def test_parity_notices_an_engine_that_differs(model, images, tmp_path):
     probes = answers(model, images)
     others = Answers(images, np.roll(probes.probabilities, 1, axis=1))
 
     records, default = export_engines(model, tmp_path, others, probes)
 
     parity = records["openvino-f32"].parity
-    assert parity is not None
     assert parity.top1_agreement < 0.5
     assert default == "keras"
 
 
-def test_a_single_image_is_enough(model: Any, images: np.ndarray, tmp_path: Path) -> None:
+def test_a_single_image_is_enough(model, images, tmp_path):
     one = images[:1]
 
     records, _ = export(model, tmp_path, one)
@@ -87,9 +81,7 @@ def test_a_single_image_is_enough(model: Any, images: np.ndarray, tmp_path: Path
     assert "openvino-f32" in records
 
 
-def test_an_architecture_that_cannot_be_exported_runs_on_keras_alone(
-    images: np.ndarray, tmp_path: Path
-) -> None:
+def test_an_architecture_that_cannot_be_exported_runs_on_keras_alone(images, tmp_path):
     convolutional = keras.Sequential(
         [
             keras.Input(SIZE, dtype="uint8"),
@@ -108,9 +100,7 @@ def test_an_architecture_that_cannot_be_exported_runs_on_keras_alone(
     assert not (tmp_path / "engine").exists()
 
 
-def test_an_engine_this_host_lacks_is_not_exported(
-    model: Any, images: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_engine_this_host_lacks_is_not_exported(model, images, tmp_path, monkeypatch):
     def without_int8(path: Path, name: EngineName, *others: Any, **named: Any) -> Any:
         if name == "openvino-int8":
             raise EngineUnavailable("Expected a CPU with VNNI. Received: one without")
@@ -163,9 +153,7 @@ KERAS = record(100, parity=False)
         "none that answers differently",
     ],
 )
-def test_default_is_the_fastest_that_answers_alike(
-    int8: EngineRecord, f32: EngineRecord, expected: EngineName
-) -> None:
+def test_default_is_the_fastest_that_answers_alike(int8, f32, expected):
     records: dict[EngineName, EngineRecord] = {
         "keras": KERAS,
         "openvino-int8": int8,
@@ -183,13 +171,11 @@ def test_default_is_the_fastest_that_answers_alike(
         ({"1": 1, "8": 8, "32": 32}, 1),
     ],
 )
-def test_batches_grow_only_while_that_pays(latency_ms: dict[str, float], expected: int) -> None:
+def test_batches_grow_only_while_that_pays(latency_ms, expected):
     assert exporting._batch_worth_forming(latency_ms) == expected
 
 
-def test_a_network_on_block_means_is_exported_without_bytes(
-    images: np.ndarray, tmp_path: Path
-) -> None:
+def test_a_network_on_block_means_is_exported_without_bytes(images, tmp_path):
     pooled: Any = tiny_network(seed=0, pool=5, size=SIZE)
 
     records, _ = export(pooled, tmp_path, images)

@@ -131,7 +131,7 @@ FOLDABLE = {
 
 
 @pytest.mark.parametrize("build", FOLDABLE.values(), ids=FOLDABLE.keys())
-def test_folded_layers_compute_what_the_network_does(build: Any) -> None:
+def test_folded_layers_compute_what_the_network_does(build):
     model, images = build(), noise(12)
 
     network = fold(model)
@@ -208,12 +208,12 @@ NOT_FOLDABLE = {
 
 
 @pytest.mark.parametrize("build", NOT_FOLDABLE.values(), ids=NOT_FOLDABLE.keys())
-def test_other_networks_are_refused_with_a_reason(build: Any) -> None:
+def test_other_networks_are_refused_with_a_reason(build):
     with pytest.raises(NotFoldable, match="Expected .* Received: "):
         fold(build())
 
 
-def test_kernels_are_not_copied() -> None:
+def test_kernels_are_not_copied():
     model = sequential(L.Flatten(), dense(LABELS, "softmax"))
 
     (layer,) = fold(model).layers
@@ -221,7 +221,7 @@ def test_kernels_are_not_copied() -> None:
     assert not layer.kernel.flags.owndata
 
 
-def test_rows_are_those_of_the_folded_kernel() -> None:
+def test_rows_are_those_of_the_folded_kernel():
     model = sequential(per_pixel_normalization(), L.Flatten(), dense(8), batch_normalization(0))
     model.add(dense(LABELS, "softmax", 1))
 

@@ -21,7 +21,7 @@ def refusal(path: Path) -> str:
     return str(refused.value)
 
 
-def test_an_hdf5_model_says_how_to_convert_it_and_that_works(tmp_path: Path) -> None:
+def test_an_hdf5_model_says_how_to_convert_it_and_that_works(tmp_path):
     network = keras.Sequential([keras.Input((6,)), keras.layers.Dense(2, "softmax")])
     network.compile("adam", "mse")
     path = tmp_path / "my 'old' model.h5"
@@ -48,7 +48,7 @@ def legacy(module: str) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "module", ["keras.engine.functional", "keras.src.engine.functional", "tf_keras.src.engine.x"]
 )
-def test_a_keras_2_model_is_named_with_its_command(tmp_path: Path, module: str) -> None:
+def test_a_keras_2_model_is_named_with_its_command(tmp_path, module):
     sentence = refusal(write(tmp_path / "m.keras", legacy(module)))
 
     assert "m.keras, a model of Keras 2" in sentence
@@ -57,7 +57,7 @@ def test_a_keras_2_model_is_named_with_its_command(tmp_path: Path, module: str) 
     assert str(tmp_path / "m-keras3.keras") in sentence
 
 
-def test_a_saved_model_of_keras_is_named_with_its_command(tmp_path: Path) -> None:
+def test_a_saved_model_of_keras_is_named_with_its_command(tmp_path):
     for name in ("saved_model.pb", "keras_metadata.pb"):
         (tmp_path / name).write_bytes(b"\x08\x01")
 
@@ -79,7 +79,7 @@ def test_a_saved_model_of_keras_is_named_with_its_command(tmp_path: Path) -> Non
         ("saved_model.pb", b"\x08\x01", "a part of a SavedModel"),
     ],
 )
-def test_other_formats_are_named(tmp_path: Path, name: str, content: bytes, what: str) -> None:
+def test_other_formats_are_named(tmp_path, name, content, what):
     (tmp_path / name).write_bytes(content)
 
     sentence = refusal(tmp_path / name)
@@ -91,7 +91,7 @@ def test_other_formats_are_named(tmp_path: Path, name: str, content: bytes, what
 @pytest.mark.parametrize(
     ("file", "what"), [("saved_model.pb", "a SavedModel folder, which"), ("other", "a folder")]
 )
-def test_other_folders_say_what_to_give(tmp_path: Path, file: str, what: str) -> None:
+def test_other_folders_say_what_to_give(tmp_path, file, what):
     (tmp_path / file).write_bytes(b"\x08\x01")
 
     sentence = refusal(tmp_path)

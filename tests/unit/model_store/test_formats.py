@@ -37,13 +37,13 @@ BEGINNINGS = {
 
 
 @pytest.mark.parametrize(("data", "name"), BEGINNINGS.items())
-def test_first_bytes_name_the_format(data: bytes, name: str | None) -> None:
+def test_first_bytes_name_the_format(data, name):
     assert format_of(data) == name
     assert format_of(data + bytes(500)) == name
 
 
 @pytest.mark.parametrize("name", FORMATS.keys() - set(ALL_FORMATS))
-def test_a_format_that_is_not_taken_is_named_with_what_to_do(name: str) -> None:
+def test_a_format_that_is_not_taken_is_named_with_what_to_do(name):
     data = next(data for data, found in BEGINNINGS.items() if found == name)
 
     with pytest.raises(UnsupportedFormat) as refusal:
@@ -51,17 +51,17 @@ def test_a_format_that_is_not_taken_is_named_with_what_to_do(name: str) -> None:
     assert str(refusal.value).endswith(f"Received: {name}. {FORMATS[name].advice}")
 
 
-def test_an_older_model_says_what_to_do_about_the_photographs_of_phones() -> None:
+def test_an_older_model_says_what_to_do_about_the_photographs_of_phones():
     spec = ImageSpec.for_size(8, 8).model_copy(update={"formats": ("JPEG", "PNG")})
 
     with pytest.raises(UnsupportedFormat, match="one of JPEG, PNG. Received: HEIC. Export it as J"):
         preprocess(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", spec)
 
 
-def test_every_format_that_is_decoded_has_extensions_and_no_other() -> None:
+def test_every_format_that_is_decoded_has_extensions_and_no_other():
     assert {name for name, one in FORMATS.items() if one.extensions} == set(ALL_FORMATS)
 
 
-def test_much_space_before_nothing_takes_no_time() -> None:
+def test_much_space_before_nothing_takes_no_time():
     assert format_of(b"<?" + b" " * 10_000_000) is None
     assert format_of(b" " * 10_000_000 + b"<svg>") is None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
@@ -178,7 +178,6 @@ def test_one_level_gives_black(level, shape):
 
 
 @given(arrays(np.uint8, st.tuples(st.integers(1, 40), st.integers(1, 40))))
-@settings(deadline=None)
 def test_any_pixels_give_an_image(gray):
     pixels = normalize_ink(gray, SPEC)
     assert pixels.shape == (28, 28)

@@ -31,9 +31,7 @@ def out_of_space(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any
     return run(tmp_path_factory.mktemp("full"), "enospc")
 
 
-def test_a_publish_killed_at_any_call_leaves_the_old_state_or_the_new(
-    killed: list[dict[str, Any]],
-) -> None:
+def test_a_publish_killed_at_any_call_leaves_the_old_state_or_the_new(killed):
     *interrupted, finished = killed
 
     assert len(interrupted) > 60
@@ -48,7 +46,7 @@ def test_a_publish_killed_at_any_call_leaves_the_old_state_or_the_new(
     assert finished["after"] == NEW
 
 
-def test_the_publish_after_a_killed_one_works_and_sweeps(killed: list[dict[str, Any]]) -> None:
+def test_the_publish_after_a_killed_one_works_and_sweeps(killed):
     for report in killed:
         state = report["next"]
         assert state["weights"][-1] == "third", report
@@ -58,9 +56,7 @@ def test_the_publish_after_a_killed_one_works_and_sweeps(killed: list[dict[str, 
         assert report["debris"] == [], report
 
 
-def test_a_publish_out_of_space_at_any_call_changes_nothing_or_finishes(
-    out_of_space: list[dict[str, Any]],
-) -> None:
+def test_a_publish_out_of_space_at_any_call_changes_nothing_or_finishes(out_of_space):
     *interrupted, finished = out_of_space
 
     assert len(interrupted) > 30
@@ -72,7 +68,7 @@ def test_a_publish_out_of_space_at_any_call_changes_nothing_or_finishes(
     assert finished["after"] == NEW
 
 
-def test_the_publish_after_one_out_of_space_works(out_of_space: list[dict[str, Any]]) -> None:
+def test_the_publish_after_one_out_of_space_works(out_of_space):
     for report in out_of_space:
         assert report["next"]["weights"][-1] == "third", report
         assert report["next"]["previous"] == report["after"]["current"], report

@@ -4,7 +4,6 @@ import stat
 import zipfile
 from collections.abc import Callable
 from operator import setitem
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -16,14 +15,14 @@ from model_store.engines.keras_archive import read_archive
 from model_store.errors import BundleError, CorruptBundle, IncompatibleModel, UnsafeModel
 
 
-def test_a_plain_file_gives_its_layers_and_counts_its_weights(tmp_path: Path) -> None:
+def test_a_plain_file_gives_its_layers_and_counts_its_weights(tmp_path):
     archive = read_archive(write(tmp_path / "m.keras"))
 
     assert archive.config["class_name"] == "Sequential"
     assert archive.weights == 120 * 3 + 3
 
 
-def test_optimizer_loss_and_metrics_are_dropped_unread(tmp_path: Path) -> None:
+def test_optimizer_loss_and_metrics_are_dropped_unread(tmp_path):
     config = network() | {"compile_config": {"loss": {"class_name": "Evil", "module": "os"}}}
 
     assert "compile_config" not in read_archive(write(tmp_path / "m.keras", config)).config
@@ -73,21 +72,19 @@ FILLS: dict[str, Callable[[Any], object]] = {
 
 
 @pytest.mark.parametrize("fill", FILLS.values(), ids=FILLS)
-def test_hdf5_files_that_hold_more_than_plain_arrays_are_unsafe(
-    tmp_path: Path, fill: Callable[[Any], object]
-) -> None:
+def test_hdf5_files_that_hold_more_than_plain_arrays_are_unsafe(tmp_path, fill):
     with pytest.raises(UnsafeModel):
         read_archive(write(tmp_path / "m.keras", h5=weights(fill)))
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "assets/x", "model.weights.npz", "a\\b"])
-def test_members_that_no_plain_model_has_are_unsafe(tmp_path: Path, name: str) -> None:
+def test_members_that_no_plain_model_has_are_unsafe(tmp_path, name):
     with pytest.raises(UnsafeModel, match="members"):
         read_archive(write(tmp_path / "m.keras", members={name: b"x"}))
 
 
 @pytest.mark.parametrize("name", MEMBERS)
-def test_a_missing_member_is_refused(tmp_path: Path, name: str) -> None:
+def test_a_missing_member_is_refused(tmp_path, name):
     path = write(tmp_path / "m.keras")
     with zipfile.ZipFile(path) as archive:
         members = {other: archive.read(other) for other in MEMBERS if other != name}
@@ -97,7 +94,7 @@ def test_a_missing_member_is_refused(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")
-def test_a_doubled_member_is_refused(tmp_path: Path) -> None:
+def test_a_doubled_member_is_refused(tmp_path):
     path = write(tmp_path / "m.keras")
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr("config.json", json.dumps(network(layer("Lambda"))))
@@ -106,7 +103,7 @@ def test_a_doubled_member_is_refused(tmp_path: Path) -> None:
         read_archive(path)
 
 
-def test_a_compressed_archive_is_refused_without_expanding_it(tmp_path: Path) -> None:
+def test_a_compressed_archive_is_refused_without_expanding_it(tmp_path):
     bomb = b"\0" * (64 << 20)
     path = write(tmp_path / "m.keras", h5=bomb, compression=zipfile.ZIP_DEFLATED)
 
@@ -114,12 +111,12 @@ def test_a_compressed_archive_is_refused_without_expanding_it(tmp_path: Path) ->
         read_archive(path)
 
 
-def test_an_oversized_configuration_is_refused(tmp_path: Path) -> None:
+def test_an_oversized_configuration_is_refused(tmp_path):
     with pytest.raises(UnsafeModel, match=r"config\.json"):
         read_archive(write(tmp_path / "m.keras", members={"config.json": b" " * (5 << 20)}))
 
 
-def test_a_member_that_is_a_link_is_refused(tmp_path: Path) -> None:
+def test_a_member_that_is_a_link_is_refused(tmp_path):
     path = tmp_path / "m.keras"
     with zipfile.ZipFile(path, "w") as archive:
         for name in MEMBERS:
@@ -132,13 +129,13 @@ def test_a_member_that_is_a_link_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", [b"", b"{", b"[]", b"null", b"[" * 100_000, b"\xff\xfe"])
-def test_a_configuration_that_is_no_object_is_refused(tmp_path: Path, text: bytes) -> None:
+def test_a_configuration_that_is_no_object_is_refused(tmp_path, text):
     with pytest.raises(BundleError):
         read_archive(write(tmp_path / "m.keras", members={"config.json": text}))
 
 
 @pytest.mark.parametrize("data", [b"", b"hello", b"\x80\x04\x95pickle", b"PK\x05\x06" + b"\0" * 18])
-def test_other_files_are_no_models(tmp_path: Path, data: bytes) -> None:
+def test_other_files_are_no_models(tmp_path, data):
     path = tmp_path / "m.keras"
     path.write_bytes(data)
 
@@ -146,7 +143,7 @@ def test_other_files_are_no_models(tmp_path: Path, data: bytes) -> None:
         read_archive(path)
 
 
-def test_a_file_that_is_missing_or_a_pipe_says_so(tmp_path: Path) -> None:
+def test_a_file_that_is_missing_or_a_pipe_says_so(tmp_path):
     with pytest.raises(CorruptBundle, match=r"m\.keras"):
         read_archive(tmp_path / "m.keras")
     os.mkfifo(tmp_path / "m.keras")
@@ -154,7 +151,7 @@ def test_a_file_that_is_missing_or_a_pipe_says_so(tmp_path: Path) -> None:
         read_archive(tmp_path / "m.keras")
 
 
-def test_any_truncation_is_refused(tmp_path: Path) -> None:
+def test_any_truncation_is_refused(tmp_path):
     whole = write(tmp_path / "m.keras").read_bytes()
     path = tmp_path / "cut.keras"
 
@@ -164,7 +161,7 @@ def test_any_truncation_is_refused(tmp_path: Path) -> None:
             read_archive(path)
 
 
-def test_random_damage_is_refused_or_counted(tmp_path: Path) -> None:
+def test_random_damage_is_refused_or_counted(tmp_path):
     whole = write(tmp_path / "m.keras").read_bytes()
     random = np.random.default_rng(0)
     path = tmp_path / "bad.keras"

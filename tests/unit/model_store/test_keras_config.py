@@ -8,7 +8,7 @@ from model_store.engines.keras_config import check_config
 from model_store.errors import UnsafeModel
 
 
-def test_the_notebooks_layers_are_allowed() -> None:
+def test_the_notebooks_layers_are_allowed():
     check_config(
         network(
             layer("Activation", activation="relu"),
@@ -69,7 +69,7 @@ def test_the_notebooks_layers_are_allowed() -> None:
     ids=lambda evil: f"{evil.get('module')}.{evil['class_name']}",
 )
 @pytest.mark.parametrize("nested", [False, True], ids=["top", "nested"])
-def test_what_is_not_a_listed_builtin_is_refused(evil: dict[str, Any], nested: bool) -> None:
+def test_what_is_not_a_listed_builtin_is_refused(evil, nested):
     config = network(layer("Sequential", "keras", layers=[evil])) if nested else network(evil)
 
     with pytest.raises(UnsafeModel):
@@ -77,17 +77,17 @@ def test_what_is_not_a_listed_builtin_is_refused(evil: dict[str, Any], nested: b
 
 
 @pytest.mark.parametrize("name", [name for name in dir(builtins) if not name.startswith("_")])
-def test_no_python_builtin_passes_as_an_activation(name: str) -> None:
+def test_no_python_builtin_passes_as_an_activation(name):
     with pytest.raises(UnsafeModel):
         check_config(network(layer("Activation", activation=name)))
 
 
-def test_only_a_model_can_stand_at_the_top() -> None:
+def test_only_a_model_can_stand_at_the_top():
     with pytest.raises(UnsafeModel, match="Expected a Keras model"):
         check_config(layer("Dense", units=1))
 
 
-def test_deep_nesting_is_refused() -> None:
+def test_deep_nesting_is_refused():
     inner: Any = layer("Flatten")
     for _ in range(100):
         inner = layer("Sequential", "keras", layers=[inner])
@@ -96,7 +96,7 @@ def test_deep_nesting_is_refused() -> None:
         check_config(network(inner))
 
 
-def test_a_compiled_model_inside_of_the_model_says_what_to_do() -> None:
+def test_a_compiled_model_inside_of_the_model_says_what_to_do():
     inner = layer("Sequential", "keras", layers=[]) | {"compile_config": {"loss": "mse"}}
 
     with pytest.raises(UnsafeModel, match="compile=False"):

@@ -2,7 +2,6 @@
 
 import resource
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -34,7 +33,7 @@ def open_file(path: Path, labels: int = LABELS, height: int = HEIGHT) -> KerasEn
     return load("keras", path.parent, cast(Manifest, manifest), threads=1, shared=False)
 
 
-def test_it_computes_what_the_file_says(tmp_path: Path, images: Any) -> None:
+def test_it_computes_what_the_file_says(tmp_path, images):
     path = write(tmp_path / "m.keras")
     with zipfile.ZipFile(path) as archive, archive.open("model.weights.h5") as member:
         kernel = h5py.File(member)["layers/dense/vars/0"][:]
@@ -47,7 +46,7 @@ def test_it_computes_what_the_file_says(tmp_path: Path, images: Any) -> None:
     assert np.allclose(answers, expected, atol=1e-5)
 
 
-def test_any_batch_size_is_answered_by_one_trace(tmp_path: Path, images: Any) -> None:
+def test_any_batch_size_is_answered_by_one_trace(tmp_path, images):
     engine = open_file(write(tmp_path / "m.keras"))
 
     sizes = [len(engine.predict(images[:size])) for size in (1, 5, 2, 3)]
@@ -56,7 +55,7 @@ def test_any_batch_size_is_answered_by_one_trace(tmp_path: Path, images: Any) ->
     assert engine._function.experimental_get_tracing_count() == 1
 
 
-def test_answers_belong_to_the_caller(tmp_path: Path, images: Any) -> None:
+def test_answers_belong_to_the_caller(tmp_path, images):
     engine = open_file(write(tmp_path / "m.keras"))
     first = engine.predict(images)
     kept = first.copy()
@@ -67,12 +66,12 @@ def test_answers_belong_to_the_caller(tmp_path: Path, images: Any) -> None:
     assert np.array_equal(engine.predict(images), kept)
 
 
-def test_a_model_with_other_labels_names_both_numbers(tmp_path: Path) -> None:
+def test_a_model_with_other_labels_names_both_numbers(tmp_path):
     with pytest.raises(IncompatibleModel, match=r"Expected 5 outputs.*Received: \(3,\)"):
         open_file(write(tmp_path / "m.keras"), labels=5)
 
 
-def test_a_model_of_another_size_names_both(tmp_path: Path) -> None:
+def test_a_model_of_another_size_names_both(tmp_path):
     with pytest.raises(IncompatibleModel, match=r"\(None, 13, 10\).*\(None, 12, 10\)"):
         open_file(write(tmp_path / "m.keras"), height=13)
 
@@ -97,9 +96,7 @@ UNFIT: dict[str, tuple[list[np.ndarray], str]] = {  # the variables of the dense
 
 
 @pytest.mark.parametrize(("variables", "words"), UNFIT.values(), ids=UNFIT)
-def test_weights_that_do_not_fit_are_refused(
-    tmp_path: Path, variables: list[np.ndarray], words: str
-) -> None:
+def test_weights_that_do_not_fit_are_refused(tmp_path, variables, words):
     def fill(root: Any) -> None:
         for place, values in enumerate(variables):
             root[f"layers/dense/vars/{place}"] = values
@@ -108,7 +105,7 @@ def test_weights_that_do_not_fit_are_refused(
         open_file(write(tmp_path / "m.keras", h5=weights(fill)))
 
 
-def test_weights_of_other_layers_are_refused(tmp_path: Path) -> None:
+def test_weights_of_other_layers_are_refused(tmp_path):
     def fill(root: Any) -> None:
         root["layers/conv2d/vars/0"] = np.zeros(363, np.float32)
 
@@ -117,9 +114,7 @@ def test_weights_of_other_layers_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("opener", [open_file, lambda path: load_model(read_archive(path))])
-def test_a_model_that_declares_terabytes_is_refused_before_it_gets_any(
-    tmp_path: Path, opener: Callable[[Path], Any]
-) -> None:
+def test_a_model_that_declares_terabytes_is_refused_before_it_gets_any(tmp_path, opener):
     huge = [
         layer("Dense", units=1 << 20, name="wide"),
         layer("Dense", units=1 << 20, name="wider"),
@@ -135,7 +130,7 @@ def test_a_model_that_declares_terabytes_is_refused_before_it_gets_any(
     assert grown_mb < 100
 
 
-def test_after_a_refusal_keras_does_not_fill_the_refused_variables_in(tmp_path: Path) -> None:
+def test_after_a_refusal_keras_does_not_fill_the_refused_variables_in(tmp_path):
     path = write(tmp_path / "m.keras", network(layer("Dense", units=1 << 30, name="wide")))
     with pytest.raises(IncompatibleModel):
         open_file(path)
@@ -144,7 +139,7 @@ def test_after_a_refusal_keras_does_not_fill_the_refused_variables_in(tmp_path: 
         pass  # leaving it initialises what waits, in this thread
 
 
-def test_layers_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
+def test_layers_that_do_not_fit_each_other_are_refused(tmp_path):
     config = network(layer("Conv2D", filters=2, kernel_size=[3, 3], name="conv"))
 
     with pytest.raises(IncompatibleModel, match="cannot build"):
@@ -183,7 +178,7 @@ def every_kind_of_layer() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("name", list(every_kind_of_layer()))
-def test_builtin_layers_come_back_as_they_were(tmp_path: Path, name: str, images: Any) -> None:
+def test_builtin_layers_come_back_as_they_were(tmp_path, name, images):
     inputs = keras.Input((HEIGHT, WIDTH), dtype="uint8")
     front = keras.layers.Rescaling(1 / 255)
     back = [keras.layers.Flatten(), keras.layers.Dense(LABELS, "softmax")]
@@ -194,7 +189,7 @@ def test_builtin_layers_come_back_as_they_were(tmp_path: Path, name: str, images
     assert np.allclose(open_file(path).predict(images), model(images, training=False), atol=1e-5)
 
 
-def test_opening_leaves_nothing_beside_the_file(tmp_path: Path, monkeypatch: Any) -> None:
+def test_opening_leaves_nothing_beside_the_file(tmp_path, monkeypatch):
     """Keras unpacks weights beside the file when it finds little memory."""
     monkeypatch.setattr("keras.src.saving.saving_lib.is_memory_sufficient", lambda _model: False)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "elsewhere"))

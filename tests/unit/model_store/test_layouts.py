@@ -35,14 +35,14 @@ def splits(source: Source) -> set[tuple[str | None, str | None]]:
         ("eval", "test"),
     ],
 )
-def test_a_split_goes_by_any_usual_name_in_any_case(tmp_path: Path, name: str, split: str) -> None:
+def test_a_split_goes_by_any_usual_name_in_any_case(tmp_path, name, split):
     source = open_labelled(write(tmp_path, f"{name}/a", f"{name}/b"))
 
     assert splits(source) == {(split, "a"), (split, "b")}
     assert (list(source.labels), list(source.notes)) == (["a", "b"], [])
 
 
-def test_splits_come_in_order_whatever_they_are_called(tmp_path: Path) -> None:
+def test_splits_come_in_order_whatever_they_are_called(tmp_path):
     source = open_labelled(write(tmp_path, "Dev/a", "Eval/a", "Training/a"))
 
     assert [item.split for item in source.items] == ["train", "val", "test"]
@@ -50,7 +50,7 @@ def test_splits_come_in_order_whatever_they_are_called(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("above", ["dataset", "archive/dataset"])
-def test_splits_one_folder_too_high_are_found_and_said(tmp_path: Path, above: str) -> None:
+def test_splits_one_folder_too_high_are_found_and_said(tmp_path, above):
     source = open_labelled(
         write(tmp_path, *(f"{above}/{s}/{c}" for s in ("train", "test") for c in "ab"))
     )
@@ -60,14 +60,14 @@ def test_splits_one_folder_too_high_are_found_and_said(tmp_path: Path, above: st
     assert source.notes[0].startswith(f"The data set is the folder {above.partition('/')[0]}")
 
 
-def test_splits_in_one_of_several_folders_are_refused_with_the_path_to_give(tmp_path: Path) -> None:
+def test_splits_in_one_of_several_folders_are_refused_with_the_path_to_give(tmp_path):
     write(tmp_path, "dataset/train/a", "dataset/test/a", "papers/x")
 
     with pytest.raises(InvalidLayout, match=f"Give {tmp_path / 'dataset'}$"):
         open_labelled(tmp_path)
 
 
-def test_a_split_within_itself_is_that_split(tmp_path: Path) -> None:
+def test_a_split_within_itself_is_that_split(tmp_path):
     source = open_labelled(write(tmp_path, "train/train/a", "train/train/b", "test/test/a"))
 
     assert splits(source) == {("train", "a"), ("train", "b"), ("test", "a")}
@@ -91,14 +91,12 @@ def test_a_split_within_itself_is_that_split(tmp_path: Path) -> None:
         (["train/a", "val/a", "valid/a"], "two for val, valid being the second"),
     ],
 )
-def test_names_of_splits_that_may_be_classes_are_refused(
-    tmp_path: Path, folders: list[str], words: str
-) -> None:
+def test_names_of_splits_that_may_be_classes_are_refused(tmp_path, folders, words):
     with pytest.raises(InvalidLayout, match=words):
         open_labelled(write(tmp_path, *folders))
 
 
-def test_what_is_left_out_beside_splits_is_said(tmp_path: Path) -> None:
+def test_what_is_left_out_beside_splits_is_said(tmp_path):
     write(tmp_path, "train/a", "train/b", "val/a", "val/b", "test", "holdout/a")
     (tmp_path / "notes").mkdir()
     source = open_labelled(tmp_path)
@@ -107,7 +105,7 @@ def test_what_is_left_out_beside_splits_is_said(tmp_path: Path) -> None:
     assert source.notes == ["Left out, for they are no splits with class folders: test, holdout."]
 
 
-def test_files_beside_the_class_folders_are_said(tmp_path: Path) -> None:
+def test_files_beside_the_class_folders_are_said(tmp_path):
     write(tmp_path, "train/a", "train/b")
     (tmp_path / "labels.csv").write_text("x")
     (tmp_path / "train" / "stray.png").write_bytes(b"x")
@@ -119,7 +117,7 @@ def test_files_beside_the_class_folders_are_said(tmp_path: Path) -> None:
     ]
 
 
-def test_splits_within_classes_are_said_not_to_be_any(tmp_path: Path) -> None:
+def test_splits_within_classes_are_said_not_to_be_any(tmp_path):
     source = open_labelled(write(tmp_path, "cat/train", "cat/test", "dog/train", "dog/test"))
 
     assert splits(source) == {(None, "cat"), (None, "dog")}
@@ -128,7 +126,7 @@ def test_splits_within_classes_are_said_not_to_be_any(tmp_path: Path) -> None:
     ]
 
 
-def test_classes_one_folder_too_deep_are_asked_about(tmp_path: Path) -> None:
+def test_classes_one_folder_too_deep_are_asked_about(tmp_path):
     source = open_labelled(write(tmp_path, "images/cat", "images/dog"))
 
     assert source.labels == ["images"]

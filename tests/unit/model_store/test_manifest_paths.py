@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
     return publish(paper_store(tmp_path)).folder
 
 
-def test_a_digest_made_anew_is_accepted(folder: Path) -> None:
+def test_a_digest_made_anew_is_accepted(folder):
     document = json.loads((folder / "manifest.json").read_text())
     document["labels"] = ["x", "y"]
     write_with_right_digest(folder, document)
@@ -50,7 +50,7 @@ def test_a_digest_made_anew_is_accepted(folder: Path) -> None:
 
 @pytest.mark.parametrize("path", OUTSIDE)
 @pytest.mark.parametrize("record", ["engine", "probe", "files"])
-def test_paths_that_leave_the_bundle_are_refused(folder: Path, record: str, path: str) -> None:
+def test_paths_that_leave_the_bundle_are_refused(folder, record, path):
     document = json.loads((folder / "manifest.json").read_text())
     document["files"][path] = document["files"]["model.keras"]
     if record == "engine":

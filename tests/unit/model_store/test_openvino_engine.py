@@ -50,9 +50,7 @@ def write(folder: Path, name: EngineName, size: tuple[int, int] = SIZE, hidden: 
 @every_engine
 @alone_or_shared
 @pytest.mark.parametrize("size", [(1, 1), (2, 2), SIZE, (28, 28), (300, 222)])
-def test_answers_as_the_network_does(
-    tmp_path: Path, name: EngineName, size: tuple[int, int], shared: bool
-) -> None:
+def test_answers_as_the_network_does(tmp_path, name, size, shared):
     images = noise(21, size)
     engine = open_file(write(tmp_path, name, size), name, size, threads=2, shared=shared)
 
@@ -65,9 +63,7 @@ def test_answers_as_the_network_does(
 
 
 @pytest.mark.parametrize(("size", "pool"), [((9, 7), 2), ((28, 28), 4), ((300, 222), 16)])
-def test_block_means_leave_out_what_fills_no_block(
-    tmp_path: Path, size: tuple[int, int], pool: int
-) -> None:
+def test_block_means_leave_out_what_fills_no_block(tmp_path, size, pool):
     inputs = (size[0] // pool) * (size[1] // pool)
     folded = network(inputs, pool=pool)
     path = tmp_path / "engine.xml"
@@ -81,9 +77,7 @@ def test_block_means_leave_out_what_fills_no_block(
 
 @every_engine
 @alone_or_shared
-def test_an_image_gets_the_same_answer_in_every_company(
-    tmp_path: Path, name: EngineName, shared: bool
-) -> None:
+def test_an_image_gets_the_same_answer_in_every_company(tmp_path, name, shared):
     images = noise(33)
     engine = open_file(write(tmp_path, name), name, SIZE, threads=2, shared=shared)
     alone = np.concatenate([engine.predict(images[row : row + 1]) for row in range(33)])
@@ -96,8 +90,8 @@ def test_an_image_gets_the_same_answer_in_every_company(
     ("threads", "shared", "pinned"), [(4, False, True), (3, False, False), (4, True, False)]
 )
 def test_threads_are_tied_to_cores_when_there_is_one_for_each_of_all_cores(
-    monkeypatch: pytest.MonkeyPatch, threads: int, shared: bool, pinned: bool
-) -> None:
+    monkeypatch, threads, shared, pinned
+):
     monkeypatch.setattr(engine_module, "usable_cores", lambda: 4)
 
     settings = engine_module._settings("openvino-int8", threads, shared=shared)
@@ -107,8 +101,8 @@ def test_threads_are_tied_to_cores_when_there_is_one_for_each_of_all_cores(
 
 @pytest.mark.parametrize(("weight_bytes", "threads"), [(2_000_000, 1), (40_000_000, 3)])
 def test_a_small_network_is_computed_by_one_thread_unless_told_otherwise(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, weight_bytes: int, threads: int
-) -> None:
+    tmp_path, monkeypatch, weight_bytes, threads
+):
     monkeypatch.setattr(engine_module, "available_cpus", lambda: 3)
     path = write(tmp_path, "openvino-f32")
     with path.with_suffix(".bin").open("ab") as weights:
@@ -128,7 +122,7 @@ def test_a_small_network_is_computed_by_one_thread_unless_told_otherwise(
 
 
 @every_engine
-def test_a_result_survives_the_next_call(tmp_path: Path, name: EngineName) -> None:
+def test_a_result_survives_the_next_call(tmp_path, name):
     images = noise(4)
     engine = open_file(write(tmp_path, name), name, SIZE, threads=1)
 
@@ -141,9 +135,7 @@ def test_a_result_survives_the_next_call(tmp_path: Path, name: EngineName) -> No
 
 @needs_int8
 @alone_or_shared
-def test_bytes_are_multiplied_by_bytes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool
-) -> None:
+def test_bytes_are_multiplied_by_bytes(tmp_path, monkeypatch, shared):
     settings = {**engine_module._settings("openvino-int8", 2, shared=shared), "PERF_COUNT": True}
     monkeypatch.setattr(engine_module, "_settings", lambda *_, **__: settings)
     size = (64, 64)
@@ -152,7 +144,6 @@ def test_bytes_are_multiplied_by_bytes(
         write(tmp_path, "openvino-int8", size), "openvino-int8", size, threads=2, shared=shared
     )
 
-    assert engine._request is not None
     done = engine._request.get_profiling_info()
     product = next(step for step in done if step.node_type in {"MatMul", "FullyConnected"})
     assert product.exec_type.lower().endswith("i8"), product.exec_type
@@ -162,7 +153,7 @@ def test_bytes_are_multiplied_by_bytes(
 
 @needs_int8
 @pytest.mark.parametrize("pixel", [0, 255])
-def test_the_largest_possible_sums_do_not_overflow(tmp_path: Path, pixel: int) -> None:
+def test_the_largest_possible_sums_do_not_overflow(tmp_path, pixel):
     size = (512, 300)  # three groups
     layers = (layer(512 * 300, 8), layer(8, 2, "linear", seed=1))
     folded = FoldedNetwork(1, layers)
@@ -178,7 +169,7 @@ def test_the_largest_possible_sums_do_not_overflow(tmp_path: Path, pixel: int) -
     np.testing.assert_allclose(received, compute(folded, images), atol=1e-5)
 
 
-def test_openvino_reports_to_nobody(tmp_path: Path) -> None:
+def test_openvino_reports_to_nobody(tmp_path):
     program = (
         "import sys, model_store.engines.openvino;"
         "print(sys.modules['openvino.tools.ovc.telemetry_utils'].tm.__name__)"
@@ -190,7 +181,7 @@ def test_openvino_reports_to_nobody(tmp_path: Path) -> None:
     assert not (tmp_path / "intel").exists()
 
 
-def test_no_space_is_an_error_of_the_system(tmp_path: Path) -> None:
+def test_no_space_is_an_error_of_the_system(tmp_path):
     resource = pytest.importorskip("resource", reason="limits of file sizes are POSIX's")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
@@ -203,7 +194,7 @@ def test_no_space_is_an_error_of_the_system(tmp_path: Path) -> None:
 
 
 @every_engine
-def test_shared_weights_stay_in_the_mapped_file(tmp_path: Path, name: EngineName) -> None:
+def test_shared_weights_stay_in_the_mapped_file(tmp_path, name):
     own, mapped = resident_weights(tmp_path, name, shared=True)
 
     assert own < 0.5
@@ -211,7 +202,7 @@ def test_shared_weights_stay_in_the_mapped_file(tmp_path: Path, name: EngineName
 
 
 @needs_int8
-def test_packed_weights_are_not_held_a_second_time(tmp_path: Path) -> None:
+def test_packed_weights_are_not_held_a_second_time(tmp_path):
     own, mapped = resident_weights(tmp_path, "openvino-int8", shared=False)
 
     assert own < 1.5
@@ -255,7 +246,7 @@ def _smaps(field: str, path: Path | None) -> list[int]:
 
 @every_engine
 @alone_or_shared
-def test_closing_unmaps_the_weights(tmp_path: Path, name: EngineName, shared: bool) -> None:
+def test_closing_unmaps_the_weights(tmp_path, name, shared):
     path = write(tmp_path, name)
     engine = open_file(path, name, SIZE, threads=1, shared=shared)
     engine.predict(noise(1))
@@ -272,12 +263,12 @@ def test_closing_unmaps_the_weights(tmp_path: Path, name: EngineName, shared: bo
 
 
 @every_engine
-def test_images_of_another_size_do_not_fit(tmp_path: Path, name: EngineName) -> None:
+def test_images_of_another_size_do_not_fit(tmp_path, name):
     with pytest.raises(IncompatibleModel, match="Expected input for images of"):
         open_file(write(tmp_path, name), name, (90, 70), threads=1)
 
 
-def test_an_engine_that_takes_no_bytes_is_of_another_version(tmp_path: Path) -> None:
+def test_an_engine_that_takes_no_bytes_is_of_another_version(tmp_path):
     opset = ov.opset15
     pixels = opset.parameter([1, -1, SIZE[0] * SIZE[1]], ov.Type.i8)
     features = opset.add(opset.convert(pixels, "f32"), np.float32(1))
@@ -287,7 +278,7 @@ def test_an_engine_that_takes_no_bytes_is_of_another_version(tmp_path: Path) -> 
         open_file(tmp_path / "other.xml", "openvino-f32", SIZE, threads=1)
 
 
-def test_an_operation_that_no_export_writes_is_refused(tmp_path: Path) -> None:
+def test_an_operation_that_no_export_writes_is_refused(tmp_path):
     opset = ov.opset15
     pixels = opset.parameter([-1, *SIZE], ov.Type.u8)
     features = opset.exp(opset.add(opset.convert(pixels, "f32"), np.float32(1)))
@@ -299,7 +290,7 @@ def test_an_operation_that_no_export_writes_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"<net>", b"<?xml version='1.0'?><net><layers/></net>"])
-def test_a_broken_file_makes_the_engine_unavailable(tmp_path: Path, content: bytes) -> None:
+def test_a_broken_file_makes_the_engine_unavailable(tmp_path, content):
     path = tmp_path / "broken.xml"
     path.write_bytes(content)
     path.with_suffix(".bin").write_bytes(b"")
@@ -309,9 +300,7 @@ def test_a_broken_file_makes_the_engine_unavailable(tmp_path: Path, content: byt
 
 
 @pytest.mark.parametrize("damage", ["missing", "short"])
-def test_weights_that_are_not_all_there_make_the_engine_unavailable(
-    tmp_path: Path, damage: str
-) -> None:
+def test_weights_that_are_not_all_there_make_the_engine_unavailable(tmp_path, damage):
     path = write(tmp_path, "openvino-f32")
     weights = path.with_suffix(".bin")
     if damage == "missing":
@@ -323,9 +312,7 @@ def test_weights_that_are_not_all_there_make_the_engine_unavailable(
         open_file(path, "openvino-f32", SIZE, threads=1)
 
 
-def test_int8_needs_instructions_that_do_not_saturate(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_int8_needs_instructions_that_do_not_saturate(tmp_path, monkeypatch):
     (tmp_path / "cpuinfo").write_text("flags : fpu sse avx avx2 avx512f")
     monkeypatch.setattr(engine_module, "_CPU_INFO", tmp_path / "cpuinfo")
     monkeypatch.setattr(engine_module.platform, "machine", lambda: "x86_64")
@@ -354,7 +341,7 @@ os.kill(os.getpid(), signal.SIGINT)
 """
 
 
-def test_a_signal_is_heard_after_engines_are_gone(tmp_path: Path) -> None:
+def test_a_signal_is_heard_after_engines_are_gone(tmp_path):
     path = write(tmp_path, "openvino-f32")
 
     done = python("-c", INTERRUPTED % SIZE, path)

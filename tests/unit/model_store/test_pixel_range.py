@@ -86,9 +86,7 @@ FRONTS: dict[str, tuple[Callable[[], Any], float]] = {
 
 
 @pytest.mark.parametrize(("front", "divisor"), FRONTS.values(), ids=FRONTS)
-def test_layers_say_which_pixels_they_were_fitted_to(
-    photos: Any, front: Callable[[], Any], divisor: float
-) -> None:
+def test_layers_say_which_pixels_they_were_fitted_to(photos, front, divisor):
     model = network(front())
     for _ in range(20):  # batch normalization takes note of what it sees
         model(photos[..., None] / np.float32(divisor), training=True)
@@ -100,7 +98,7 @@ def test_layers_say_which_pixels_they_were_fitted_to(
     assert f"expects pixels of {'0-255' if divisor == 1 else '0-1'}" in notes[0]
 
 
-def test_a_rescaling_inside_of_branches_is_seen(photos: Any) -> None:
+def test_a_rescaling_inside_of_branches_is_seen(photos):
     layers = keras.layers
     inputs = keras.Input((*SIZE, 1))
     flat = layers.Flatten()(layers.Rescaling(1 / 255)(inputs))
@@ -113,7 +111,7 @@ def test_a_rescaling_inside_of_branches_is_seen(photos: Any) -> None:
     assert np.allclose(wrapped(photos), before, atol=1e-5)
 
 
-def test_a_normalization_after_weights_says_nothing_of_pixels(photos: Any) -> None:
+def test_a_normalization_after_weights_says_nothing_of_pixels(photos):
     layers = [keras.layers.Flatten(), keras.layers.Dense(8), batch_normalization()]
     model = network(*layers)
     for _ in range(20):
@@ -136,13 +134,7 @@ def test_a_normalization_after_weights_says_nothing_of_pixels(photos: Any) -> No
         (1, "0-255", None),
     ],
 )
-def test_answers_of_the_other_range_raise_a_doubt(
-    photos: Any,
-    source: str,
-    divisor: float,
-    pixels: Pixels,
-    oddity: str | None,
-) -> None:
+def test_answers_of_the_other_range_raise_a_doubt(photos, source, divisor, pixels, oddity):
     images = photos if source == "examples" else None
 
     _, notes = wrap(telling(divisor), pixels, images)

@@ -6,7 +6,7 @@ from hashlib import sha256
 import numpy as np
 import pytest
 from handmade_images import PNG_SIGNATURE, chunk, ihdr
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pictures import encoded
 from PIL import Image
@@ -14,9 +14,6 @@ from PIL import Image
 from model_store.errors import ImageError
 from model_store.pixels.preprocessing import encode_png, preprocess, preprocessing_version
 from model_store.spec import ImageSpec, InkNormalization
-
-# Wall-clock limits of single examples say more about the machine than about the code.
-ANY_SPEED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 SPECS = (ImageSpec.for_size(9, 6), ImageSpec.for_size(28, 28, InkNormalization(box=20)))
 
@@ -37,13 +34,11 @@ def assert_image_error_or_pixels(data: bytes, max_pixels: int = 100_000) -> None
             assert pixels.flags.c_contiguous
 
 
-@ANY_SPEED
 @given(st.binary(max_size=400))
 def test_any_bytes(data):
     assert_image_error_or_pixels(data)
 
 
-@ANY_SPEED
 @given(
     st.tuples(st.integers(0, 40), st.integers(0, 40)),
     st.sampled_from([1, 2, 4, 8, 16]),
@@ -78,7 +73,6 @@ SEEDS = [
 ]
 
 
-@ANY_SPEED
 @given(st.sampled_from(SEEDS), st.data())
 def test_any_slice_overwritten(seed, data):
     at = data.draw(st.integers(0, len(seed)))
@@ -87,7 +81,6 @@ def test_any_slice_overwritten(seed, data):
     assert_image_error_or_pixels(seed[:at] + with_ + seed[at + cut :])
 
 
-@ANY_SPEED
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_png_round_trip_is_exact(height, width, seed):
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)

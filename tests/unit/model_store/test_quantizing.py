@@ -1,12 +1,11 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from dense_networks import layer
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_store.making.quantizing import Int8Kernel, as_float32, group_shape, quantize
+from model_store.making.quantizing import Int8Kernel, group_shape, quantize
 
 
 def restored(kernel: Int8Kernel, inputs: int) -> np.ndarray:
@@ -19,7 +18,7 @@ def folded(dense: object) -> np.ndarray:
     return np.asarray(dense.rows(0, len(dense.kernel)), np.float64)  # type: ignore[attr-defined] # DenseLayer
 
 
-def test_no_weight_is_off_by_more_than_half_a_step() -> None:
+def test_no_weight_is_off_by_more_than_half_a_step():
     dense = layer(20_000, 8)
 
     kernel = quantize(dense, np.zeros(20_000))
@@ -29,7 +28,7 @@ def test_no_weight_is_off_by_more_than_half_a_step() -> None:
     assert error.max() > kernel.steps.min() / 4, "something must have been rounded"
 
 
-def test_each_output_has_a_step_of_its_own() -> None:
+def test_each_output_has_a_step_of_its_own():
     dense = replace(layer(100, 3), gain=np.array([1.0, 10.0, 100.0]))
 
     steps = quantize(dense, np.zeros(100)).steps
@@ -38,7 +37,7 @@ def test_each_output_has_a_step_of_its_own() -> None:
     assert steps[2] > 5 * steps[1]
 
 
-def test_an_output_without_weights_stays_zero() -> None:
+def test_an_output_without_weights_stays_zero():
     dense = replace(layer(100, 2), gain=np.array([0.0, 1.0]))
 
     kernel = quantize(dense, np.full(100, 77.0))
@@ -47,7 +46,7 @@ def test_an_output_without_weights_stays_zero() -> None:
     assert np.isfinite(kernel.bias).all()
 
 
-def test_bias_takes_back_what_rounding_adds_to_every_image() -> None:
+def test_bias_takes_back_what_rounding_adds_to_every_image():
     inputs = 3000
     dense = layer(inputs, 16)
     rng = np.random.default_rng(5)
@@ -65,29 +64,11 @@ def test_bias_takes_back_what_rounding_adds_to_every_image() -> None:
     assert mean_error(corrected) < 1e-3 * mean_error(uncorrected)
 
 
-def test_padding_adds_nothing() -> None:
-    inputs = 70_001
-    kernel = quantize(layer(inputs, 2), np.zeros(inputs))
-
-    groups, outputs, width = kernel.values.shape
-    assert (groups, outputs) == (2, 2)
-    flat = kernel.values.transpose(1, 0, 2).reshape(outputs, groups * width)
-    assert flat[:, inputs - 1].all()
-    assert (flat[:, inputs:] == 0).all()
-
-
 @given(st.integers(1, 8192 * 8192))
-def test_no_group_can_overflow_32_bits(inputs: int) -> None:
+def test_no_group_can_overflow_32_bits(inputs):
     groups, width = group_shape(inputs)
 
     assert groups * width >= inputs
     assert (groups - 1) * width < inputs, "no group is empty"
     assert width * 255 * 127 < 2**31
     assert width % 64 == 0
-
-
-@pytest.mark.parametrize("inputs", [1, 8191, 8192, 8193, 20_000])
-def test_walking_in_blocks_misses_no_row(inputs: int) -> None:
-    dense = layer(inputs, 3)
-
-    np.testing.assert_array_equal(as_float32(dense).T, dense.rows(0, inputs))

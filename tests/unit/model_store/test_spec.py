@@ -23,7 +23,7 @@ def before(spec: ImageSpec) -> ImageSpec:
     return spec.model_copy(update={"formats": FORMATS_BEFORE})
 
 
-def test_a_spec_without_the_white_of_16_bits_reads_as_before() -> None:
+def test_a_spec_without_the_white_of_16_bits_reads_as_before():
     spec = ImageSpec.model_validate_json(BEFORE)
 
     assert spec == before(ImageSpec.for_size(12, 7))
@@ -32,7 +32,7 @@ def test_a_spec_without_the_white_of_16_bits_reads_as_before() -> None:
     assert spec.digest == "1609c736f346a91ae194f04b0633aff92634fa2c7dd1c350ed1bbdda0b5413e7"
 
 
-def test_the_shipped_bundle_has_the_spec_that_it_had() -> None:
+def test_the_shipped_bundle_has_the_spec_that_it_had():
     (folder,) = (ROOT / "models" / "digits").glob("[0-9]*")
     spec = read_manifest(folder).image
 
@@ -40,7 +40,7 @@ def test_the_shipped_bundle_has_the_spec_that_it_had() -> None:
     assert spec.digest == "c2a852926169cc6955e95605b1c72faa99d466f4d22f43625daba32b3cba77f0"
 
 
-def test_another_white_is_stored_and_is_another_spec() -> None:
+def test_another_white_is_stored_and_is_another_spec():
     spec = ImageSpec.for_size(12, 7, depth16_max=4095)
 
     assert json.loads(spec.model_dump_json())["depth16_max"] == 4095
@@ -49,13 +49,13 @@ def test_another_white_is_stored_and_is_another_spec() -> None:
 
 
 @pytest.mark.parametrize("white", [0, 65536, 4095.5])
-def test_an_impossible_white_is_refused(white: float) -> None:
+def test_an_impossible_white_is_refused(white):
     document = json.loads(BEFORE) | {"depth16_max": white}
     with pytest.raises(ValidationError, match="depth16_max"):
         ImageSpec.model_validate_json(json.dumps(document))
 
 
-def test_no_other_field_may_be_left_out() -> None:
+def test_no_other_field_may_be_left_out():
     for name in json.loads(BEFORE):
         document = json.loads(BEFORE)
         del document[name]

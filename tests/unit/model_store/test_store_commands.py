@@ -33,7 +33,7 @@ def plain(text: str) -> str:
 
 
 @pytest.mark.usefixtures("store")
-def test_list_shows_each_model_on_a_line() -> None:
+def test_list_shows_each_model_on_a_line():
     result = run("list")
     (row,) = json.loads(run("list", "--json").stdout)
 
@@ -43,9 +43,7 @@ def test_list_shows_each_model_on_a_line() -> None:
     assert (row["labels"], row["height"], row["width"], row["accuracy"]) == (3, 12, 10, None)
 
 
-def test_list_of_an_empty_store_says_where_it_looked(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_list_of_an_empty_store_says_where_it_looked(tmp_path, monkeypatch):
     monkeypatch.setenv("HALFTONE_MODELS", str(tmp_path / "none"))
 
     result = run("list")
@@ -55,7 +53,7 @@ def test_list_of_an_empty_store_says_where_it_looked(
     assert json.loads(run("list", "--json").stdout) == []
 
 
-def test_list_goes_on_past_a_damaged_model(store: ModelStore) -> None:
+def test_list_goes_on_past_a_damaged_model(store):
     (store.root / "tiny" / "1" / "manifest.json").write_text("{}")
     publishable = store.root / "other" / "1"
     publishable.mkdir(parents=True)
@@ -68,7 +66,7 @@ def test_list_goes_on_past_a_damaged_model(store: ModelStore) -> None:
     assert "tiny   damaged: manifest.json" in result.stdout
 
 
-def test_show_describes_layers_and_engines_and_is_the_manifest_as_json(store: ModelStore) -> None:
+def test_show_describes_layers_and_engines_and_is_the_manifest_as_json(store):
     shown = json.loads(run("show", "tiny", "--json").stdout)
     result = run("show", "tiny")
 
@@ -81,7 +79,7 @@ def test_show_describes_layers_and_engines_and_is_the_manifest_as_json(store: Mo
 
 
 @pytest.mark.usefixtures("store")
-def test_verify_says_what_was_checked() -> None:
+def test_verify_says_what_was_checked():
     result = run("verify", "tiny")
 
     assert result.exit_code == 0
@@ -93,7 +91,7 @@ def test_verify_says_what_was_checked() -> None:
     assert "openvino-f32" in found["engines"]
 
 
-def test_verify_of_a_damaged_bundle_fails_with_one_sentence(store: ModelStore) -> None:
+def test_verify_of_a_damaged_bundle_fails_with_one_sentence(store):
     path = store.root / "tiny" / "1" / "model.keras"
     path.write_bytes(path.read_bytes()[:-1] + b"?")
 
@@ -105,7 +103,7 @@ def test_verify_of_a_damaged_bundle_fails_with_one_sentence(store: ModelStore) -
     assert result.stderr.count("\n") == 1
 
 
-def test_promote_and_rollback_say_what_is_current(store: ModelStore) -> None:
+def test_promote_and_rollback_say_what_is_current(store):
     import shutil
 
     from tiny_models import publish_tiny
@@ -127,11 +125,12 @@ def test_promote_and_rollback_say_what_is_current(store: ModelStore) -> None:
         ("promote", "tiny", 7),
         ("promote", "missing", 1),
         ("rollback", "tiny"),
+        ("expand", "missing", "-o", "full.keras"),
         ("show", "../tiny"),
     ],
     ids=" ".join(["{}"]).format,
 )
-def test_what_is_not_there_ends_with_1_and_a_sentence(arguments: tuple[Any, ...]) -> None:
+def test_what_is_not_there_ends_with_1_and_a_sentence(arguments):
     result = run(*arguments)
 
     assert result.exit_code == 1
@@ -145,7 +144,7 @@ def test_what_is_not_there_ends_with_1_and_a_sentence(arguments: tuple[Any, ...]
     [("show",), ("promote", "tiny", "latest"), ("promote", "tiny", 0), ("frobnicate",), ()],
     ids=str,
 )
-def test_wrong_usage_ends_with_2(arguments: tuple[Any, ...]) -> None:
+def test_wrong_usage_ends_with_2(arguments):
     assert run(*arguments).exit_code == 2
 
 
@@ -153,7 +152,7 @@ def import_arguments(path: Path, labels: str, height: int = 12) -> tuple[Any, ..
     return ("import", path, "--name", "new", "--labels", labels, "--height", height, "--width", 10)
 
 
-def test_import_publishes_and_says_where(store: ModelStore, tmp_path: Path) -> None:
+def test_import_publishes_and_says_where(store, tmp_path):
     path = write(tmp_path / "m.keras")
 
     result = run(*import_arguments(path, "a,b,c"))
@@ -172,14 +171,14 @@ def test_import_publishes_and_says_where(store: ModelStore, tmp_path: Path) -> N
         ("ä,日本,🙂", ("ä", "日本", "🙂")),
     ],
 )
-def test_labels_are_separated_by_commas(text: str, labels: tuple[str, ...]) -> None:
+def test_labels_are_separated_by_commas(text, labels):
     from model_store.__main__ import _parse_labels
 
     assert _parse_labels(text) == labels
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_labels_may_stand_in_a_file(tmp_path: Path, encoding: str) -> None:
+def test_labels_may_stand_in_a_file(tmp_path, encoding):
     from model_store.__main__ import _parse_labels
 
     (tmp_path / "labels.txt").write_text("ok, front\nbroken\n\n", encoding=encoding)
@@ -187,7 +186,7 @@ def test_labels_may_stand_in_a_file(tmp_path: Path, encoding: str) -> None:
     assert _parse_labels(str(tmp_path / "labels.txt")) == ("ok, front", "broken")
 
 
-def test_only_images_are_examples_of_an_import(store: ModelStore, tmp_path: Path) -> None:
+def test_only_images_are_examples_of_an_import(store, tmp_path):
     for k in range(3):
         pixels = np.full((12, 10), 50 * k, np.uint8)
         (tmp_path / "examples" / "@eaDir").mkdir(parents=True, exist_ok=True)
@@ -205,14 +204,14 @@ def test_only_images_are_examples_of_an_import(store: ModelStore, tmp_path: Path
 
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("labels", ["", "a", "a,a", ",,", "a,b\x00c", "missing.txt"])
-def test_labels_that_cannot_be_are_wrong_usage(tmp_path: Path, labels: str) -> None:
+def test_labels_that_cannot_be_are_wrong_usage(tmp_path, labels):
     result = run(*import_arguments(write(tmp_path / "m.keras"), labels))
 
     assert result.exit_code == 2
     assert "--labels" in plain(result.stderr)
 
 
-def test_an_import_that_does_not_fit_names_both_numbers(store: ModelStore, tmp_path: Path) -> None:
+def test_an_import_that_does_not_fit_names_both_numbers(store, tmp_path):
     path = write(tmp_path / "m.keras")
 
     result = run(*import_arguments(path, "a,b"))
@@ -222,7 +221,7 @@ def test_an_import_that_does_not_fit_names_both_numbers(store: ModelStore, tmp_p
     assert store.names() == ["tiny"]
 
 
-def test_the_module_runs_and_prints_nothing_but_its_answer(tmp_path: Path) -> None:
+def test_the_module_runs_and_prints_nothing_but_its_answer(tmp_path):
     arguments = "-W", "error", "-m", "model_store", "list", "--json"
     done = python(*arguments, env={"HALFTONE_MODELS": str(tmp_path)})
 

@@ -1,6 +1,9 @@
-"""A reporter that prints nothing, an empty pixel cache, and one trained model for all."""
+"""A quiet reporter, an empty pixel cache, and one trained model and one process for all."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from class_folders import HEIGHT, WIDTH, write_classes
@@ -10,6 +13,9 @@ from quiet_reporter import Quiet
 from model_store.spec import ImageSpec
 from model_store.store.store import ModelStore
 from training.data.cache import PixelCache
+from training.learn import workers as workers_module
+from training.learn.task import Listener
+from training.learn.workers import Workers
 
 
 @pytest.fixture
@@ -23,12 +29,35 @@ def cache(tmp_path: Path) -> PixelCache:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def one_process() -> Iterator[Callable[..., object]]:
+    """What takes the place of `workers`: starting TensorFlow takes longer than tests train."""
+    to = SimpleNamespace(listener=None)
+    telling = Listener(lambda cost: to.listener.cost(cost), lambda end: to.listener.epoch(end))
+    with workers_module.workers(1, 1, telling) as made:
+
+        @contextmanager
+        def lent(_: int, __: int, listener: Listener) -> Iterator[Workers]:
+            to.listener = listener
+            made.stop.clear()
+            yield made
+
+        yield lent
+
+
+@pytest.fixture
+def _quick_start(one_process: Callable[..., object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.fit.workers", one_process)
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, one_process: Callable[..., object]) -> Path:
     """A folder with images, cache and the model "stripes", version 1. Only to be read."""
     from training.fit import fit
 
     root = tmp_path_factory.mktemp("trained")
     write_classes(root / "data", COUNTS)
     (root / "data" / "row" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing")
-    fit(request(root / "data"), ModelStore(root / "models"), root / "cache", Quiet())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("training.fit.workers", one_process)
+        fit(request(root / "data"), ModelStore(root / "models"), root / "cache", Quiet())
     return root

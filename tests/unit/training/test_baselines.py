@@ -17,7 +17,7 @@ def bright(count: int, seed: int, labels: int = 3) -> Inputs:
     return Inputs(truth.astype(np.int64), pixels.astype(np.float32).__getitem__)
 
 
-def test_they_learn_what_is_easy_and_give_probabilities() -> None:
+def test_they_learn_what_is_easy_and_give_probabilities():
     test = bright(80, seed=2)
     found = baselines(bright(200, seed=1), test, 3, seed=0)
 
@@ -30,14 +30,12 @@ def test_they_learn_what_is_easy_and_give_probabilities() -> None:
     assert min(right[LOGISTIC], right[PERCEPTRON]) > 0.9
 
 
-def test_the_seed_decides_them() -> None:
+def test_the_seed_decides_them():
     one, again = (baselines(bright(60, 1), bright(9, 2), 3, seed=5) for _ in range(2))
     assert all((one[name] == again[name]).all() for name in one)
 
 
-def test_no_more_than_a_sample_is_learned_from_and_nobody_is_warned_of_that(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_no_more_than_a_sample_is_learned_from_and_nobody_is_warned_of_that(monkeypatch):
     """The perceptron need not converge: scikit-learn's warning would only puzzle the user."""
     monkeypatch.setattr(module, "_MOST_IMAGES", 20)
     train, reads = bright(400, 1), list[int]()
@@ -52,7 +50,7 @@ def test_no_more_than_a_sample_is_learned_from_and_nobody_is_warned_of_that(
 
 
 @pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
-def test_a_label_that_the_sample_lacks_gets_no_probability(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_label_that_the_sample_lacks_gets_no_probability(monkeypatch):
     monkeypatch.setattr(module, "_MOST_IMAGES", 20)
     train = Inputs(np.arange(400) % 2 + 2 * (np.arange(400) == 7), bright(400, 1).read)
     found = baselines(train, bright(9, 2), 4, seed=0)

@@ -18,7 +18,7 @@ def look(root: Path, cache: PixelCache) -> Findings:
     return inspect(source, cache.index(source, lambda _: None), cache.spec)
 
 
-def test_a_clean_folder_has_counts_and_no_warnings(tmp_path: Path, cache: PixelCache) -> None:
+def test_a_clean_folder_has_counts_and_no_warnings(tmp_path, cache):
     findings = look(write_classes(tmp_path / "data", {"a": 20, "b": 25}), cache)
     assert findings.counts == {"all": {"a": 20, "b": 25}}
     assert (findings.formats, findings.modes) == ({"PNG": 45}, {"L": 45})
@@ -27,7 +27,7 @@ def test_a_clean_folder_has_counts_and_no_warnings(tmp_path: Path, cache: PixelC
     assert "warnings: none" in describe(findings)
 
 
-def test_duplicates_are_found_by_pixels_not_bytes(tmp_path: Path, cache: PixelCache) -> None:
+def test_duplicates_are_found_by_pixels_not_bytes(tmp_path, cache):
     root = write_classes(tmp_path / "data", {"a": 20, "b": 20})
     image = Image.open(root / "a" / "000.png")
     image.save(root / "a" / "same.bmp")
@@ -38,7 +38,7 @@ def test_duplicates_are_found_by_pixels_not_bytes(tmp_path: Path, cache: PixelCa
     assert findings.leaks == []
 
 
-def test_images_in_two_splits_are_leaks(tmp_path: Path, cache: PixelCache) -> None:
+def test_images_in_two_splits_are_leaks(tmp_path, cache):
     root = tmp_path / "data"
     write_classes(root / "train", {"a": 20, "b": 20})
     write_classes(root / "test", {"a": 2, "b": 2}, seed=3)
@@ -46,7 +46,7 @@ def test_images_in_two_splits_are_leaks(tmp_path: Path, cache: PixelCache) -> No
     assert look(root, cache).leaks == [["train/a/000.png", "test/a/leak.png"]]
 
 
-def test_how_the_folders_were_understood_is_said(tmp_path: Path, cache: PixelCache) -> None:
+def test_how_the_folders_were_understood_is_said(tmp_path, cache):
     root = tmp_path / "data"
     for seed, split in enumerate(("train", "valid")):
         write_classes(root / "set" / split, {"a": 20, "b": 20}, seed=seed)
@@ -62,9 +62,7 @@ def test_how_the_folders_were_understood_is_said(tmp_path: Path, cache: PixelCac
     ]
 
 
-def test_what_cannot_be_read_is_listed_with_the_reason_and_what_to_do(
-    tmp_path: Path, cache: PixelCache
-) -> None:
+def test_what_cannot_be_read_is_listed_with_the_reason_and_what_to_do(tmp_path, cache):
     root = write_classes(tmp_path / "data", {"a": 20, "b": 20})
     (root / "a" / "page.pdf").write_bytes(b"%PDF-1.7")
     Image.fromarray(np.eye(9, dtype=np.uint8) * 200).save(root / "a" / "x.jpg", format="PNG")
@@ -78,14 +76,12 @@ def test_what_cannot_be_read_is_listed_with_the_reason_and_what_to_do(
 @pytest.mark.parametrize(
     ("counts", "words"), [({"a": 19, "b": 30}, "under 20"), ({"a": 90, "b": 22}, "4.1 times")]
 )
-def test_few_images_and_imbalance_are_warnings(
-    tmp_path: Path, cache: PixelCache, counts: dict[str, int], words: str
-) -> None:
+def test_few_images_and_imbalance_are_warnings(tmp_path, cache, counts, words):
     warnings = look(write_classes(tmp_path / "data", counts), cache).warnings()
     assert len(warnings) == 1
     assert words in warnings[0]
 
 
-def test_findings_are_plain_json(tmp_path: Path, cache: PixelCache) -> None:
+def test_findings_are_plain_json(tmp_path, cache):
     findings = look(write_classes(tmp_path / "data", {"a": 3, "b": 3}), cache)
     assert json.loads(json.dumps(findings.as_json()))["few"] == {"a": 3, "b": 3}

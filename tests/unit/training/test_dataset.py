@@ -23,9 +23,7 @@ def names(data: Dataset) -> dict[str, set[str]]:
     return {name: {item.name for item in split.items} for name, split in splits.items()}
 
 
-def test_drawn_splits_are_disjoint_complete_and_of_the_size_they_should_be(
-    tmp_path: Path, cache: PixelCache
-) -> None:
+def test_drawn_splits_are_disjoint_complete_and_of_the_size_they_should_be(tmp_path, cache):
     data = load(write_classes(tmp_path / "data", {"a": 600, "b": 200}), cache)
     sides = names(data)
     assert sum(map(len, sides.values())) == len(set.union(*sides.values())) == 800
@@ -36,14 +34,14 @@ def test_drawn_splits_are_disjoint_complete_and_of_the_size_they_should_be(
 
 
 @pytest.mark.parametrize("count", [3, 4, 8])
-def test_small_classes_are_on_every_side(tmp_path: Path, cache: PixelCache, count: int) -> None:
+def test_small_classes_are_on_every_side(tmp_path, cache, count):
     root = write_classes(tmp_path / "data", {"a": 50, "b": count})
     for seed in range(8):
         data = load(root, cache, seed)
         assert all(1 in split.truth for split in (data.train, data.val, data.test))
 
 
-def test_an_image_keeps_its_side_when_the_folder_grows(tmp_path: Path, cache: PixelCache) -> None:
+def test_an_image_keeps_its_side_when_the_folder_grows(tmp_path, cache):
     """As far as every class had images on each side by lot."""
     root = write_classes(tmp_path / "data", {"a": 60, "b": 60})
     before = names(load(root, cache))
@@ -63,7 +61,7 @@ def test_an_image_keeps_its_side_when_the_folder_grows(tmp_path: Path, cache: Pi
     assert "a/renamed.png" in after[side]
 
 
-def test_the_seed_decides_the_split(tmp_path: Path, cache: PixelCache) -> None:
+def test_the_seed_decides_the_split(tmp_path, cache):
     root = write_classes(tmp_path / "data", {"a": 30, "b": 30})
     assert names(load(root, cache, seed=1)) == names(load(root, cache, seed=1))
     assert names(load(root, cache, seed=1)) != names(load(root, cache, seed=2))
@@ -71,7 +69,7 @@ def test_the_seed_decides_the_split(tmp_path: Path, cache: PixelCache) -> None:
     assert len(fingerprints) == 2
 
 
-def test_identical_images_stay_on_one_side(tmp_path: Path, cache: PixelCache) -> None:
+def test_identical_images_stay_on_one_side(tmp_path, cache):
     root = write_classes(tmp_path / "data", {"a": 12, "b": 12})
     for i in range(12):
         for copy in range(3):
@@ -81,9 +79,7 @@ def test_identical_images_stay_on_one_side(tmp_path: Path, cache: PixelCache) ->
         assert set(originals.values()) == {4}
 
 
-def test_a_training_image_that_is_tested_on_is_left_out_of_training(
-    tmp_path: Path, cache: PixelCache
-) -> None:
+def test_a_training_image_that_is_tested_on_is_left_out_of_training(tmp_path, cache):
     write_classes(tmp_path / "data" / "train", {"a": 10, "b": 10})
     write_classes(tmp_path / "data" / "test", {"a": 3, "b": 3}, seed=5)
     shutil.copy(tmp_path / "data/test/a/001.png", tmp_path / "data/train/a/leak.png")
@@ -93,7 +89,7 @@ def test_a_training_image_that_is_tested_on_is_left_out_of_training(
     assert "train/a/leak.png" not in names(data)["train"] | names(data)["val"]
 
 
-def test_given_test_and_val_folders_are_kept(tmp_path: Path, cache: PixelCache) -> None:
+def test_given_test_and_val_folders_are_kept(tmp_path, cache):
     for seed, split in enumerate(("train", "val", "test")):
         write_classes(tmp_path / "data" / split, {"a": 4, "b": 4}, seed=seed)
     data = load(tmp_path / "data", cache)
@@ -101,7 +97,7 @@ def test_given_test_and_val_folders_are_kept(tmp_path: Path, cache: PixelCache) 
         assert held == {f"{split}/{label}/{i:03}.png" for label in "ab" for i in range(4)}
 
 
-def test_one_class_or_nothing_readable_is_refused(tmp_path: Path, cache: PixelCache) -> None:
+def test_one_class_or_nothing_readable_is_refused(tmp_path, cache):
     with pytest.raises(MissingClass, match="at least two classes"):
         load(write_classes(tmp_path / "one", {"a": 10}), cache)
     (tmp_path / "data" / "a").mkdir(parents=True)

@@ -56,22 +56,20 @@ def accuracy(model: Model, files: list[bytes], labels: Labels) -> float:
 
 
 @pytest.mark.slow
-def test_shipped_model_reads_printed_digits(shipped: Model) -> None:
+def test_shipped_model_reads_printed_digits(shipped):
     digits = list(drawn_digits(100))
     labels = np.array([digit.label for digit in digits])
     assert accuracy(shipped, [digit.jpeg for digit in digits], labels) >= 0.97
 
 
 @pytest.mark.slow
-def test_shipped_model_reads_inverted_shifted_and_scaled_digits(
-    shipped: Model, mnist: tuple[Pixels, Labels]
-) -> None:
+def test_shipped_model_reads_inverted_shifted_and_scaled_digits(shipped, mnist):
     generator = np.random.default_rng(0)
     files = [encode_png(displaced(image, generator)) for image in mnist[0]]
     assert accuracy(shipped, files, mnist[1]) >= 0.97
 
 
 @pytest.mark.slow
-def test_shipped_model_sees_mnist_as_it_is(shipped: Model, mnist: tuple[Pixels, Labels]) -> None:
+def test_shipped_model_sees_mnist_as_it_is(shipped, mnist):
     seen = [preprocess(encode_png(image), shipped.spec) for image in mnist[0][:1000]]
     assert (np.stack(seen) == mnist[0][:1000]).all()

@@ -33,7 +33,7 @@ def only(two: TwoVersions, names: set[str], folder: Path) -> Path:
     return folder
 
 
-def test_seen_and_unseen_images_are_measured_apart(two: TwoVersions) -> None:
+def test_seen_and_unseen_images_are_measured_apart(two):
     record = json.loads(evaluate(two.folder, "--json").stdout)
 
     assert record["model"]["version"] == 1
@@ -48,7 +48,7 @@ def test_seen_and_unseen_images_are_measured_apart(two: TwoVersions) -> None:
     assert "wrong" not in record
 
 
-def test_images_it_was_trained_on_give_no_accuracy(two: TwoVersions, tmp_path: Path) -> None:
+def test_images_it_was_trained_on_give_no_accuracy(two, tmp_path):
     folder = only(two, two.seen, tmp_path)
     record = json.loads(evaluate(folder, "--json").stdout)
 
@@ -59,7 +59,7 @@ def test_images_it_was_trained_on_give_no_accuracy(two: TwoVersions, tmp_path: P
     assert f"trained on: {SEEN} of the images" in second
 
 
-def test_a_copy_by_another_name_is_still_seen(two: TwoVersions, tmp_path: Path) -> None:
+def test_a_copy_by_another_name_is_still_seen(two, tmp_path):
     name = min(two.seen)
     copy = tmp_path / name.partition("/")[0] / "another.png"
     copy.parent.mkdir()
@@ -67,7 +67,7 @@ def test_a_copy_by_another_name_is_still_seen(two: TwoVersions, tmp_path: Path) 
     assert json.loads(evaluate(tmp_path, "--json").stdout)["images"] is None
 
 
-def test_a_bundle_that_does_not_say_counts_every_image_and_warns(two: TwoVersions) -> None:
+def test_a_bundle_that_does_not_say_counts_every_image_and_warns(two):
     two.store.promote("tiny", 2)
     record = json.loads(evaluate(two.folder, "--json").stdout)
 
@@ -76,7 +76,7 @@ def test_a_bundle_that_does_not_say_counts_every_image_and_warns(two: TwoVersion
     assert "does not say which images it was trained on" in evaluate(two.folder).stdout
 
 
-def test_the_files_it_gets_wrong_are_named_most_confident_first(two: TwoVersions) -> None:
+def test_the_files_it_gets_wrong_are_named_most_confident_first(two):
     every = json.loads(evaluate(two.folder, "--json", "--wrong", "999").stdout)["wrong"]
 
     assert {one["name"] for one in every} == two.wrong
@@ -91,7 +91,7 @@ def test_the_files_it_gets_wrong_are_named_most_confident_first(two: TwoVersions
     assert "wrong: " not in evaluate(two.folder).stdout
 
 
-def test_an_unknown_label_is_an_error_that_names_it(two: TwoVersions, tmp_path: Path) -> None:
+def test_an_unknown_label_is_an_error_that_names_it(two, tmp_path):
     only(two, {min(two.seen)}, tmp_path)
     shutil.copytree(tmp_path / min(two.seen).partition("/")[0], tmp_path / "zigzag")
     result = CliRunner().invoke(app, ["evaluate", "tiny", str(tmp_path)])
@@ -99,7 +99,7 @@ def test_an_unknown_label_is_an_error_that_names_it(two: TwoVersions, tmp_path: 
     assert "zigzag" in result.stderr and result.stderr.startswith("error: ")
 
 
-def test_a_test_split_by_another_name_is_what_is_judged(two: TwoVersions, tmp_path: Path) -> None:
+def test_a_test_split_by_another_name_is_what_is_judged(two, tmp_path):
     shutil.copytree(two.folder, tmp_path / "set" / "Eval")
     result = evaluate(tmp_path, "--json")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from class_folders import HEIGHT, WIDTH, write_classes
+from class_folders import HEIGHT, WIDTH, write_classes, write_deep
 from fit_requests import COUNTS, OPTIONS, request
 from quiet_reporter import Quiet
 from typer.testing import CliRunner
@@ -44,16 +44,14 @@ def at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_fit_publishes_a_model_that_learned_and_says_how(trained: Path) -> None:
+def test_fit_publishes_a_model_that_learned_and_says_how(trained):
     bundle = ModelStore(trained / "models").bundle("stripes")
     manifest = bundle.manifest
     assert manifest.labels == ("column", "diagonal", "row")
     assert manifest.metrics is not None and manifest.metrics.accuracy >= 0.8
-    assert manifest.dataset is not None
     images = manifest.dataset.images
     assert sum(images.values()) == 140 and images["train"] > 80
     assert manifest.dataset.unreadable == 1
-    assert manifest.training is not None
     assert (manifest.training.augmentation, manifest.training.pool) == ("none", 1)
     assert manifest.training.ended == "All 30 epochs were run."
     assert [one.name for one in manifest.baselines] == [
@@ -62,7 +60,6 @@ def test_fit_publishes_a_model_that_learned_and_says_how(trained: Path) -> None:
         "a small perceptron on thumbnails",
     ]
     assert manifest.comparison is None
-    assert manifest.reference is not None
     assert manifest.reference.usual is not None
     blank = np.full((manifest.image.height, manifest.image.width), 255, np.uint8)
     assert Novelty(manifest.reference.usual).is_unusual(blank)
@@ -72,7 +69,7 @@ def test_fit_publishes_a_model_that_learned_and_says_how(trained: Path) -> None:
     assert list((trained / "cache" / "runs").iterdir()) == []
 
 
-def test_the_published_network_sees_what_training_saw(trained: Path) -> None:
+def test_the_published_network_sees_what_training_saw(trained):
     """Its figures come again from the files, through the service's own preprocessing."""
     env = {"HALFTONE_MODELS": str(trained / "models")}
     result = CliRunner().invoke(
@@ -81,7 +78,6 @@ def test_the_published_network_sees_what_training_saw(trained: Path) -> None:
     assert result.exit_code == 0, result.stderr
     record = json.loads(result.stdout)
     metrics = ModelStore(trained / "models").bundle("stripes").manifest.metrics
-    assert metrics is not None
     assert (record["images"], record["accuracy"]) == (metrics.images, metrics.accuracy)
     assert record["loss"] == pytest.approx(metrics.loss, abs=1e-3)
     assert record["images"] + record["seen"]["images"] == 140
@@ -89,25 +85,28 @@ def test_the_published_network_sees_what_training_saw(trained: Path) -> None:
     assert list(record["unreadable"]) == ["row/broken.png"]
 
 
-def test_other_labels_are_published_with_a_warning_and_without_images_where_asked(
-    trained: Path, at_home: Path
-) -> None:
+@pytest.mark.usefixtures("_quick_start")
+def test_other_labels_and_options_are_published_with_a_warning(trained, at_home):
+    """Without images, and with the white of 16 bits that was asked for."""
     shutil.copytree(trained / "models", at_home / "models")
-    data = write_classes(at_home / "data", {"row": 60, "column": 40})
+    data = write_deep(at_home / "data", 12, {"row": 60, "column": 40})
 
-    result = CliRunner().invoke(
-        app, ["fit", str(data), *OPTIONS, "--epochs", "20", "--without-images"]
-    )
+    more = ["--epochs", "30", "--without-images", "--depth16-max", "4095"]
+    result = CliRunner().invoke(app, ["fit", str(data), *OPTIONS, *more])
 
     assert result.exit_code == 0, result.stderr
     assert "It serves: there is no version with the same labels to compare with." in result.stdout
     assert "HALFTONE_MODEL=stripes python -m app" in result.stdout
     assert "warning: the version before has other labels (column, diagonal, row)" in result.stderr
     bundle = ModelStore(at_home / "models").bundle("stripes")
-    assert bundle.manifest.version == 2
-    probes = {(bundle.folder / probe.file).read_bytes() for probe in bundle.manifest.probes}
+    manifest = bundle.manifest
+    assert manifest.version == 2
+    probes = {(bundle.folder / probe.file).read_bytes() for probe in manifest.probes}
     assert probes
     assert not probes & {path.read_bytes() for path in data.rglob("*.png")}
+    assert manifest.image.depth16_max == 4095
+    assert manifest.metrics is not None and manifest.metrics.accuracy > 0.9
+    assert "4095" in (bundle.folder / "report.html").read_text()
 
 
 def mislead(data: Path) -> None:
@@ -119,7 +118,8 @@ def mislead(data: Path) -> None:
         (data / "swap.png").rename(other)
 
 
-def test_a_worse_version_is_published_but_does_not_serve(at_home: Path) -> None:
+@pytest.mark.usefixtures("_quick_start")
+def test_a_worse_version_is_published_but_does_not_serve(at_home):
     data, store = at_home / "data", ModelStore(at_home / "models")
     write_classes(data / "train", dict.fromkeys(COUNTS, 50))
     write_classes(data / "test", dict.fromkeys(COUNTS, 20), seed=7)
@@ -138,15 +138,15 @@ def test_a_worse_version_is_published_but_does_not_serve(at_home: Path) -> None:
     assert "warning: the version before" not in second.stderr
     assert good.comparison is None and bad.comparison is not None
     assert (bad.comparison.version, bad.comparison.verdict) == (1, "worse")
-    assert good.metrics is not None and bad.metrics is not None
     assert bad.comparison.images == bad.metrics.images == 60
     assert bad.comparison.accuracy == pytest.approx(bad.metrics.accuracy)
     assert bad.comparison.other_accuracy == pytest.approx(good.metrics.accuracy)
 
 
+@pytest.mark.usefixtures("_quick_start")
 def test_same_seed_same_figures_and_nothing_serves_that_should_not(
-    trained: Path, tmp_path: Path, store: ModelStore, reporter: Quiet
-) -> None:
+    trained, tmp_path, store, reporter
+):
     fitted = fit(request(trained / "data", promote="never"), store, tmp_path / "cache", reporter)
 
     first = ModelStore(trained / "models").bundle("stripes").manifest
@@ -157,27 +157,19 @@ def test_same_seed_same_figures_and_nothing_serves_that_should_not(
     assert (store.versions("stripes"), store.current("stripes")) == ([1], None)
 
 
-def test_labels_without_meaning_are_not_published_but_leave_a_report(
-    tmp_path: Path, store: ModelStore, reporter: Quiet
-) -> None:
+@pytest.mark.usefixtures("_quick_start")
+def test_labels_without_meaning_are_not_published_but_leave_a_report(tmp_path, store, reporter):
     for label, seed in (("heads", 1), ("tails", 2)):
         write_classes(tmp_path / "coin", {label: 100}, seed=seed)
     with pytest.raises(NotLearning, match="not learning and was not published") as refused:
         fit(request(tmp_path / "coin", epochs=10), store, tmp_path / "cache", reporter)
     assert store.versions("stripes") == []
     named = re.search(r"Its report: (\S+)", str(refused.value))
-    assert named is not None
     report = Path(named[1]).read_text()
     assert "heads" in report and "95 % interval" in report
 
 
-def test_what_is_not_given_is_chosen_by_trials(
-    trained: Path,
-    tmp_path: Path,
-    store: ModelStore,
-    reporter: Quiet,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_is_not_given_is_chosen_by_trials(trained, tmp_path, store, reporter, monkeypatch):
     monkeypatch.setattr(selection_module, "_SHORT_STEPS", 4)
     monkeypatch.setattr(selection_module, "_LONG_STEPS", 4)
     monkeypatch.setattr(selection_module, "KINDS", ("none", "mirror", "small"))
@@ -199,9 +191,7 @@ def learned(line: str) -> bool:
     return accuracy is not None and float(accuracy[1]) >= 0.8
 
 
-def test_ctrl_c_publishes_the_best_weights_where_asked(
-    trained: Path, tmp_path: Path, store: ModelStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_publishes_the_best_weights_where_asked(trained, tmp_path, store, monkeypatch):
     class Interrupting(Quiet):
         has_interrupted = False
 
@@ -215,7 +205,6 @@ def test_ctrl_c_publishes_the_best_weights_where_asked(
     asked = request(trained / "data", epochs=3000, publish_interrupted=True)
     manifest = fit(asked, store, tmp_path / "cache", Interrupting()).bundle.manifest
 
-    assert manifest.training is not None
     assert manifest.training.epochs < 3000
     assert manifest.training.ended.startswith("Stopped by hand in epoch")
 
@@ -225,12 +214,8 @@ def an_oracle(data: Dataset, _: int) -> dict[str, np.ndarray]:
 
 
 def test_sigterm_keeps_the_best_weights_which_are_published_when_asked(
-    trained: Path,
-    at_home: Path,
-    store: ModelStore,
-    reporter: Quiet,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    trained, at_home, store, reporter, monkeypatch
+):
     command = ["-m", "training", "fit", str(trained / "data"), *OPTIONS, "--epochs", "3000"]
     with subprocess.Popen(
         [sys.executable, *command],
@@ -257,23 +242,18 @@ def test_sigterm_keeps_the_best_weights_which_are_published_when_asked(
     asked = request(trained / "data", publish_kept=True)
     manifest = fit(asked, store, at_home / "cache", reporter).bundle.manifest
 
-    assert manifest.training is not None
     assert manifest.training.ended.startswith("Stopped by hand")
     assert [(one.name, one.accuracy) for one in manifest.baselines] == [("an oracle", 1.0)]
     assert list((at_home / "cache" / "runs").iterdir()) == []
 
 
-def test_publish_kept_without_a_run_says_what_it_expected(
-    tmp_path: Path, store: ModelStore, reporter: Quiet
-) -> None:
+def test_publish_kept_without_a_run_says_what_it_expected(tmp_path, store, reporter):
     data = write_classes(tmp_path / "data", COUNTS)
     with pytest.raises(TrainingInterrupted, match="interrupted run"):
         fit(request(data, publish_kept=True), store, tmp_path / "cache", reporter)
 
 
-def test_check_exits_1_on_what_fit_would_refuse(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_exits_1_on_what_fit_would_refuse(tmp_path, monkeypatch):
     monkeypatch.setenv("HALFTONE_CACHE", str(tmp_path / "cache"))
     size = ["--height", str(HEIGHT), "--width", str(WIDTH)]
     data = write_classes(tmp_path / "data", {"row": 20, "column": 2})
@@ -283,14 +263,12 @@ def test_check_exits_1_on_what_fit_would_refuse(
     assert CliRunner().invoke(app, ["check", str(data), *size]).exit_code == 0
 
 
-def test_hidden_takes_several_numbers_after_one_flag() -> None:
+def test_hidden_takes_several_numbers_after_one_flag():
     spread = _spread_hidden(["fit", "--hidden", "512", "256", "--seed", "1", "7"])
     assert spread == ["fit", "--hidden", "512", "--hidden", "256", "--seed", "1", "7"]
 
 
-def test_a_training_process_that_is_killed_is_reported(
-    trained: Path, tmp_path: Path, store: ModelStore
-) -> None:
+def test_a_training_process_that_is_killed_is_reported(trained, tmp_path, store):
     class Killing(Quiet):
         def say(self, text: str) -> None:
             super().say(text)

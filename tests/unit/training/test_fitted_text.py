@@ -20,9 +20,7 @@ def fitted(shared_tiny_store: ModelStore) -> Fitted:
     return Fitted(shared_tiny_store.bundle("tiny"), promoted=True, reason="it is the first")
 
 
-def test_pictures_that_are_stored_are_said_with_the_option_that_keeps_them_out(
-    fitted: Fitted,
-) -> None:
+def test_pictures_that_are_stored_are_said_with_the_option_that_keeps_them_out(fitted):
     (said,) = [
         line
         for line in describe_fitted(fitted, "models/parts/1", images_in_bundle=True)
@@ -33,21 +31,19 @@ def test_pictures_that_are_stored_are_said_with_the_option_that_keeps_them_out(
     assert "--without-images" in said
 
 
-def test_nothing_is_said_of_pictures_that_are_not_stored(fitted: Fitted) -> None:
+def test_nothing_is_said_of_pictures_that_are_not_stored(fitted):
     assert "images" not in "\n".join(
         describe_fitted(fitted, "models/parts/1", images_in_bundle=False)[1:]
     )
 
 
-def test_it_ends_with_the_command_that_serves(fitted: Fitted) -> None:
+def test_it_ends_with_the_command_that_serves(fitted):
     assert describe_fitted(fitted, "models/parts/1", images_in_bundle=True)[-1] == (
         "serve it: HALFTONE_MODEL=tiny python -m app"
     )
 
 
-def test_a_refusal_names_the_page_that_says_what_to_look_at(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_refusal_names_the_page_that_says_what_to_look_at(monkeypatch, tmp_path):
     def refuse(*_: object) -> Fitted:
         raise NotLearning("The model is not learning.")
 

@@ -1,7 +1,5 @@
 """Block means: what a network of some resolution sees."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from class_folders import HEIGHT, WIDTH, write_classes
@@ -22,9 +20,7 @@ SPEC = ImageSpec.for_size(HEIGHT, WIDTH)
     [((12, 16), 1), ((12, 16), 4), ((9, 14), 2), ((10, 7), 3), ((5, 31), 5), ((8, 8), 8)],
 )
 @pytest.mark.parametrize("kind", [np.uint8, np.float32])
-def test_block_means_are_keras_average_pooling(
-    size: tuple[int, int], pool: int, kind: type
-) -> None:
+def test_block_means_are_keras_average_pooling(size, pool, kind):
     import keras
 
     images = np.random.default_rng(0).integers(0, 256, (5, *size)).astype(kind)
@@ -38,7 +34,7 @@ def test_block_means_are_keras_average_pooling(
 
 
 @pytest.mark.parametrize("pool", [1, 2, 3, 5])
-def test_the_cache_holds_rounded_block_means(tmp_path: Path, pool: int) -> None:
+def test_the_cache_holds_rounded_block_means(tmp_path, pool):
     source = open_labelled(write_classes(tmp_path / "data", {"a": 3, "b": 3}))
     cache = PixelCache(tmp_path / "cache", SPEC, pool)
     rows = np.array([record.row for record in cache.index(source, lambda _: None)])
@@ -52,7 +48,7 @@ def test_the_cache_holds_rounded_block_means(tmp_path: Path, pool: int) -> None:
     assert (read == np.rint(read)).all()
 
 
-def test_coarser_means_come_from_a_finer_cache(tmp_path: Path) -> None:
+def test_coarser_means_come_from_a_finer_cache(tmp_path):
     source = open_labelled(write_classes(tmp_path / "data", {"a": 3, "b": 3}))
     finest, fine = (PixelCache(tmp_path / "cache", SPEC, pool) for pool in (1, 2))
     rows = [np.array([r.row for r in c.index(source, lambda _: None)]) for c in (finest, fine)]
@@ -68,7 +64,7 @@ def test_coarser_means_come_from_a_finer_cache(tmp_path: Path) -> None:
     np.testing.assert_allclose(indirect, direct, atol=0.5)  # of rounding
 
 
-def test_a_cache_of_another_pool_has_rows_of_its_own(tmp_path: Path) -> None:
+def test_a_cache_of_another_pool_has_rows_of_its_own(tmp_path):
     source = open_labelled(write_classes(tmp_path / "data", {"a": 2, "b": 2}))
     for pool in (1, 2, 1):
         cache = PixelCache(tmp_path / "cache", SPEC, pool)
@@ -81,7 +77,7 @@ def counting(count: int) -> Inputs:
     return Inputs(np.arange(count), np.arange(count, dtype=np.float32)[:, None, None].__getitem__)
 
 
-def test_a_part_of_a_part_keeps_images_and_labels_together() -> None:
+def test_a_part_of_a_part_keeps_images_and_labels_together():
     part = counting(10).part(np.array([9, 3, 5])).part(np.array([2, 0]))
 
     assert part.truth.tolist() == [5, 9]
@@ -89,9 +85,7 @@ def test_a_part_of_a_part_keeps_images_and_labels_together() -> None:
 
 
 @pytest.mark.parametrize("limit", [0, 10**6])
-def test_images_are_the_same_in_memory_and_out_of_it(
-    limit: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_images_are_the_same_in_memory_and_out_of_it(limit, monkeypatch):
     monkeypatch.setattr(inputs, "_IN_MEMORY_BYTES", limit)
     reads: list[int] = []
 

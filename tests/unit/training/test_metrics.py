@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from training.judge.metrics import (
@@ -72,7 +72,6 @@ def test_calibration_error_equals_the_one_computed_by_hand():
     assert grouped.accuracy.tolist() == pytest.approx([0, 0, 1, 0, 2 / 3])
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.integers(0, 2), st.lists(st.floats(0.001, 1), min_size=3, max_size=3)),

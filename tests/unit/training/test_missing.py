@@ -47,16 +47,14 @@ COUNTS = {  # images of each class in each folder, and the sentence
 
 
 @pytest.mark.parametrize(("folders", "sentence"), COUNTS.values(), ids=COUNTS)
-def test_classes_with_too_few_images(
-    tmp_path: Path, cache: PixelCache, folders: dict[str, dict[str, int]], sentence: str
-) -> None:
+def test_classes_with_too_few_images(tmp_path, cache, folders, sentence):
     for seed, (folder, counts) in enumerate(folders.items()):
         write_classes(tmp_path / "data" / folder, counts, seed=5 * seed)
 
     assert sentence in refusal(tmp_path / "data", cache)
 
 
-def test_a_class_of_equal_images(tmp_path: Path, cache: PixelCache) -> None:
+def test_a_class_of_equal_images(tmp_path, cache):
     root = write_classes(tmp_path / "data", {"a": 10, "b": 1})
     for k in range(5):
         shutil.copy(root / "b" / "000.png", root / "b" / f"copy{k}.png")
@@ -64,7 +62,7 @@ def test_a_class_of_equal_images(tmp_path: Path, cache: PixelCache) -> None:
     assert "The 6 images of 'b' have only 1 different contents once" in refusal(root, cache)
 
 
-def test_a_class_of_images_that_other_classes_hold(tmp_path: Path, cache: PixelCache) -> None:
+def test_a_class_of_images_that_other_classes_hold(tmp_path, cache):
     root = write_classes(tmp_path / "data", {"a": 10, "c": 10})
     source = open_labelled(root)
     data = assemble_dataset(source, cache.index(source, lambda _: None), cache, seed=0)
@@ -78,7 +76,7 @@ def test_a_class_of_images_that_other_classes_hold(tmp_path: Path, cache: PixelC
     )
 
 
-def test_training_images_that_are_all_held_out_too(tmp_path: Path, cache: PixelCache) -> None:
+def test_training_images_that_are_all_held_out_too(tmp_path, cache):
     root = tmp_path / "data"
     write_classes(root / "train", {"a": 10, "b": 3})
     write_classes(root / "test", {"a": 3}, seed=5)
@@ -87,7 +85,7 @@ def test_training_images_that_are_all_held_out_too(tmp_path: Path, cache: PixelC
     assert "All 3 images of 'b' in train stand in a held-out split too" in refusal(root, cache)
 
 
-def test_a_folder_without_any_image(tmp_path: Path, cache: PixelCache) -> None:
+def test_a_folder_without_any_image(tmp_path, cache):
     root = write_classes(tmp_path / "data", {"a": 10, "b": 10})
     (root / "papers").mkdir()
     (root / "papers" / "notes.txt").write_text("hello")
@@ -96,7 +94,7 @@ def test_a_folder_without_any_image(tmp_path: Path, cache: PixelCache) -> None:
     assert "None of the 2 files of 'papers' can be read as an image" in refusal(root, cache)
 
 
-def test_empty_class_folders_of_which_not_all_are_listed(tmp_path: Path, cache: PixelCache) -> None:
+def test_empty_class_folders_of_which_not_all_are_listed(tmp_path, cache):
     root = write_classes(tmp_path / "data", {"a": 10, "b": 10})
     for k in range(8):
         (root / f"empty{k}").mkdir()

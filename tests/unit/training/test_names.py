@@ -4,25 +4,21 @@ import csv
 import json
 import os
 import shutil
-import subprocess
-import sys
 import unicodedata
 from pathlib import Path
 
 import pytest
 from class_folders import HEIGHT, WIDTH, write_classes
-from two_versions import TwoVersions
+from commands import python
 from typer.testing import CliRunner
 
 from model_store.comparing import label_index
 from model_store.errors import InvalidLayout
 from model_store.sources import open_labelled
 from training.__main__ import app
-from training.data.cache import PixelCache
 from training.data.check import inspect
 from training.data.dataset import assemble_dataset
 
-ROOT = Path(__file__).resolve().parents[3]
 LATIN = os.fsdecode(b"caf\xe9")
 NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
 
@@ -41,7 +37,7 @@ def latin(tmp_path: Path) -> Path:
     return root
 
 
-def test_names_that_are_not_utf8_are_escaped_and_read(latin: Path, cache: PixelCache) -> None:
+def test_names_that_are_not_utf8_are_escaped_and_read(latin, cache):
     source = open_labelled(latin)
     records = cache.index(source, lambda _: None)
     findings = inspect(source, records, cache.spec)
@@ -54,19 +50,16 @@ def test_names_that_are_not_utf8_are_escaped_and_read(latin: Path, cache: PixelC
     json.dumps(findings.as_json(), ensure_ascii=False).encode()  # raises on what is no Unicode
 
 
-def test_check_prints_names_that_are_not_utf8(latin: Path) -> None:
-    command = [sys.executable, "-m", "training", "check", os.fsencode(latin)]
-    size = ["--height", str(HEIGHT), "--width", str(WIDTH)]
-    env = os.environ | {"HALFTONE_CACHE": str(latin.parent / "cache")}
-    done = subprocess.run([*command, *size], cwd=ROOT, env=env, capture_output=True, check=False)
+def test_check_prints_names_that_are_not_utf8(latin):
+    size = "--height", HEIGHT, "--width", WIDTH
+    env = {"HALFTONE_CACHE": str(latin.parent / "cache")}
+    done = python("-m", "training", "check", latin, *size, env=env)
 
     assert done.returncode == 0, done.stderr
-    assert rb"caf\xe9/caf\xe9.png (Expected one of" in done.stdout
+    assert r"caf\xe9/caf\xe9.png (Expected one of" in done.stdout
 
 
-def test_one_such_name_does_not_cost_the_csv(
-    latin: Path, two_versions: TwoVersions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_one_such_name_does_not_cost_the_csv(latin, two_versions, tmp_path, monkeypatch):
     monkeypatch.setenv("HALFTONE_MODELS", str(two_versions.store.root))
     out = tmp_path / "out.csv"
     result = CliRunner().invoke(app, ["predict", "tiny", str(latin), "-o", str(out)])
@@ -77,16 +70,14 @@ def test_one_such_name_does_not_cost_the_csv(
     assert {row["path"] for row in rows if row["error"]} == {r"caf\xe9.txt", r"caf\xe9/caf\xe9.png"}
 
 
-def test_a_store_in_a_folder_whose_name_is_not_utf8(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "model_store", "list"]
-    env = os.environb | {b"HALFTONE_MODELS": os.fsencode(tmp_path) + b"/caf\xe9"}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, check=False)
+def test_a_store_in_a_folder_whose_name_is_not_utf8(tmp_path):
+    done = python("-m", "model_store", "list", env={"HALFTONE_MODELS": str(tmp_path / LATIN)})
 
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert done.stdout.endswith(b"caf\\udce9.\n")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("caf\\udce9.\n")
 
 
-def test_a_class_is_the_same_in_both_unicode_forms(tmp_path: Path, cache: PixelCache) -> None:
+def test_a_class_is_the_same_in_both_unicode_forms(tmp_path, cache):
     assert NFC != NFD
     write_classes(tmp_path / "train", {"a": 10, NFC: 10})
     write_classes(tmp_path / "test", {"a": 3, NFD: 3}, seed=5)
@@ -97,7 +88,7 @@ def test_a_class_is_the_same_in_both_unicode_forms(tmp_path: Path, cache: PixelC
     assert len(data.test) == 6
 
 
-def test_a_model_knows_its_labels_in_both_forms(tmp_path: Path) -> None:
+def test_a_model_knows_its_labels_in_both_forms(tmp_path):
     for folder in (NFC, NFD):
         source = open_labelled(write_classes(tmp_path / folder, {"a": 1, folder: 1}))
         for labels in (("a", NFC), ("a", NFD)):

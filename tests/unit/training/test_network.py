@@ -36,9 +36,7 @@ def standardized(images: np.ndarray, pool: int = 1) -> tuple[np.ndarray, Standar
 
 @pytest.mark.parametrize("temperature", [1.0, 1.7])
 @pytest.mark.parametrize(("size", "pool"), [((9, 14), 1), ((8, 12), 4), ((9, 14), 2), ((10, 7), 3)])
-def test_published_network_computes_what_the_trained_one_did(
-    size: tuple[int, int], pool: int, temperature: float
-) -> None:
+def test_published_network_computes_what_the_trained_one_did(size, pool, temperature):
     what, images = architecture(*size, pool), pixels(*size)
     seen, inputs = standardized(images, pool)
     trained = training_network(what, seed=1)
@@ -56,7 +54,7 @@ def test_published_network_computes_what_the_trained_one_did(
 
 
 @pytest.mark.parametrize("size", [(8, 8), (28, 28), (120, 60)])
-def test_first_pre_activations_start_with_unit_variance_at_any_size(size: tuple[int, int]) -> None:
+def test_first_pre_activations_start_with_unit_variance_at_any_size(size):
     seen, _ = standardized(pixels(*size))
     network = training_network(architecture(*size, hidden=(64,)), seed=0)
     scale_first_kernel(network, seen)
@@ -64,7 +62,7 @@ def test_first_pre_activations_start_with_unit_variance_at_any_size(size: tuple[
     assert np.std(keras.ops.convert_to_numpy(first(seen))) == pytest.approx(1, rel=1e-3)
 
 
-def test_the_step_of_a_hidden_unit_does_not_depend_on_the_number_of_inputs() -> None:
+def test_the_step_of_a_hidden_unit_does_not_depend_on_the_number_of_inputs():
     reach = []
     for size, pool in (((8, 8), 1), ((28, 28), 1), ((120, 60), 1), ((120, 60), 4)):
         seen, _ = standardized(pixels(*size), pool)
@@ -72,7 +70,7 @@ def test_the_step_of_a_hidden_unit_does_not_depend_on_the_number_of_inputs() -> 
     assert max(reach) / min(reach) < 1.1
 
 
-def test_blank_images_give_finite_inputs() -> None:
+def test_blank_images_give_finite_inputs():
     seen, _ = standardized(np.full((5, 4, 4), 128, np.uint8))
     network = training_network(architecture(4, 4), seed=0)
     scale_first_kernel(network, seen)
@@ -89,7 +87,7 @@ DENSE_STACK = [*["Dense", "ReLU", "Dropout"] * 2, "Dense", "Softmax"]
         (8, ["Rescaling", "Reshape", "AveragePooling2D", "Flatten"], 7_200),
     ],
 )
-def test_published_layers_are_the_notebooks(pool: int, before: list[str], inputs: int) -> None:
+def test_published_layers_are_the_notebooks(pool, before, inputs):
     what = architecture(960, 480, pool, labels=2, hidden=(4, 4))
     network = published_network(what)
 

@@ -58,9 +58,7 @@ def submission(folder: Path, out: Path) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in rows]
 
 
-def test_ids_of_a_submission_are_the_numbers_that_name_the_files(
-    store: ModelStore, tmp_path: Path
-) -> None:
+def test_ids_of_a_submission_are_the_numbers_that_name_the_files(store, tmp_path):
     folder = write(tmp_path / "new", "20.png", "3.png", "100.png", "0007.png")
     said = answers(store, folder)
     (folder / "Thumbs.db").write_bytes(b"x")
@@ -77,9 +75,7 @@ def test_ids_of_a_submission_are_the_numbers_that_name_the_files(
 @pytest.mark.parametrize(
     "names", [["img2.png", "img10.png"], ["a/1.png", "b/1.png"], ["01.png", "1.png"]]
 )
-def test_other_names_are_numbered_from_one(
-    store: ModelStore, tmp_path: Path, names: list[str]
-) -> None:
+def test_other_names_are_numbered_from_one(store, tmp_path, names):
     folder = write(tmp_path / "new", *names)
     said = answers(store, folder)
 
@@ -88,7 +84,7 @@ def test_other_names_are_numbered_from_one(
 
 
 @pytest.mark.usefixtures("store")
-def test_only_images_are_numbered_and_broken_ones_keep_their_number(tmp_path: Path) -> None:
+def test_only_images_are_numbered_and_broken_ones_keep_their_number(tmp_path):
     folder = write(tmp_path / "new", "img1.png", "img3.png")
     (folder / "img2.png").write_bytes(b"")
     (folder / "a note.txt").write_text("hello")
@@ -110,7 +106,7 @@ def test_only_images_are_numbered_and_broken_ones_keep_their_number(tmp_path: Pa
         ("no", "Expected an image, a folder or an .npz file. Received: "),
     ],
 )
-def test_without_images_there_is_no_submission(tmp_path: Path, folder: str, words: str) -> None:
+def test_without_images_there_is_no_submission(tmp_path, folder, words):
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a note.txt").write_text("hello")
     out = tmp_path / "out.csv"
@@ -131,9 +127,7 @@ def test_without_images_there_is_no_submission(tmp_path: Path, folder: str, word
         (("class:label", "a", "b"), ("class:class:label", "class:a", "class:b")),
     ],
 )
-def test_no_class_is_called_like_another_column(
-    store: ModelStore, tmp_path: Path, labels: tuple[str, ...], columns: tuple[str, ...]
-) -> None:
+def test_no_class_is_called_like_another_column(store, tmp_path, labels, columns):
     folder = write(tmp_path / "new", "x.png")
     (folder / "note.txt").write_text("hello")
     with closing(open_model(store.bundle("tiny"))) as model:
@@ -151,7 +145,7 @@ def test_no_class_is_called_like_another_column(
     assert sum(float(image[column]) for column in columns) == pytest.approx(1, abs=1e-5)
 
 
-def test_a_single_image_has_one_row(store: ModelStore, tmp_path: Path) -> None:
+def test_a_single_image_has_one_row(store, tmp_path):
     folder = write(tmp_path / "new", "x.png", "y.png")
     predict(folder / "y.png", "-o", tmp_path / "out.csv")
     (row,) = csv.DictReader((tmp_path / "out.csv").read_text().splitlines())
@@ -160,7 +154,7 @@ def test_a_single_image_has_one_row(store: ModelStore, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("store")
-def test_a_dash_writes_the_table_alone_to_standard_output(tmp_path: Path) -> None:
+def test_a_dash_writes_the_table_alone_to_standard_output(tmp_path):
     folder = write(tmp_path / "new", "é.png", "y.png")
     (folder / "note.txt").write_text("hello")
     predict(folder, "-o", tmp_path / "out.csv")
@@ -173,7 +167,7 @@ def test_a_dash_writes_the_table_alone_to_standard_output(tmp_path: Path) -> Non
 
 
 @pytest.mark.usefixtures("store")
-def test_a_reader_that_leaves_ends_it_quietly(tmp_path: Path) -> None:
+def test_a_reader_that_leaves_ends_it_quietly(tmp_path):
     folder = write(tmp_path / "new", "x.png")
     done = unread("-m", "training", "predict", "tiny", folder, "-o", "-")
 

@@ -47,15 +47,13 @@ def reporter(pipe: Pipe) -> Reporter:
     return Reporter(Console(file=pipe, force_terminal=False, soft_wrap=True))
 
 
-def test_no_silence_lasts_ten_seconds() -> None:
+def test_no_silence_lasts_ten_seconds():
     poll_seconds = 0.5
     assert progress._PLAIN_INTERVAL_SECONDS + 2 * poll_seconds < 10
 
 
 @pytest.mark.parametrize("kind", ["stage", "share", "waiting"])
-def test_it_speaks_up_by_itself_again_and_again(
-    pipe: Pipe, reporter: Reporter, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_speaks_up_by_itself_again_and_again(pipe, reporter, kind, monkeypatch):
     monkeypatch.setattr(progress, "_PLAIN_INTERVAL_SECONDS", 0.05)
     shown = {
         "stage": lambda: reporter.stage("Reading", 10),
@@ -72,9 +70,7 @@ def test_it_speaks_up_by_itself_again_and_again(
     assert pipe.lines[before].startswith("More: ")
 
 
-def test_it_does_not_speak_where_something_was_just_said(
-    pipe: Pipe, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_does_not_speak_where_something_was_just_said(pipe, reporter, monkeypatch):
     monkeypatch.setattr(progress, "_PLAIN_INTERVAL_SECONDS", 1000.0)
     with reporter.stage("Reading", 4) as advance:
         reporter.say("something else")
@@ -83,7 +79,7 @@ def test_it_does_not_speak_where_something_was_just_said(
     assert re.fullmatch(r"Reading: 4 images in [\d.]+ s, \d+ images/s", pipe.lines[1])
 
 
-def test_threads_can_say_things_at_once(pipe: Pipe, reporter: Reporter) -> None:
+def test_threads_can_say_things_at_once(pipe, reporter):
     threads = [
         threading.Thread(target=lambda k=k: [reporter.say(f"{k} " * 20) for _ in range(20)])
         for k in range(4)
@@ -108,9 +104,7 @@ def seconds(text: str) -> float | None:
 
 @pytest.mark.parametrize("total_seconds", [20, 300, 20_000])
 @pytest.mark.parametrize("compiling_seconds", [0, 15])
-def test_the_time_left_is_within_a_factor_of_two(
-    total_seconds: int, compiling_seconds: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_time_left_is_within_a_factor_of_two(total_seconds, compiling_seconds, monkeypatch):
     """Of a steady process, whose first step may take long; an estimate comes soon."""
     now = SimpleNamespace(seconds=0.0)
     monkeypatch.setattr(progress, "time", SimpleNamespace(monotonic=lambda: now.seconds))
@@ -130,7 +124,7 @@ def test_the_time_left_is_within_a_factor_of_two(
     assert first is not None and first <= max(10, 3 * total_seconds / steps)
 
 
-def test_more_than_everything_is_everything() -> None:
+def test_more_than_everything_is_everything():
     shown = Progress(10)
     shown.advance(25)
     assert str(shown).startswith("100 % done")

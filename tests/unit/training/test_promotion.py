@@ -24,7 +24,6 @@ def simple(accuracy: float, p_value: float, name: str = "a thumbnail model") -> 
 def contents(trained: Path) -> BundleContents:
     """What a version says that is right on 80 % of the test images."""
     manifest = ModelStore(trained / "models").bundle("stripes").manifest
-    assert manifest.metrics is not None
     metrics = manifest.metrics.model_copy(update={"accuracy": 0.8})
     return manifest.model_copy(update={"metrics": metrics, "baselines": (), "comparison": None})
 
@@ -45,12 +44,8 @@ def contents(trained: Path) -> BundleContents:
     ],
 )
 def test_it_serves_unless_it_is_significantly_worse(
-    contents: BundleContents,
-    comparison: Comparison | None,
-    baselines: tuple[Baseline, ...],
-    promoted: bool,
-    reason: str,
-) -> None:
+    contents, comparison, baselines, promoted, reason
+):
     made = contents.model_copy(update={"comparison": comparison, "baselines": baselines})
 
     found = decide("if-not-worse", made)
@@ -61,7 +56,7 @@ def test_it_serves_unless_it_is_significantly_worse(
     assert decide("never", made) == (False, "as asked (--promote never)")
 
 
-def test_every_simpler_model_that_is_better_is_a_warning(contents: BundleContents) -> None:
+def test_every_simpler_model_that_is_better_is_a_warning(contents):
     baselines = (simple(0.7, 0.01, "one"), simple(0.81, 0.9, "two"), simple(0.9, 0.01, "three"))
     warnings = worse_than_baselines(contents.model_copy(update={"baselines": baselines}))
 

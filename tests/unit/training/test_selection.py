@@ -79,7 +79,7 @@ def by_name(**skills: float) -> Skill:
     return lambda _, name: skills.get(name.replace("+", "_").replace("-", "_"), 1.0)
 
 
-def test_the_mirror_image_that_helps_is_chosen_and_what_was_tried_is_told() -> None:
+def test_the_mirror_image_that_helps_is_chosen_and_what_was_tried_is_told():
     told: list[str] = []
     chooser, workers = selector(by_name(none=2, mirror=4, flips=3), tell=told.append)
 
@@ -101,7 +101,7 @@ def test_the_mirror_image_that_helps_is_chosen_and_what_was_tried_is_told() -> N
     assert not any("+" in name for _, name in workers.tried)  # no movement was worth joining
 
 
-def test_a_mirror_image_and_a_movement_that_both_help_are_joined() -> None:
+def test_a_mirror_image_and_a_movement_that_both_help_are_joined():
     skill = by_name(none=2, flips=2.5, large=3, small=2.8, flips_large=6)
     chooser, workers = selector(skill)
 
@@ -109,7 +109,7 @@ def test_a_mirror_image_and_a_movement_that_both_help_are_joined() -> None:
     assert {name for _, name in workers.tried if "+" in name} == {"flips+large", "flips+small"}
 
 
-def test_losers_cost_little() -> None:
+def test_losers_cost_little():
     chooser, workers = selector(by_name(none=2, mirror=4, flips=3))
     chosen_by(chooser, workers)
     shares = dict.fromkeys(KINDS, 0)
@@ -120,7 +120,7 @@ def test_losers_cost_little() -> None:
 
 
 @pytest.mark.parametrize("count", [60, 400, 3000])
-def test_of_equals_the_coarsest_and_mildest_wins(count: int) -> None:
+def test_of_equals_the_coarsest_and_mildest_wins(count):
     chooser, workers = selector(lambda *_: 2.0, count)
     chosen = chosen_by(chooser, workers)
 
@@ -129,7 +129,7 @@ def test_of_equals_the_coarsest_and_mildest_wins(count: int) -> None:
     assert {pool for pool, _ in workers.tried} == {32, 16, 8}  # looked at first at 32
 
 
-def test_resolution_grows_only_as_long_as_that_helps() -> None:
+def test_resolution_grows_only_as_long_as_that_helps():
     skills = {64: 1.0, 32: 2.0, 16: 4.0, 8: 4.0, 4: 99.0}
     asked = replace(NOTEBOOK, scout=64, pools=(32, 16, 8, 4))
     chooser, workers = selector(lambda pool, _: skills[pool], asked=asked)
@@ -140,7 +140,7 @@ def test_resolution_grows_only_as_long_as_that_helps() -> None:
     assert 4 not in {pool for pool, _ in workers.tried}
 
 
-def test_the_finest_resolution_is_chosen_where_each_step_helps() -> None:
+def test_the_finest_resolution_is_chosen_where_each_step_helps():
     chooser, workers = selector(lambda pool, _: 16 / pool)
     chosen = chosen_by(chooser, workers)
 
@@ -148,7 +148,7 @@ def test_the_finest_resolution_is_chosen_where_each_step_helps() -> None:
 
 
 @pytest.mark.parametrize("skill", [lambda *_: 2.0, lambda pool, _: 2.0 if pool > 8 else 4.0])
-def test_the_planned_cost_is_within_a_factor_of_two_of_the_real_one(skill: Skill) -> None:
+def test_the_planned_cost_is_within_a_factor_of_two_of_the_real_one(skill):
     chooser, workers = selector(skill)
     planned = chooser.planned_cost()
     chosen_by(chooser, workers)
@@ -156,7 +156,7 @@ def test_the_planned_cost_is_within_a_factor_of_two_of_the_real_one(skill: Skill
     assert 0.5 < planned / sum(task.cost for task in workers.tasks) < 2
 
 
-def test_a_given_pool_stays_and_the_augmentation_is_chosen_on_coarser_ones() -> None:
+def test_a_given_pool_stays_and_the_augmentation_is_chosen_on_coarser_ones():
     asked = question(960, 480, 1, None, handwriting=False)
     chooser, workers = selector(by_name(none=2, mirror=4), asked=asked)
     chosen = chosen_by(chooser, workers)
@@ -166,7 +166,7 @@ def test_a_given_pool_stays_and_the_augmentation_is_chosen_on_coarser_ones() -> 
     assert any(one.stage.startswith("longer") for one in chosen.candidates)
 
 
-def test_a_given_augmentation_stays_and_the_pool_is_chosen() -> None:
+def test_a_given_augmentation_stays_and_the_pool_is_chosen():
     asked = question(960, 480, None, "flips", handwriting=False)
     chooser, workers = selector(lambda pool, _: 4.0 if pool < 16 else 2.0, asked=asked)
     chosen = chosen_by(chooser, workers)
@@ -175,7 +175,7 @@ def test_a_given_augmentation_stays_and_the_pool_is_chosen() -> None:
     assert {name for _, name in workers.tried} == {"flips"}
 
 
-def test_what_is_given_altogether_costs_no_trial() -> None:
+def test_what_is_given_altogether_costs_no_trial():
     asked = question(960, 480, 8, "small", handwriting=False)
     chooser, workers = selector(lambda *_: 1.0, asked=asked)
     chosen = chosen_by(chooser, workers)
@@ -184,7 +184,7 @@ def test_what_is_given_altogether_costs_no_trial() -> None:
     assert (workers.tasks, chooser.planned_cost()) == ([], 0)
 
 
-def test_held_out_images_are_never_trained_on() -> None:
+def test_held_out_images_are_never_trained_on():
     chooser, workers = selector(lambda *_: 2.0)
     chosen_by(chooser, workers)
 
@@ -194,7 +194,7 @@ def test_held_out_images_are_never_trained_on() -> None:
         assert len(train) + len(held_out) == 400
 
 
-def test_the_users_validation_images_are_the_ones_held_out() -> None:
+def test_the_users_validation_images_are_the_ones_held_out():
     val = images(50, first=1000)
     chooser, workers = selector(by_name(none=2, mirror=4), val=val)
 
@@ -205,7 +205,7 @@ def test_the_users_validation_images_are_the_ones_held_out() -> None:
     assert len({task.recipe.seed for task in workers.tasks}) == 4  # each trial starts anew
 
 
-def test_the_seed_decides_every_trial() -> None:
+def test_the_seed_decides_every_trial():
     def trials(seed: int) -> list[tuple[int, list[int]]]:
         chooser, workers = selector(lambda *_: 2.0, seed=seed)
         chosen_by(chooser, workers)
@@ -215,7 +215,7 @@ def test_the_seed_decides_every_trial() -> None:
     assert trials(1)[0][1] != trials(2)[0][1]
 
 
-def test_quick_trials_are_shorter() -> None:
+def test_quick_trials_are_shorter():
     costs = []
     for quick in (False, True):
         chooser, workers = selector(lambda *_: 2.0, quick=quick)
@@ -240,9 +240,7 @@ def test_quick_trials_are_shorter() -> None:
         (960, 480, 100, 100, (100,)),
     ],
 )
-def test_pools_go_from_few_inputs_to_what_still_fits(
-    height: int, width: int, pool: int | None, scout: int, pools: tuple[int, ...]
-) -> None:
+def test_pools_go_from_few_inputs_to_what_still_fits(height, width, pool, scout, pools):
     asked = question(height, width, pool, None, handwriting=False)
     assert (asked.scout, asked.pools) == (scout, pools)
 
@@ -256,9 +254,7 @@ def test_pools_go_from_few_inputs_to_what_still_fits(
         ("none", True, ("none",)),
     ],
 )
-def test_augmentations_that_are_in_question(
-    augmentation: str | None, handwriting: bool, expected: tuple[str, ...]
-) -> None:
+def test_augmentations_that_are_in_question(augmentation, handwriting, expected):
     assert question(28, 28, None, augmentation, handwriting=handwriting).augmentations == expected
 
 
@@ -266,7 +262,7 @@ def tried(augmentation: str, losses: NDArray[np.float64]) -> Tried:
     return Tried(4, augmentation, 100, [(losses, losses < 1)])
 
 
-def test_within_one_standard_error_the_milder_wins() -> None:
+def test_within_one_standard_error_the_milder_wins():
     random = np.random.default_rng(0)
     base = random.exponential(size=200)
     best = tried("large", base)
@@ -280,7 +276,7 @@ def test_within_one_standard_error_the_milder_wins() -> None:
     assert mildest_of_the_best([best, mildest, milder]) is mildest
 
 
-def test_the_comparison_is_paired() -> None:
+def test_the_comparison_is_paired():
     """A small difference that every image shares is none of chance."""
     base = np.random.default_rng(0).exponential(5, 200)
     best, milder = tried("shifts", base), tried("none", base + 0.05)
@@ -288,7 +284,7 @@ def test_the_comparison_is_paired() -> None:
     assert mildest_of_the_best([best, milder]) is best
 
 
-def test_four_folds_are_a_stratified_partition_and_the_next_four_another() -> None:
+def test_four_folds_are_a_stratified_partition_and_the_next_four_another():
     truth = np.repeat([0, 1, 2], [101, 40, 7])
     folds = [_fold(truth, k, seed=3) for k in range(8)]
 
@@ -303,12 +299,12 @@ def test_four_folds_are_a_stratified_partition_and_the_next_four_another() -> No
     assert tuple(folds[0][1]) != tuple(_fold(truth, 0, seed=4)[1])
 
 
-def test_large_data_sets_lend_a_sample() -> None:
+def test_large_data_sets_lend_a_sample():
     train, held_out = _fold(np.arange(50_000) % 10, 0, seed=0)
     assert (len(train), len(held_out)) == (15_000, 5_000)
 
 
-def test_ctrl_c_while_choosing_stops_every_trial() -> None:
+def test_ctrl_c_while_choosing_stops_every_trial():
     class Executor:
         ended = False
 

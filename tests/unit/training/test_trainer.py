@@ -51,9 +51,7 @@ def logits(one: Task, learned: Learned, folder: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("ema_momentum", [None, 0.9])
-def test_it_learns_and_keeps_the_last_epochs_weights(
-    tmp_path: Path, ema_momentum: float | None
-) -> None:
+def test_it_learns_and_keeps_the_last_epochs_weights(tmp_path, ema_momentum):
     one = task(epochs=30, ema_momentum=ema_momentum)
     ends: list[EpochEnd] = []
     learned = trainer.train(one, tmp_path / "run", Listener(lambda _: None, ends.append))
@@ -68,9 +66,7 @@ def test_it_learns_and_keeps_the_last_epochs_weights(
     )
 
 
-def test_every_step_that_is_taken_was_planned_and_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_step_that_is_taken_was_planned_and_is_told(tmp_path, monkeypatch):
     """The learning rate is 0 after the planned steps, and the estimate of time left counts them."""
     networks: list[keras.Sequential] = []
     compiled = trainer._compiled
@@ -93,7 +89,7 @@ def after(epochs: int) -> Listener:
     return Listener(lambda _: None, ends.append, lambda: len(ends) >= epochs)
 
 
-def test_stopped_by_hand_it_keeps_the_best_epoch_so_far(tmp_path: Path) -> None:
+def test_stopped_by_hand_it_keeps_the_best_epoch_so_far(tmp_path):
     one = task(epochs=1000)
     learned = trainer.train(one, tmp_path / "run", after(5))
 
@@ -106,19 +102,19 @@ def test_stopped_by_hand_it_keeps_the_best_epoch_so_far(tmp_path: Path) -> None:
     )
 
 
-def test_stopped_in_the_first_epoch_there_is_nothing_to_keep(tmp_path: Path) -> None:
+def test_stopped_in_the_first_epoch_there_is_nothing_to_keep(tmp_path):
     with pytest.raises(TrainingInterrupted, match="nothing to keep"):
         trainer.train(task(), tmp_path / "run", after(0))
 
 
 @pytest.mark.parametrize("kind", ["train", "trial"])
-def test_a_loss_that_explodes_ends_the_run(tmp_path: Path, kind: str) -> None:
+def test_a_loss_that_explodes_ends_the_run(tmp_path, kind):
     one = task(learning_rate=1e30)
     with pytest.raises(NotLearning, match="not finite"):
         trainer.trial(one, SILENT) if kind == "trial" else trainer.train(one, tmp_path, SILENT)
 
 
-def test_a_trial_is_not_moved_by_the_one_before_it() -> None:
+def test_a_trial_is_not_moved_by_the_one_before_it():
     """They share a compiled network, and the state of its optimizer."""
     first, other, again = (
         trainer.trial(task(seed=seed, augmentation=name), SILENT)
@@ -128,9 +124,7 @@ def test_a_trial_is_not_moved_by_the_one_before_it() -> None:
     assert np.abs(first - other).max() > 0.01
 
 
-def test_a_trial_learns_as_the_real_one_does_also_from_images_on_disk(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_trial_learns_as_the_real_one_does_also_from_images_on_disk(tmp_path, monkeypatch):
     one = task(epochs=1, images=STEPS * 32, augmentation="flips+small")
     learned = trainer.train(one, tmp_path / "run", SILENT)
     monkeypatch.setattr("training.data.inputs._IN_MEMORY_BYTES", 0)
