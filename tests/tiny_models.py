@@ -32,7 +32,7 @@ def publish_tiny(
         made = assemble(draft.folder, network, TINY_SPEC, TINY_LABELS, images, [])
         if seen is not None:
             write_seen(draft.folder, [np.array(seen, np.uint64)])
-        draft.publish(made.untrained(TINY_LABELS, TINY_SPEC))
+        draft.publish(made)
 
 
 def tiny_network(seed: int, pool: int = 1, size: tuple[int, int] = (12, 10)) -> object:
