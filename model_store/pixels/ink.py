@@ -73,7 +73,11 @@ def _fits(strength: Gray, side: int) -> bool:
 
 
 def _bounding_box(strength: Gray, threshold: int) -> Box | None:
-    return Image.fromarray(strength > threshold).getbbox()
+    mask = strength > threshold
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _longest(box: Box) -> int:
@@ -107,12 +111,17 @@ def _brightened(strength: Gray) -> Gray:
 
 def _centered(strength: Gray, height: int, width: int) -> Gray:
     """Place ink so that its centre of mass falls on pixel (height / 2, width / 2)."""
-    canvas = Image.new("L", (width, height))
-    rows = strength.sum(axis=1, dtype=np.int64)
-    columns = strength.sum(axis=0, dtype=np.int64)
-    total = int(rows.sum())
+    canvas = np.zeros((height, width), np.uint8)
+    mass = strength.sum(axis=1, dtype=np.int64), strength.sum(axis=0, dtype=np.int64)
+    total = int(mass[0].sum())
     if total:
-        row, column = (float(mass @ np.arange(len(mass))) / total for mass in (rows, columns))
-        at = round(width / 2 - column), round(height / 2 - row)
-        canvas.paste(Image.fromarray(strength), at)  # what falls outside is cut off
-    return np.array(canvas)
+        row, column = (float(each @ np.arange(len(each))) / total for each in mass)
+        _paste(canvas, strength, round(height / 2 - row), round(width / 2 - column))
+    return canvas
+
+
+def _paste(canvas: Gray, strength: Gray, top: int, left: int) -> None:
+    """Write the part of `strength` that falls inside `canvas`."""
+    part = strength[max(0, -top) :, max(0, -left) :]
+    place = canvas[max(0, top) :, max(0, left) :][: len(part), : part.shape[1]]
+    place[:] = part[: len(place), : place.shape[1]]

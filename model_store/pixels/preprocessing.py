@@ -70,20 +70,26 @@ def preprocess_with_source(
     out: NDArray[np.uint8] | None = None,
 ) -> tuple[NDArray[np.uint8], ImageHeader]:
     """Do what `preprocess` does, and tell what the header said; the size is the upright image's."""
+    out = _checked(out, spec)
     decoded = decode(data, spec, max_pixels)
     luma, turn = decoded.luma, decoded.orientation
     across, down = turned((decoded.source.width, decoded.source.height), turn)
     source = replace(decoded.source, width=across, height=down)
     if spec.ink is not None:
-        copy = luma.reduce(math.ceil(max(luma.size) / WORKING_SIDE))
-        ink = normalize_ink(np.asarray(_upright(copy, turn)), spec)
-        return _deliver(Image.fromarray(ink), out), source
+        if (factor := math.ceil(max(luma.size) / WORKING_SIDE)) > 1:
+            luma = luma.reduce(factor)
+        out[...] = normalize_ink(np.asarray(_upright(luma, turn)), spec)
+        return out, source
     size = turned((spec.width, spec.height), turn)
     if luma.size != size:
         filter_ = Image.Resampling[spec.resampling.upper()]
         luma = luma.resize(size, filter_, reducing_gap=_REDUCING_GAP)
     # Turned after the resize, which is the same picture for less work.
-    return _deliver(_upright(luma, turn), out), source
+    # An image over `out`'s own memory: one copy, where np.asarray would make three.
+    view = Image.frombuffer("L", (spec.width, spec.height), out, "raw", "L", 0, 1)
+    view.readonly = 0
+    view.paste(_upright(luma, turn))
+    return out, source
 
 
 @cache
@@ -106,17 +112,13 @@ def _upright(luma: Image.Image, turn: int) -> Image.Image:
     return luma if turn == 1 else luma.transpose(_UPRIGHT[turn])
 
 
-def _deliver(pixels: Image.Image, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-    shape = pixels.height, pixels.width
+def _checked(out: NDArray[np.uint8] | None, spec: ImageSpec) -> NDArray[np.uint8]:
+    shape = (spec.height, spec.width)
     if out is None:
-        out = np.empty(shape, np.uint8)
-    elif out.shape != shape or out.dtype != np.uint8 or not out.flags.c_contiguous:
+        return np.empty(shape, np.uint8)
+    if out.shape != shape or out.dtype != np.uint8 or not out.flags.c_contiguous:
         raise ValueError(
             f"Expected `out` to be C-contiguous uint8 of shape {shape}. "
             f"Received: {out.dtype} of shape {out.shape}"
         )
-    # An image over `out`'s own memory: one copy, where np.asarray(pixels) would make three.
-    view = Image.frombuffer("L", pixels.size, out, "raw", "L", 0, 1)
-    view.readonly = 0
-    view.paste(pixels)
     return out
