@@ -37,10 +37,6 @@ class KerasEngine(Engine):
             input_signature=[tf.TensorSpec(model.inputs[0].shape, tf.uint8)],
         )
 
-    def inputs(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return (N, H, W) uint8 images as they are."""
-        return images
-
     def infer(self, inputs: Inputs) -> NDArray[np.float32]:
         """Return (N, labels) float32 probabilities of (N, H, W) uint8 images."""
         probabilities: NDArray[np.float32] = self._function(inputs).numpy()
@@ -60,20 +56,7 @@ def load(
     *,
     shared: bool,  # noqa: ARG001  # every engine's module takes it
 ) -> KerasEngine:
-    """Open the Keras model of a verified bundle.
-
-    Args:
-        name: "keras".
-        folder: the bundle.
-        manifest: its manifest.
-        threads: CPU threads TensorFlow may use, None: all; the first engine of a process decides.
-        shared: makes no difference; TensorFlow copies its weights.
-
-    Raises:
-        EngineUnavailable: TensorFlow is not installed.
-        UnsafeModel: the file could run code.
-        IncompatibleModel: its inputs or outputs do not fit the manifest.
-    """
+    """Open the Keras model of a verified bundle; see `open_engine`."""
     _, tf = runtime()
     set_threads(tf, threads or available_cpus())
     model = load_model(read_archive(folder / manifest.engines[name].file))
