@@ -112,7 +112,7 @@ def _make_up(store: ModelStore) -> None:
     network = published_network(Architecture(*SIZE, 1, len(_LABELS), HIDDEN, 0.2))
     with store.draft(_MADE_UP) as draft:
         made = assemble(draft.folder, network, spec, _LABELS, photographs(64, SIZE), [])
-        draft.publish(made.untrained(_LABELS, spec))
+        draft.publish(made)
 
 
 def _encode(image: NDArray[np.uint8], kind: str, quality: int | None) -> bytes:

@@ -12,23 +12,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.engines import Engine, Inputs, open_engine
-from model_store.errors import (
-    CorruptBundle,
-    EngineUnavailable,
-    ImageError,
-    ModelStoreError,
-    ProbeMismatch,
-)
-from model_store.manifest import (
-    MANIFEST_FILE,
-    EngineName,
-    FileRecord,
-    Manifest,
-    read_manifest,
-)
+from model_store.engines import Engine, open_engine
+from model_store.errors import CorruptBundle, EngineUnavailable, ImageError, ProbeMismatch
+from model_store.manifest import MANIFEST_FILE, EngineName, FileRecord, Manifest
+from model_store.manifest_file import read_manifest
 from model_store.pixels.preprocessing import preprocess
-from model_store.spec import ImageSpec
 
 LADDER: tuple[EngineName, ...] = ("openvino-int8", "openvino-bf16", "openvino-f32", "keras")
 
@@ -68,10 +56,9 @@ class Bundle:
         if self.fetch is not None:
             self.fetch(paths)
         self._verify_listing(self.manifest.files if self.fetch is None else paths)
-        with ThreadPoolExecutor(_HASHING_THREADS) as pool:
-            for path, digest in zip(paths, pool.map(self._hash, paths), strict=True):
-                if digest != self.manifest.files[path].sha256:
-                    raise CorruptBundle(f"{path}: its SHA-256 differs from the recorded one")
+        for path, digest in _hash_files(self.folder, paths).items():
+            if digest != self.manifest.files[path].sha256:
+                raise CorruptBundle(f"{path}: its SHA-256 differs from the recorded one")
 
     def files_to_serve(self, engine: EngineName) -> set[str]:
         """Return what must be verified before `engine` serves.
@@ -85,7 +72,6 @@ class Bundle:
 
     def _verify_listing(self, expected: Collection[str]) -> None:
         found = dict(list_files(self.folder))
-        found.pop(MANIFEST_FILE, None)
         listed = self.manifest.files
         if missing := sorted(set(expected) - set(found)):
             raise CorruptBundle(f"{missing[0]}: listed in the manifest, and missing")
@@ -94,9 +80,6 @@ class Bundle:
         for path, size in found.items():
             if size != listed[path].size:
                 raise CorruptBundle(f"{path}: expected {listed[path].size} bytes. Received: {size}")
-
-    def _hash(self, path: str) -> str:
-        return hash_file(self.folder / path)
 
 
 def read_bundle(folder: Path) -> Bundle:
@@ -115,7 +98,7 @@ def engine_files(manifest: Manifest, engine: EngineName) -> set[str]:
 
 
 def list_files(folder: Path) -> Iterator[tuple[str, int]]:
-    """Yield (path with slashes, size in bytes) of every file below a bundle's folder.
+    """Yield (path with slashes, size in bytes) of every file of a bundle but the manifest.
 
     Raises:
         CorruptBundle: there is a symlink, a device, or anything else but files and folders.
@@ -127,20 +110,23 @@ def list_files(folder: Path) -> Iterator[tuple[str, int]]:
         except OSError as error:
             raise CorruptBundle(f"{name}: cannot be read: {error.strerror}") from error
         if stat.S_ISREG(status.st_mode):
-            yield name, status.st_size
+            if name != MANIFEST_FILE:
+                yield name, status.st_size
         elif not stat.S_ISDIR(status.st_mode):
             raise CorruptBundle(f"{name}: neither a file nor a folder; links are not followed")
 
 
 def record_files(folder: Path) -> dict[str, FileRecord]:
     """Return size and hash of every file below `folder` but the manifest."""
-    sizes = [(path, size) for path, size in list_files(folder) if path != MANIFEST_FILE]
+    sizes = dict(list_files(folder))
+    digests = _hash_files(folder, sizes)
+    return {path: FileRecord(size=sizes[path], sha256=digests[path]) for path in sizes}
+
+
+def _hash_files(folder: Path, paths: Collection[str]) -> dict[str, str]:
     with ThreadPoolExecutor(_HASHING_THREADS) as pool:
-        digests = pool.map(lambda item: hash_file(folder / item[0]), sizes)
-        return {
-            path: FileRecord(size=size, sha256=digest)
-            for (path, size), digest in zip(sizes, digests, strict=True)
-        }
+        digests = pool.map(lambda path: hash_file(folder / path), paths)
+        return dict(zip(paths, digests, strict=True))
 
 
 def hash_file(path: Path) -> str:
@@ -158,39 +144,20 @@ def hash_file(path: Path) -> str:
 
 
 class Model:
-    """A verified bundle with its engine, ready to answer. One thread at a time may infer."""
+    """A verified bundle with its engine, ready to answer. One thread at a time may infer.
+
+    `inputs`, `infer`, `predict` and `close` are the engine's: see `Engine`.
+    """
 
     def __init__(
         self, bundle: Bundle, engine_name: EngineName, engine: Engine, warnings: tuple[str, ...]
     ) -> None:
-        self.bundle = bundle
-        self.manifest = bundle.manifest
-        self.name: str = bundle.manifest.name
-        self.version: int = bundle.manifest.version
-        self.labels: tuple[str, ...] = bundle.manifest.labels
-        self.spec: ImageSpec = bundle.manifest.image
-        self.engine_name: EngineName = engine_name
-        self.warnings = warnings
-        self._engine = engine
-
-    def predict(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return probabilities.
-
-        Args:
-            images: (N, H, W) uint8, C-contiguous, N >= 1, as `preprocess` returns them.
-
-        Returns:
-            (N, labels) float32; every row sums to 1.
-        """
-        return self._engine.predict(images)
-
-    def inputs(self, images: NDArray[np.uint8]) -> Inputs:
-        """Return what the network takes of (N, H, W) uint8 images; any thread may call."""
-        return self._engine.inputs(images)
-
-    def infer(self, inputs: Inputs) -> NDArray[np.float32]:
-        """Return (N, labels) float32 probabilities of what `inputs` returned."""
-        return self._engine.infer(inputs)
+        self.bundle, self.manifest = bundle, bundle.manifest
+        self.name, self.version = bundle.manifest.name, bundle.manifest.version
+        self.labels, self.spec = bundle.manifest.labels, bundle.manifest.image
+        self.engine_name, self.warnings = engine_name, warnings
+        self.inputs, self.infer = engine.inputs, engine.infer
+        self.predict, self.close = engine.predict, engine.close
 
     def read_file(self, path: str) -> bytes:
         """Return one of the files that the manifest lists; they were verified when they came.
@@ -206,10 +173,6 @@ class Model:
         except OSError as error:
             raise CorruptBundle(f"{path}: cannot be read: {error.strerror}") from error
 
-    def close(self) -> None:
-        """Release the weights."""
-        self._engine.close()
-
 
 def open_model(
     bundle: Bundle,
@@ -224,7 +187,7 @@ def open_model(
         bundle: from `ModelStore.bundle` or `read_bundle`.
         engine: "auto" takes the manifest's default, then the next of int8, bf16, f32 and Keras that
             works on this host, with a warning for each that does not.
-        threads: CPU threads for the engine; None: see `open_engine`.
+        threads: see `open_engine`.
         shared: see `open_engine`.
 
     Raises:
@@ -232,7 +195,7 @@ def open_model(
         EngineUnavailable: no engine of the bundle works on this host.
     """
     pixels = probe_pixels(bundle)
-    failures: list[ModelStoreError] = []
+    failures: list[EngineUnavailable | ProbeMismatch] = []
     for name in candidates(bundle.manifest, engine):
         bundle.verify_files(bundle.files_to_serve(name))
         try:
@@ -241,11 +204,9 @@ def open_model(
             # Another processor may compute an engine differently; files and pixels never differ.
             failures.append(error)
         else:
-            return Model(bundle, name, loaded, tuple(str(error) for error in failures))
-    kinds = {type(error) for error in failures}
-    raise (ProbeMismatch if ProbeMismatch in kinds else EngineUnavailable)(
-        "; ".join(str(error) for error in failures)
-    )
+            return Model(bundle, name, loaded, tuple(map(str, failures)))
+    mismatch = any(isinstance(error, ProbeMismatch) for error in failures)
+    raise (ProbeMismatch if mismatch else EngineUnavailable)("; ".join(map(str, failures)))
 
 
 def candidates(manifest: Manifest, engine: EngineName | Literal["auto"]) -> list[EngineName]:
@@ -273,14 +234,7 @@ def open_checked(
     *,
     shared: bool = False,
 ) -> Engine:
-    """Open one engine of a bundle whose files are verified, and compare it with the probes.
-
-    Args:
-        bundle: the bundle.
-        name: a key of `manifest.engines`.
-        threads: see `open_engine`.
-        pixels: (probes, H, W) uint8, from `probe_pixels`.
-        shared: see `open_engine`.
+    """Open one engine as `open_engine` does, and compare it with the pixels of `probe_pixels`.
 
     Raises:
         EngineUnavailable: it does not work on this host.
@@ -308,11 +262,11 @@ def probe_pixels(bundle: Bundle) -> NDArray[np.uint8]:
     """
     manifest = bundle.manifest
     bundle.verify_files([probe.file for probe in manifest.probes])
-    shape = (len(manifest.probes), manifest.image.height, manifest.image.width)
-    pixels = np.empty(shape, np.uint8)  # (probes, H, W)
+    spec = manifest.image
+    pixels = np.empty((len(manifest.probes), spec.height, spec.width), np.uint8)
     for row, probe in zip(pixels, manifest.probes, strict=True):
         try:
-            preprocess((bundle.folder / probe.file).read_bytes(), manifest.image, out=row)
+            preprocess((bundle.folder / probe.file).read_bytes(), spec, out=row)
         except ImageError as error:
             raise ProbeMismatch(f"{probe.file}: cannot be preprocessed: {error}") from error
         if pixels_sha256(row) != probe.pixels_sha256:
@@ -325,7 +279,7 @@ def probe_pixels(bundle: Bundle) -> NDArray[np.uint8]:
 
 def pixels_sha256(pixels: NDArray[np.uint8]) -> str:
     """Return the SHA-256 of (H, W) uint8 pixels in row order."""
-    return hashlib.sha256(np.ascontiguousarray(pixels).tobytes()).hexdigest()
+    return hashlib.sha256(pixels.tobytes()).hexdigest()
 
 
 def _check_probabilities(

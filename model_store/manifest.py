@@ -1,16 +1,12 @@
-"""What a bundle says of itself: `manifest.json`, strict in both directions."""
+"""What a bundle says of itself in its `manifest.json`, which `manifest_file` reads and writes."""
 
-import hashlib
-import json
 import re
-import stat
 from datetime import datetime
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from model_store.errors import InvalidManifest, InvalidName
+from model_store.errors import InvalidName
 from model_store.spec import ImageSpec
 
 MANIFEST_FILE = "manifest.json"
@@ -18,13 +14,10 @@ MODEL_FILE = "model.keras"
 REPORT_FILE = "report.html"
 SCHEMA_VERSION: Literal[2] = 2
 
-# A digest inside the file notices edits by hand; it is no signature.
-_DIGEST_KEY = "manifest_sha256"
-_MAX_MANIFEST_BYTES = 16 << 20
-
 EngineName = Literal["keras", "openvino-int8", "openvino-bf16", "openvino-f32"]
 Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
+Histogram = Annotated[tuple[Share, ...], Field(strict=False, min_length=16, max_length=16)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 BundlePath = Annotated[
     str, Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*(/[A-Za-z0-9_-][A-Za-z0-9._-]*)?$")
@@ -176,12 +169,8 @@ class Usual(_Record):
 class Reference(_Record):
     """Pixel statistics of the training images, to notice when incoming ones differ."""
 
-    pixel_histogram: tuple[Share, ...] = Field(
-        strict=False, min_length=16, max_length=16, description="16 equal bins of 0-255; sums to 1."
-    )
-    image_mean_histogram: tuple[Share, ...] = Field(
-        strict=False, min_length=16, max_length=16, description="The same over each image's mean."
-    )
+    pixel_histogram: Histogram = Field(description="16 equal bins of 0-255; sums to 1.")
+    image_mean_histogram: Histogram = Field(description="The same over each image's mean.")
     usual: Usual | None = None
 
 
@@ -267,62 +256,3 @@ class Manifest(BundleContents):
         if missing := sorted(set(named) - set(self.files)):
             raise ValueError(f"not in files: {', '.join(missing)}")
         return self
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """Read and validate `folder/manifest.json`.
-
-    Raises:
-        InvalidManifest: it is missing, not JSON, was edited, or breaks a rule; the message says
-            which.
-    """
-    path = folder / MANIFEST_FILE
-    try:
-        status = path.lstat()
-        if not stat.S_ISREG(status.st_mode) or status.st_size > _MAX_MANIFEST_BYTES:
-            raise InvalidManifest(f"Expected {MANIFEST_FILE} to be a file of at most 16 MB")
-        return _parse(path.read_bytes())
-    except OSError as error:
-        raise InvalidManifest(
-            f"Expected a readable {MANIFEST_FILE}. Received: {error.strerror}"
-        ) from error
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "document"
-        raise InvalidManifest(f"{MANIFEST_FILE}: {where}: {first['msg']}") from error
-
-
-def encode_manifest(manifest: Manifest) -> bytes:
-    """Return the JSON of a manifest, with a digest over itself under `manifest_sha256`."""
-    document = manifest.model_dump(mode="json")
-    document[_DIGEST_KEY] = _digest(document)
-    return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
-
-
-def _parse(text: bytes) -> Manifest:
-    try:
-        document = json.loads(text, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError) as error:
-        raise InvalidManifest(f"{MANIFEST_FILE}: not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise InvalidManifest(f"{MANIFEST_FILE}: expected an object")
-    recorded = document.pop(_DIGEST_KEY, None)
-    manifest = Manifest.model_validate_json(_canonical(document))
-    if recorded != _digest(document):
-        raise InvalidManifest(
-            f"{MANIFEST_FILE} was changed after it was written: its {_DIGEST_KEY} does not match. "
-            "Publish a new version instead of editing one"
-        )
-    return manifest
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON number")
-
-
-def _canonical(document: dict[str, Any]) -> bytes:
-    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
-
-
-def _digest(document: dict[str, Any]) -> str:
-    return hashlib.sha256(_canonical(document)).hexdigest()

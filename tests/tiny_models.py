@@ -38,7 +38,7 @@ def publish_tiny(
         shutil.copytree(folder.name, draft.folder, dirs_exist_ok=True)
         if seen is not None:
             write_seen(draft.folder, [np.array(seen, np.uint64)])
-        draft.publish(made.untrained(TINY_LABELS, TINY_SPEC))
+        draft.publish(made)
 
 
 @cache

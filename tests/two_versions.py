@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from tiny_models import TINY_LABELS, publish_tiny, tiny_network
 
-from model_store.sources import FolderSource, content_sha256, open_labelled
+from model_store.sources import content_sha256, open_labelled
 from model_store.store.seen import short_digest
 from model_store.store.store import ModelStore
 
@@ -49,7 +49,6 @@ def make_two_versions(root: Path) -> TwoVersions:
     store = ModelStore(root / "models")
     made = TwoVersions(store, root / "images", answers)
     source = open_labelled(made.folder)
-    assert isinstance(source, FolderSource)
     seen = [
         short_digest(content_sha256(source, i))
         for i, item in enumerate(source.items)

@@ -12,10 +12,10 @@ from scipy.special import softmax
 
 from model_store.comparing import compare, mcnemar
 from model_store.cpu import available_cpus
-from model_store.engines.keras import wrap
+from model_store.engines.keras import KerasEngine
 from model_store.inference import predict_all
 from model_store.libraries import library_versions
-from model_store.making.assembling import Assembled, assemble
+from model_store.making.assembling import assemble
 from model_store.manifest import (
     Baseline,
     BundleContents,
@@ -127,7 +127,7 @@ def _batches(count: int) -> Iterator[NDArray[np.int64]]:
 
 
 def _predict(model: keras.Model, finished: FinishedRun, split: Split) -> Floats:
-    engine = wrap(model, finished.data.cache.spec)
+    engine = KerasEngine(model)
     parts = [engine.predict(_pixels(finished, split, part)) for part in _batches(len(split))]
     engine.close()
     return np.concatenate(parts)
@@ -179,7 +179,7 @@ def _reference(finished: FinishedRun, held_out: Pixels) -> Reference:
 
 
 def _record(
-    finished: FinishedRun, model: keras.Model, temperature: float, assembled: Assembled
+    finished: FinishedRun, model: keras.Model, temperature: float, assembled: BundleContents
 ) -> RunRecord:
     """Look at the test split, and gather what the report shows."""
     data, run = finished.data, finished.run

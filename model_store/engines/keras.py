@@ -8,7 +8,7 @@ import gc
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -26,21 +26,16 @@ from model_store.errors import EngineUnavailable, IncompatibleModel
 from model_store.manifest import EngineName, Manifest
 from model_store.spec import ImageSpec
 
-Forward = Callable[[Any], Any]
-
 
 class KerasEngine(Engine):
-    """One traced TensorFlow function over a Keras model."""
+    """One traced TensorFlow function over a Keras model, (None, H, W) uint8 in."""
 
-    def __init__(self, forward: Forward, spec: ImageSpec) -> None:
-        """Trace `forward`, which maps (N, H, W) uint8 tensors to (N, labels) probabilities."""
+    def __init__(self, model: Any) -> None:
         tf = runtime()[1]
-        signature = [tf.TensorSpec((None, spec.height, spec.width), tf.uint8)]
-        self._function: Any = tf.function(forward, input_signature=signature)
-
-    def inputs(self, images: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Return (N, H, W) uint8 images as they are."""
-        return images
+        self._function: Any = tf.function(
+            lambda images: model(images, training=False),
+            input_signature=[tf.TensorSpec(model.inputs[0].shape, tf.uint8)],
+        )
 
     def infer(self, inputs: Inputs) -> NDArray[np.float32]:
         """Return (N, labels) float32 probabilities of (N, H, W) uint8 images."""
@@ -61,30 +56,12 @@ def load(
     *,
     shared: bool,  # noqa: ARG001  # every engine's module takes it
 ) -> KerasEngine:
-    """Open the Keras model of a verified bundle.
-
-    Args:
-        name: "keras".
-        folder: the bundle.
-        manifest: its manifest.
-        threads: CPU threads TensorFlow may use, None: all; the first engine of a process decides.
-        shared: makes no difference; TensorFlow copies its weights.
-
-    Raises:
-        EngineUnavailable: TensorFlow is not installed.
-        UnsafeModel: the file could run code.
-        IncompatibleModel: its inputs or outputs do not fit the manifest.
-    """
+    """Open the Keras model of a verified bundle; see `open_engine`."""
     _, tf = runtime()
     set_threads(tf, threads or available_cpus())
     model = load_model(read_archive(folder / manifest.engines[name].file))
     check_signature(model, manifest.image, manifest.labels)
-    return wrap(model, manifest.image)
-
-
-def wrap(model: Any, spec: ImageSpec) -> KerasEngine:
-    """Return an engine over a model that is in memory already."""
-    return KerasEngine(lambda images: model(images, training=False), spec)
+    return KerasEngine(model)
 
 
 def load_model(archive: KerasArchive) -> Any:

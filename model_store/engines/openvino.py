@@ -39,12 +39,12 @@ _OPERATIONS = {
     "Softmax",
     "Result",
 }
-_PRECISIONS = {
-    "openvino-int8": "f32",  # of what is left around the int8 kernel
-    "openvino-bf16": "bf16",
-    "openvino-f32": "f32",
+# What the CPU must be able to do, and the precision of what is left around the int8 kernel.
+_CAPABILITIES = {
+    "openvino-int8": ("INT8", "f32"),
+    "openvino-bf16": ("BF16", "bf16"),
+    "openvino-f32": ("FP32", "f32"),
 }
-_CAPABILITIES = {"openvino-int8": "INT8", "openvino-bf16": "BF16", "openvino-f32": "FP32"}
 # Weights that one core's cache holds are soon read. A second thread would spend more time waiting
 # for its next share, which it does busily, than computing.
 _ONE_THREAD_BYTES = 32 << 20
@@ -71,7 +71,8 @@ class OpenVINOEngine(Engine):
         self._pool = pool
         self._input = "pixels" if pool == 1 else "means"
         shape = compiled.input(self._input).get_partial_shape()
-        self._groups = _Groups(*_group_shape(shape)) if _in_groups(shape) else None
+        self._groups = _group_shape(shape) if _in_groups(shape) else None
+        self._buffer = np.zeros(0, np.uint8)
 
     def inputs(self, images: NDArray[np.uint8]) -> Inputs:
         """Return (N, H, W) uint8 images as they are, or the means over their blocks, flattened."""
@@ -83,39 +84,29 @@ class OpenVINOEngine(Engine):
         """Return (N, labels) float32 probabilities."""
         if self._request is None:
             raise EngineUnavailable("Expected an open engine. Received: a closed one")
-        values = inputs if self._groups is None else self._groups.fill(inputs)
+        values = inputs if self._groups is None else self._grouped(inputs, *self._groups)
         self._request.set_tensor(self._input, ov.Tensor(values, shared_memory=True))
         self._request.infer()
         return np.array(self._request.get_output_tensor().data[: len(inputs)])
 
     def close(self) -> None:
         """Release the weights."""
-        self._request = self._groups = None
+        self._request = None
         self._lent = ()
 
-
-class _Groups:
-    """A buffer for pixels as the int8 engine takes them: in groups, groups first."""
-
-    def __init__(self, groups: int, width: int) -> None:
-        self._groups, self._width = groups, width
-        self._buffer = np.zeros(0, np.uint8)
-
-    def fill(self, images: Inputs) -> NDArray[np.uint8]:
+    def _grouped(self, images: Inputs, groups: int, width: int) -> NDArray[np.uint8]:
         """Return (groups, padded N, width) uint8, valid until the next call."""
         flat = images.reshape(len(images), -1)  # (N, H*W)
-        filled = self._memory((self._groups, _padded(len(images)), self._width))
-        for group, rows in enumerate(filled[:, : len(images)]):
-            share = flat[:, group * self._width : (group + 1) * self._width]
-            rows[:, : share.shape[1]] = share
-            rows[:, share.shape[1] :] = 0
-        return filled
-
-    def _memory(self, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
+        shape = (groups, _padded(len(images)), width)
         size = math.prod(shape)
         if size > len(self._buffer):
             self._buffer = np.zeros(size, np.uint8)
-        return self._buffer[:size].reshape(shape)
+        filled = self._buffer[:size].reshape(shape)
+        for group, rows in enumerate(filled[:, : len(images)]):
+            share = flat[:, group * width : (group + 1) * width]
+            rows[:, : share.shape[1]] = share
+            rows[:, share.shape[1] :] = 0
+        return filled
 
 
 def _padded(images: int) -> int:
@@ -126,13 +117,7 @@ def _padded(images: int) -> int:
 def load(
     name: EngineName, folder: Path, manifest: Manifest, threads: int | None, *, shared: bool
 ) -> OpenVINOEngine:
-    """Open one exported engine of a bundle whose files are verified.
-
-    Raises:
-        EngineUnavailable: this CPU cannot run it, or OpenVINO refuses it.
-        UnsafeModel: it holds an operation that no export writes.
-        IncompatibleModel: its shapes are not those of the manifest.
-    """
+    """Open one exported engine of a verified bundle; see `open_engine`."""
     record = manifest.engines[name]
     size = (manifest.image.height, manifest.image.width)
     return open_file(folder / record.file, name, size, threads, shared=shared, pool=record.pool)
@@ -147,15 +132,20 @@ def open_file(
     shared: bool = False,
     pool: int = 1,
 ) -> OpenVINOEngine:
-    """Open an exported .xml with the .bin beside it; see `load`.
+    """Open an exported .xml with the .bin beside it.
 
     Args:
         path: of the .xml.
-        name: which engine it is.
+        name: see `open_engine`.
         size: (height, width) of the images.
         threads: see `open_engine`.
         shared: see `open_engine`.
         pool: side of the blocks whose means the network takes; 1: pixels.
+
+    Raises:
+        EngineUnavailable: this CPU cannot run it, or OpenVINO refuses it.
+        UnsafeModel: it holds an operation that no export writes.
+        IncompatibleModel: it takes images of another size.
     """
     _check_host(name)
     try:
@@ -164,7 +154,8 @@ def open_file(
         model = _CORE.read_model(path.read_text(), values)
         _check(model, size, pool)
         kernel = _kernel_as_input(model) if shared and name == "openvino-int8" else None
-        settings = _settings(name, threads or _worthwhile_threads(len(weights)), shared=shared)
+        threads = threads or (1 if len(weights) <= _ONE_THREAD_BYTES else available_cpus())
+        settings = _settings(name, threads, shared=shared)
         compiled = _CORE.compile_model(model, "CPU", settings)
         engine = OpenVINOEngine(compiled, weights, kernel, pool)
         if name == "openvino-int8" and not shared:
@@ -197,7 +188,7 @@ def _kernel_as_input(model: ov.Model) -> ov.op.Constant:
 
 
 def _check_host(name: EngineName) -> None:
-    wanted = _CAPABILITIES[name]
+    wanted, _ = _CAPABILITIES[name]
     if wanted not in _CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise EngineUnavailable(f"{name}: expected a CPU with {wanted}. Received: one without")
     # Older x86 instructions add two byte products in 16 bits, where ours do not fit.
@@ -206,20 +197,13 @@ def _check_host(name: EngineName) -> None:
 
 
 def _has_vnni() -> bool:
-    try:
-        return "vnni" in _CPU_INFO.read_text()
-    except OSError:
-        return False
-
-
-def _worthwhile_threads(weight_bytes: int) -> int:
-    return 1 if weight_bytes <= _ONE_THREAD_BYTES else available_cpus()
+    return _CPU_INFO.is_file() and "vnni" in _CPU_INFO.read_text()
 
 
 def _settings(name: EngineName, threads: int, *, shared: bool) -> dict[str, object]:
     return {
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": _PRECISIONS[name],
+        "INFERENCE_PRECISION_HINT": _CAPABILITIES[name][1],
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
         # Else two of its threads may find themselves on one core, and a batch takes twice as long.

@@ -3,7 +3,6 @@
 import json
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,48 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.engines.keras import check_signature, check_weights, runtime, wrap
+from model_store.bundle import pixels_sha256
+from model_store.engines.keras import KerasEngine, check_signature, check_weights, runtime
 from model_store.engines.keras_archive import CONFIG_MEMBER, METADATA_MEMBER, WEIGHTS_MEMBER
-from model_store.errors import EngineUnavailable, IncompatibleModel
-from model_store.making.answers import TOLERANCE_FLOOR, Answers, answer
-from model_store.making.probes import describe_probes, write_probes
-from model_store.manifest import (
-    MODEL_FILE,
-    BundleContents,
-    EngineName,
-    EngineRecord,
-    Layer,
-    Probe,
-)
+from model_store.errors import IncompatibleModel
+from model_store.making.exporting import answer, export_engines
+from model_store.making.probes import MAX_GIVEN, write_probes
+from model_store.manifest import MODEL_FILE, BundleContents, Layer, Probe
 from model_store.spec import ImageSpec
-
-_BATCH = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Assembled:
-    """The part of `BundleContents` that follows from the model itself."""
-
-    layers: tuple[Layer, ...]
-    engines: dict[EngineName, EngineRecord]
-    default_engine: EngineName
-    probes: tuple[Probe, ...]
-
-    def untrained(self, labels: tuple[str, ...], image: ImageSpec) -> BundleContents:
-        """Return the contents of a bundle whose training nothing is known of."""
-        return BundleContents(
-            labels=labels,
-            image=image,
-            layers=self.layers,
-            training=None,
-            calibration=None,
-            metrics=None,
-            dataset=None,
-            reference=None,
-            engines=self.engines,
-            default_engine=self.default_engine,
-            probes=self.probes,
-        )
 
 
 def assemble(
@@ -62,8 +27,8 @@ def assemble(
     labels: Sequence[str],
     images: NDArray[np.uint8],
     probe_files: Sequence[bytes],
-) -> Assembled:
-    """Write model, engines and probes into a draft's folder.
+) -> BundleContents:
+    """Write model, engines and probes into a draft's folder, and describe them.
 
     Args:
         folder: of the draft; it may hold other files already.
@@ -74,6 +39,9 @@ def assemble(
         probe_files: encoded images of the user's to keep as probes; may be empty, as some are
             always drawn.
 
+    Returns:
+        The contents of a bundle whose training nothing is known of.
+
     Raises:
         IncompatibleModel: model and labels or spec do not fit, or it gives no probabilities.
         ImageError: a probe file is no image.
@@ -81,17 +49,33 @@ def assemble(
     check_signature(model, spec, tuple(labels))
     check_weights(model)
     save_model(model, folder / MODEL_FILE)
-    engine = wrap(model, spec)
+    engine = KerasEngine(model)
     paths, pixels = write_probes(folder, spec, probe_files)
     probes = answer(engine.predict, pixels)
     check_probabilities(probes.probabilities)
-    engines, default = _export(model, folder, answer(engine.predict, images), probes)
+    engines, default = export_engines(model, folder, answer(engine.predict, images), probes)
     engine.close()
-    return Assembled(
+    drawn = len(paths) - min(len(probe_files), MAX_GIVEN)
+    return BundleContents(
+        labels=tuple(labels),
+        image=spec,
         layers=describe_layers(model),
+        training=None,
+        calibration=None,
+        metrics=None,
+        dataset=None,
+        reference=None,
         engines=engines,
         default_engine=default,
-        probes=describe_probes(paths, pixels, probes.probabilities, len(probe_files)),
+        probes=tuple(
+            Probe(
+                file=path,
+                pixels_sha256=pixels_sha256(pixels[k]),
+                probabilities=tuple(probes.probabilities[k].tolist()),
+                drawn=k < drawn,
+            )
+            for k, path in enumerate(paths)
+        ),
     )
 
 
@@ -146,23 +130,3 @@ def check_probabilities(probabilities: NDArray[np.float32]) -> None:
             f"Received: outputs from {probabilities.min():.3g} to {probabilities.max():.3g} "
             f"that sum to {sums.min():.3g} to {sums.max():.3g}"
         )
-
-
-def _export(
-    model: Any, folder: Path, examples: Answers, probes: Answers
-) -> tuple[dict[EngineName, EngineRecord], EngineName]:
-    try:
-        from model_store.making.exporting import export_engines
-    except (ImportError, EngineUnavailable):  # OpenVINO is not installed
-        return {"keras": _unmeasured()}, "keras"
-    return export_engines(model, folder, examples, probes)
-
-
-def _unmeasured() -> EngineRecord:
-    return EngineRecord(
-        file=MODEL_FILE,
-        parity=None,
-        latency_ms={},
-        max_batch=_BATCH,
-        probe_tolerance=TOLERANCE_FLOOR,
-    )

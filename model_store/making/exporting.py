@@ -2,15 +2,17 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from model_store.engines.keras import KerasEngine
 from model_store.engines.openvino import open_file
 from model_store.errors import EngineUnavailable
-from model_store.making.answers import TOLERANCE_FLOOR, Answers, Images, Predict
 from model_store.making.folding import FoldedNetwork, NotFoldable, fold
 from model_store.making.graphs import Weights, write_graph
 from model_store.manifest import MODEL_FILE, EngineName, EngineRecord, Parity
@@ -25,9 +27,30 @@ _WEIGHTS: dict[EngineName, Weights] = {"openvino-int8": "int8", "openvino-f32": 
 _ENOUGH = 0.9  # of the best throughput; a batch size that reaches it is large enough
 _NOT_SLOWER = 1.1  # times closer than this are the same, and more bits are better;
 _NEGLIGIBLE_MS = 0.01  # also those whose difference per image nobody would notice
-_TOLERANCE_FACTOR = 3  # another CPU may round differently
+_TOLERANCE_FLOOR = 0.005  # another CPU, or another TensorFlow, sums in another order,
+_TOLERANCE_FACTOR = 3  # or rounds differently
 _MAX_DIFFERENCE = 0.1
 _MEASURING_SECONDS = 0.2  # per batch size
+_BATCH = 32
+
+Images = NDArray[np.uint8]
+Probabilities = NDArray[np.float32]
+Predict = Callable[[Images], Probabilities]
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Images and the Keras model's answers to them: what its engines are compared with."""
+
+    images: Images  # (N, H, W), N >= 1
+    probabilities: Probabilities  # (N, labels)
+
+
+def answer(predict: Predict, images: Images) -> Answers:
+    """Ask `predict` for the probabilities of (N, H, W) uint8 images, N >= 1, in batches."""
+    starts = range(0, len(images), _BATCH)
+    parts = [predict(images[start : start + _BATCH]) for start in starts]
+    return Answers(images, np.concatenate(parts))
 
 
 def export_engines(
@@ -45,7 +68,7 @@ def export_engines(
         A record per engine, "keras" included, and the engine to serve with: the fastest of those
         that answer as the model does. A network that cannot be exported has "keras" alone.
     """
-    latency_ms = _time_batches(_traced(model), examples.images)
+    latency_ms = _time_batches(KerasEngine(model).predict, examples.images)
     records: dict[EngineName, EngineRecord] = {"keras": _record(MODEL_FILE, latency_ms)}
     try:
         network = fold(model)
@@ -94,21 +117,23 @@ def _export(
             engine.close()
     except EngineUnavailable as reason:
         logger.warning("Not exported: %s", reason)
-        _remove(folder / file)
+        (folder / file).unlink()
+        (folder / file).with_suffix(".bin").unlink()
         return None
 
 
 def _measure(
     file: str, pool: int, predict: Predict, examples: Answers, probes: Answers
 ) -> EngineRecord:
-    probe_difference = float(np.abs(probes.differences(predict)).max())
+    on_probes = answer(predict, probes.images).probabilities - probes.probabilities
+    probe_difference = float(np.abs(on_probes).max())
     if probe_difference > _MAX_DIFFERENCE:  # no replay could tell it from another model
         raise EngineUnavailable(f"{file} is off by {probe_difference:.2f} on a probe")
-    differences = examples.differences(predict)
-    answers = (differences + examples.probabilities).argmax(axis=1)
+    received, expected = answer(predict, examples.images).probabilities, examples.probabilities
+    differences = received - expected  # (N, labels)
     parity = Parity(
         images=len(differences),
-        top1_agreement=float(np.mean(answers == examples.probabilities.argmax(axis=1))),
+        top1_agreement=float(np.mean(received.argmax(axis=1) == expected.argmax(axis=1))),
         mean_abs_dp=float(np.abs(differences).mean()),
         max_abs_dp=float(np.abs(differences).max()),
     )
@@ -129,7 +154,7 @@ def _record(
         latency_ms=latency_ms,
         max_batch=_batch_worth_forming(latency_ms),
         pool=pool,
-        probe_tolerance=max(TOLERANCE_FLOOR, tolerance),
+        probe_tolerance=max(_TOLERANCE_FLOOR, tolerance),
     )
 
 
@@ -154,11 +179,10 @@ def _mean_abs_dp(record: EngineRecord) -> float:
 
 
 def _time_batches(predict: Predict, images: Images) -> dict[str, float]:
-    return {str(size): _median_ms(predict, _batch(images, size)) for size in BATCH_SIZES}
-
-
-def _batch(images: Images, size: int) -> Images:
-    return images[np.arange(size) % len(images)]
+    return {
+        str(size): _median_ms(predict, images[np.arange(size) % len(images)])
+        for size in BATCH_SIZES
+    }
 
 
 def _median_ms(predict: Predict, batch: Images) -> float:
@@ -170,15 +194,3 @@ def _median_ms(predict: Predict, batch: Images) -> float:
         predict(batch)
         milliseconds.append(1000 * (time.perf_counter() - start))
     return float(np.median(milliseconds))
-
-
-def _traced(model: Any) -> Predict:
-    import tensorflow as tf
-
-    traced = tf.function(lambda images: model(images, training=False), reduce_retracing=True)
-    return lambda images: np.asarray(traced(tf.constant(images)), np.float32)
-
-
-def _remove(path: Path) -> None:
-    path.unlink()
-    path.with_suffix(".bin").unlink()

@@ -5,7 +5,7 @@ two steps become its first layers, so that it takes pixels as `preprocess` retur
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,10 +16,10 @@ from model_store.bundle import Bundle
 from model_store.engines.keras import load_model, runtime
 from model_store.engines.keras_archive import read_archive
 from model_store.errors import ImageError, IncompatibleModel
-from model_store.making.answers import answer
-from model_store.making.assembling import Assembled, assemble
+from model_store.making.assembling import assemble
 from model_store.making.chains import chain, every_layer
 from model_store.making.endings import finish
+from model_store.making.exporting import answer
 from model_store.making.pixel_range import PixelRange, doubt, range_of_layers
 from model_store.making.probes import MAX_GIVEN, draw_images
 from model_store.manifest import BundleContents, EngineName
@@ -66,11 +66,12 @@ def import_model(store: ModelStore, name: str, request: ImportRequest) -> Import
         notes: list[str] = []
         images = _images(request)
         model = wrap_network(load_model(read_archive(request.file)), request, images, notes)
-        assembled = assemble(
-            draft.folder, model, request.spec, request.labels, images, _probes(request.images)
-        )
+        probes = _probes(request.images)
+        contents = assemble(draft.folder, model, request.spec, request.labels, images, probes)
         del model
-        return Imported(draft.publish(_contents(request, assembled, notes)), notes)
+        if request.images is None:
+            contents = _faithful(contents, notes)
+        return Imported(draft.publish(contents), notes)
 
 
 def wrap_network(
@@ -207,19 +208,15 @@ def _spread(source: Source, most: int) -> list[int]:
     return [images[int(k)] for k in np.linspace(0, len(images) - 1, min(len(images), most))]
 
 
-def _contents(request: ImportRequest, assembled: Assembled, notes: list[str]) -> BundleContents:
-    default = assembled.default_engine
-    if request.images is None and default not in _FAITHFUL:
-        # Rounded weights were compared on drawings only, which say little about real images.
-        lost = default
-        default = next(name for name in _FAITHFUL if name in assembled.engines)
-        ratio = _image_ms(assembled, default) / _image_ms(assembled, lost)
-        notes.append(
-            f"Served by {default}: {lost} is {ratio:.1f} times as fast, but was compared on "
-            "drawings only. Import it again with --images FOLDER to have it measured and used."
-        )
-    return replace(assembled, default_engine=default).untrained(request.labels, request.spec)
-
-
-def _image_ms(assembled: Assembled, name: EngineName) -> float:
-    return assembled.engines[name].latency_ms["1"]
+def _faithful(contents: BundleContents, notes: list[str]) -> BundleContents:
+    """Serve by unrounded weights: rounded ones were compared on drawings, which say little."""
+    lost = contents.default_engine
+    if lost in _FAITHFUL:
+        return contents
+    default = next(name for name in _FAITHFUL if name in contents.engines)
+    fast, faithful = (contents.engines[name].latency_ms["1"] for name in (lost, default))
+    notes.append(
+        f"Served by {default}: {lost} is {faithful / fast:.1f} times as fast, but was compared on "
+        "drawings only. Import it again with --images FOLDER to have it measured and used."
+    )
+    return contents.model_copy(update={"default_engine": default})

@@ -4,16 +4,14 @@ Each is encoded once, when the bundle is made; its bytes, its pixels' hash and i
 stored. Replaying them proves that preprocessing and engine are what they were.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import ExifTags, Image, ImageDraw, ImageFont
 
-from model_store.bundle import pixels_sha256
-from model_store.manifest import Probe
 from model_store.pixels.formats import extension_of
 from model_store.pixels.preprocessing import preprocess
 from model_store.spec import ImageFormat, ImageSpec
@@ -21,9 +19,6 @@ from model_store.spec import ImageFormat, ImageSpec
 FOLDER = "probe"
 MAX_GIVEN = 8
 _LONGEST_SIDE = 1600  # keeps the drawn files small
-_EXIF_ORIENTATION = 0x0112
-
-Drawing = tuple[ImageFormat, Callable[[int, int], bytes]]
 
 
 def write_probes(
@@ -53,37 +48,34 @@ def write_probes(
     return paths, pixels
 
 
-def describe_probes(
-    paths: Sequence[str],
-    pixels: NDArray[np.uint8],
-    probabilities: NDArray[np.float32],
-    given: int,
-) -> tuple[Probe, ...]:
-    """Return the manifest's records of probes.
-
-    Args:
-        paths: within the bundle, as `write_probes` returned them.
-        pixels: (probes, H, W) uint8.
-        probabilities: (probes, labels), the Keras model's.
-        given: how many images `write_probes` was given.
-    """
-    drawn = len(paths) - min(given, MAX_GIVEN)
-    return tuple(
-        Probe(
-            file=path,
-            pixels_sha256=pixels_sha256(image),
-            probabilities=tuple(float(p) for p in row),
-            drawn=number < drawn,
-        )
-        for number, (path, image, row) in enumerate(zip(paths, pixels, probabilities, strict=True))
-    )
-
-
 def draw_probes(spec: ImageSpec) -> Iterator[bytes]:
     """Yield encoded images of many modes, sizes and formats that the spec allows."""
-    for format_, draw in _DRAWINGS:
+    height, width = spec.height, spec.width
+
+    def scene(factor: float, mode: str, seed: int) -> Image.Image:
+        return _scene(*_scaled(height, width, factor), mode, seed)
+
+    rotated = Image.Exif()
+    rotated[ExifTags.Base.Orientation] = 6
+    on_its_side = _scene(*_scaled(width, height, 1.0), "RGB", 3)
+    wide = _scene(*_scaled(height, width * 2, 0.8), "L", 10)
+    drawings: tuple[tuple[ImageFormat, Image.Image, dict[str, object]], ...] = (
+        ("PNG", _scene(height, width, "L", 1), {}),  # of exactly the right size
+        ("JPEG", scene(2.3, "RGB", 2), {"quality": 85}),
+        ("JPEG", on_its_side, {"exif": rotated.tobytes()}),
+        ("PNG", _transparent(scene(0.7, "RGB", 4)), {}),
+        ("PNG", _sixteen_bit(scene(1.0, "L", 5)), {}),
+        ("GIF", scene(0.5, "RGB", 6).quantize(16), {"transparency": 0}),
+        ("WEBP", scene(1.3, "RGB", 7), {"quality": 80}),
+        ("BMP", scene(0.4, "L", 8).convert("1"), {}),
+        ("PNG", _noise(*_scaled(height, width, 0.25)), {}),
+        ("JPEG", wide, {"quality": 60, "progressive": True}),
+    )
+    for format_, image, options in drawings:
         if format_ in spec.formats:
-            yield draw(spec.height, spec.width)
+            buffer = BytesIO()
+            image.save(buffer, format_, **options)
+            yield buffer.getvalue()
 
 
 def draw_images(spec: ImageSpec, count: int) -> NDArray[np.uint8]:
@@ -96,69 +88,19 @@ def draw_images(spec: ImageSpec, count: int) -> NDArray[np.uint8]:
     return images
 
 
-def _exact_gray_png(height: int, width: int) -> bytes:
-    return _encode(_scene(height, width, "L", 1), "PNG")
+def _transparent(image: Image.Image) -> Image.Image:
+    ramp = Image.fromarray(_ramp(image.height, image.width))
+    image.putalpha(ramp.transpose(Image.Transpose.ROTATE_180))
+    return image
 
 
-def _large_rgb_jpeg(height: int, width: int) -> bytes:
-    return _encode(_scene(*_scaled(height, width, 2.3), "RGB", 2), "JPEG", quality=85)
+def _sixteen_bit(image: Image.Image) -> Image.Image:
+    shallow = np.asarray(image, np.uint16)
+    return Image.fromarray(shallow * 257 // 2 + _ramp(*shallow.shape) * 64)
 
 
-def _rotated_jpeg(height: int, width: int) -> bytes:
-    exif = Image.Exif()
-    exif[_EXIF_ORIENTATION] = 6
-    return _encode(_scene(*_scaled(width, height, 1.0), "RGB", 3), "JPEG", exif=exif.tobytes())
-
-
-def _transparent_png(height: int, width: int) -> bytes:
-    image = _scene(*_scaled(height, width, 0.7), "RGB", 4)
-    ramp = Image.fromarray(_ramp(image.height, image.width)).transpose(Image.Transpose.ROTATE_180)
-    image.putalpha(ramp.resize(image.size))
-    return _encode(image, "PNG")
-
-
-def _sixteen_bit_png(height: int, width: int) -> bytes:
-    height, width = _scaled(height, width, 1.0)
-    shallow = np.asarray(_scene(height, width, "L", 5), np.uint16)
-    return _encode(Image.fromarray(shallow * 257 // 2 + _ramp(height, width) * 64), "PNG")
-
-
-def _palette_gif(height: int, width: int) -> bytes:
-    image = _scene(*_scaled(height, width, 0.5), "RGB", 6).quantize(16)
-    return _encode(image, "GIF", transparency=0)
-
-
-def _lossy_webp(height: int, width: int) -> bytes:
-    return _encode(_scene(*_scaled(height, width, 1.3), "RGB", 7), "WEBP", quality=80)
-
-
-def _bilevel_bmp(height: int, width: int) -> bytes:
-    return _encode(_scene(*_scaled(height, width, 0.4), "L", 8).convert("1"), "BMP")
-
-
-def _noise_png(height: int, width: int) -> bytes:
-    height, width = _scaled(height, width, 0.25)
-    noise = np.random.default_rng(9).integers(0, 256, (height, width), np.uint8)
-    return _encode(Image.fromarray(noise), "PNG")
-
-
-def _wide_jpeg(height: int, width: int) -> bytes:
-    height, width = _scaled(height, width * 2, 0.8)
-    return _encode(_scene(height, width, "L", 10), "JPEG", quality=60, progressive=True)
-
-
-_DRAWINGS: tuple[Drawing, ...] = (
-    ("PNG", _exact_gray_png),
-    ("JPEG", _large_rgb_jpeg),
-    ("JPEG", _rotated_jpeg),
-    ("PNG", _transparent_png),
-    ("PNG", _sixteen_bit_png),
-    ("GIF", _palette_gif),
-    ("WEBP", _lossy_webp),
-    ("BMP", _bilevel_bmp),
-    ("PNG", _noise_png),
-    ("JPEG", _wide_jpeg),
-)
+def _noise(height: int, width: int) -> Image.Image:
+    return Image.fromarray(np.random.default_rng(9).integers(0, 256, (height, width), np.uint8))
 
 
 def _scene(height: int, width: int, mode: str, seed: int) -> Image.Image:
@@ -188,9 +130,3 @@ def _ramp(height: int, width: int) -> NDArray[np.uint8]:
 def _scaled(height: int, width: int, factor: float) -> tuple[int, int]:
     factor = min(factor, _LONGEST_SIDE / max(height, width))
     return max(1, round(height * factor)), max(1, round(width * factor))
-
-
-def _encode(image: Image.Image, format_: ImageFormat, **options: object) -> bytes:
-    buffer = BytesIO()
-    image.save(buffer, format_, **options)
-    return buffer.getvalue()

@@ -1,6 +1,7 @@
 """Encoded bytes to luma at the file's own resolution, whatever the bytes are."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -19,6 +20,7 @@ from model_store.pixels.contained import CONTAINED, decode_contained
 from model_store.pixels.formats import FORMATS, ImageHeader, format_of
 from model_store.pixels.grayscale import SIXTEEN_BIT, to_grayscale
 from model_store.pixels.guards import before_loading, before_opening
+from model_store.pixels.ink import WORKING_SIDE
 from model_store.pixels.orientation import exif_orientation
 from model_store.spec import ALL_FORMATS, ImageFormat, ImageSpec
 
@@ -35,9 +37,8 @@ _DECODERS: dict[ImageFormat, type[ImageFile]] = {
 # What the decoder multiplies the samples of shallow PNGs by.
 _FULL_SCALE = {"L;2": 85, "L;4": 17}
 
-# Width and height of the stored image, and its orientation, to the smallest width and height
-# that a reduced decoding may have.
-DraftFloor = Callable[[tuple[int, int], int], tuple[int, int]]
+# How much larger than the target a JPEG stays when its decoder leaves out fine detail.
+_DRAFT_GAP = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class Decoded:
     source: ImageHeader
 
 
-def decode(data: bytes, spec: ImageSpec, max_pixels: int, floor: DraftFloor) -> Decoded:
+def decode(data: bytes, spec: ImageSpec, max_pixels: int) -> Decoded:
     """Decode the first frame of an image file to luma.
 
     Memory stays below 20 bytes per pixel of the header plus three times the file, and
@@ -67,7 +68,7 @@ def decode(data: bytes, spec: ImageSpec, max_pixels: int, floor: DraftFloor) -> 
             luma = to_grayscale(loaded, spec.alpha_background, depth16_max=spec.depth16_max)
             return Decoded(luma, turn, source)
         image, exif = open_image(data, kind, max_pixels)
-        return _loaded(image, exif, spec, floor)
+        return _loaded(image, exif, spec)
 
 
 def largest_16_bit_sample(data: bytes, max_pixels: int) -> int | None:
@@ -120,7 +121,7 @@ def open_image(data: bytes, kind: ImageFormat, max_pixels: int) -> tuple[ImageFi
     return image, exif or image.info.get("exif")
 
 
-def _loaded(image: ImageFile, exif: bytes | None, spec: ImageSpec, floor: DraftFloor) -> Decoded:
+def _loaded(image: ImageFile, exif: bytes | None, spec: ImageSpec) -> Decoded:
     """Load exactly once; after any error the image object is dropped.
 
     A second `load` after a failed one can succeed, with pixels that are not there.
@@ -128,13 +129,27 @@ def _loaded(image: ImageFile, exif: bytes | None, spec: ImageSpec, floor: DraftF
     source = ImageHeader(str(image.format), image.mode, image.width, image.height)
     turn = exif_orientation(exif) if spec.orientation == "exif" else 1
     tile = image.tile[0] if image.tile else None
-    image.draft("L", floor(image.size, turn) if spec.jpeg_draft else None)
+    image.draft("L", _draft_floor(image.size, turn, spec) if spec.jpeg_draft else None)
     image.load()
     key = _color_key(image, tile and tile.args)
     luma = to_grayscale(image, spec.alpha_background, key, spec.depth16_max)
     if source.format == "GIF" and tile and tile.extents:
         luma = _on_canvas(luma, tile.extents, spec.alpha_background)
     return Decoded(luma, turn, source)
+
+
+def turned(size: tuple[int, int], turn: int) -> tuple[int, int]:
+    """Return width and height after a turn from or to EXIF orientation `turn`."""
+    return size if turn < 5 else (size[1], size[0])
+
+
+def _draft_floor(size: tuple[int, int], turn: int, spec: ImageSpec) -> tuple[int, int]:
+    """Return the width and height below which a JPEG must not be decoded."""
+    if spec.ink is not None:
+        scale = min(1.0, WORKING_SIDE / max(size))
+        return math.ceil(scale * size[0]), math.ceil(scale * size[1])
+    width, height = turned((spec.width, spec.height), turn)
+    return math.ceil(_DRAFT_GAP * width), math.ceil(_DRAFT_GAP * height)
 
 
 def _color_key(image: ImageFile, rawmode: object) -> tuple[int, ...] | None:

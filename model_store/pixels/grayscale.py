@@ -14,7 +14,9 @@ from PIL import Image
 
 from model_store.spec import MAX_16
 
-SIXTEEN_BIT = frozenset({"I", "I;16", "I;16L", "I;16B"})  # modes
+# The modes that decoders of the accepted formats give.
+MODES = frozenset({"1", "L", "LA", "P", "PA", "RGB", "RGBX", "RGBA", "RGBa", "CMYK", "YCbCr"})
+SIXTEEN_BIT = frozenset({"I", "I;16", "I;16L", "I;16B"})
 _BAND_PIXELS = 1 << 20
 
 
@@ -44,41 +46,26 @@ def to_grayscale(
     if image.mode in SIXTEEN_BIT:
         gray = _by_bands(image, partial(scale_16_to_8, white=depth16_max))
     elif image.mode in MODES:
-        gray = MODES[image.mode](image, background)
+        gray = _luma(image, background)
     else:
-        known = ", ".join([*MODES, *sorted(SIXTEEN_BIT)])
+        known = ", ".join(sorted(MODES | SIXTEEN_BIT))
         raise UnsupportedMode(f"Expected one of the modes {known}. Received: {image.mode}")
     if mask is not None:
         gray.paste(background, mask=mask)
     return gray
 
 
-def _opaque(image: Image.Image, background: int) -> Image.Image:
-    del background
-    return image if image.mode == "L" else image.convert("L")
-
-
-def _palette(image: Image.Image, background: int) -> Image.Image:
-    if "transparency" in image.info:
-        return _luma_and_alpha(image, background)
-    return _opaque(image, background)
-
-
-def _luma_and_alpha(image: Image.Image, background: int) -> Image.Image:
+def _luma(image: Image.Image, background: int) -> Image.Image:
+    if not image.has_transparency_data:
+        return image if image.mode == "L" else image.convert("L")
+    if image.mode == "RGBa":  # colours multiplied by their alpha
+        image = image.convert("RGBA")
     luma, alpha = image.convert("LA").split()
     if alpha.getextrema() == (255, 255):
         return luma
     canvas = Image.new("L", image.size, background)
     canvas.paste(luma, mask=alpha)
     return canvas
-
-
-def _premultiplied(image: Image.Image, background: int) -> Image.Image:
-    return _luma_and_alpha(image.convert({"La": "LA", "RGBa": "RGBA"}[image.mode]), background)
-
-
-def _by_way_of_rgb(image: Image.Image, background: int) -> Image.Image:
-    return _opaque(image.convert("RGB"), background)
 
 
 def scale_16_to_8(samples: NDArray[Any], white: int = MAX_16) -> NDArray[np.uint8]:
@@ -114,21 +101,3 @@ def _by_bands(
         box = (0, top, image.width, min(top + rows, image.height))
         result.paste(Image.fromarray(function(np.asarray(image.crop(box)))), box)
     return result
-
-
-MODES: dict[str, Callable[[Image.Image, int], Image.Image]] = {
-    "1": _opaque,
-    "L": _opaque,
-    "LA": _luma_and_alpha,
-    "La": _premultiplied,
-    "P": _palette,
-    "PA": _luma_and_alpha,
-    "RGB": _opaque,
-    "RGBX": _opaque,
-    "RGBA": _luma_and_alpha,
-    "RGBa": _premultiplied,
-    "CMYK": _opaque,
-    "YCbCr": _opaque,
-    "LAB": _by_way_of_rgb,
-    "HSV": _by_way_of_rgb,
-}

@@ -19,7 +19,7 @@ _HALF_INK = 127  # what is stronger counts for the size of a character
 _STRONG = 230  # a character whose strokes reach this is left as it is
 
 Gray = NDArray[np.uint8]
-Box = tuple[int, int, int, int]  # top, left, bottom, right; the last two exclusive
+Box = tuple[int, int, int, int]  # left, top, right, bottom; the last two exclusive
 
 
 def normalize_ink(gray: Gray, spec: ImageSpec) -> Gray:
@@ -77,12 +77,12 @@ def _bounding_box(strength: Gray, threshold: int) -> Box | None:
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
     if not len(rows):
         return None
-    return int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
 def _longest(box: Box) -> int:
-    top, left, bottom, right = box
-    return max(bottom - top, right - left)
+    left, top, right, bottom = box
+    return max(right - left, bottom - top)
 
 
 def _scaled(strength: Gray, side: int) -> Gray:
@@ -90,7 +90,7 @@ def _scaled(strength: Gray, side: int) -> Gray:
     box = _bounding_box(strength, _HALF_INK)
     if box is None or abs(_longest(box) - side) <= 1:
         return strength
-    top, left, bottom, right = box
+    left, top, right, bottom = box
     margin = 2 + _longest(box) // 8
     cut = strength[max(0, top - margin) : bottom + margin, max(0, left - margin) : right + margin]
     height, width = (max(1, round(length * side / _longest(box))) for length in cut.shape)
@@ -112,19 +112,16 @@ def _brightened(strength: Gray) -> Gray:
 def _centered(strength: Gray, height: int, width: int) -> Gray:
     """Place ink so that its centre of mass falls on pixel (height / 2, width / 2)."""
     canvas = np.zeros((height, width), np.uint8)
-    rows = strength.sum(axis=1, dtype=np.int64)
-    columns = strength.sum(axis=0, dtype=np.int64)
-    total = int(rows.sum())
+    mass = strength.sum(axis=1, dtype=np.int64), strength.sum(axis=0, dtype=np.int64)
+    total = int(mass[0].sum())
     if total:
-        row, column = (float(mass @ np.arange(len(mass))) / total for mass in (rows, columns))
+        row, column = (float(each @ np.arange(len(each))) / total for each in mass)
         _paste(canvas, strength, round(height / 2 - row), round(width / 2 - column))
     return canvas
 
 
 def _paste(canvas: Gray, strength: Gray, top: int, left: int) -> None:
     """Write the part of `strength` that falls inside `canvas`."""
-    bottom, right = top + strength.shape[0], left + strength.shape[1]
-    rows = slice(max(0, top), min(canvas.shape[0], bottom))
-    columns = slice(max(0, left), min(canvas.shape[1], right))
-    part = strength[rows.start - top : rows.stop - top, columns.start - left : columns.stop - left]
-    canvas[rows, columns] = part
+    part = strength[max(0, -top) :, max(0, -left) :]
+    place = canvas[max(0, top) :, max(0, left) :][: len(part), : part.shape[1]]
+    place[:] = part[: len(place), : place.shape[1]]

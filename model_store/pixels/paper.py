@@ -74,11 +74,9 @@ def _sheet(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:
     left, right = int(columns[0]) + margin, int(columns[-1]) + 1 - margin
     # Even the boldest character leaves more of its box open than that.
     solid = covered > _SHEET_SOLID * len(rows) * len(columns)
-    return (
-        (slice(top, bottom), slice(left, right))
-        if solid and top < bottom and left < right
-        else None
-    )
+    if not solid or top >= bottom or left >= right:
+        return None
+    return slice(top, bottom), slice(left, right)
 
 
 def _border(gray: Gray, ring: int) -> Gray:

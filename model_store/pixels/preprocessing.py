@@ -10,19 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image, features
 
 from model_store.libraries import library_versions
-from model_store.pixels.decoding import decode
+from model_store.pixels.decoding import decode, turned
 from model_store.pixels.formats import ImageHeader
 from model_store.pixels.ink import WORKING_SIDE, normalize_ink
 from model_store.spec import ImageSpec
-
-__all__ = [
-    "DEFAULT_MAX_PIXELS",
-    "ImageHeader",
-    "encode_png",
-    "preprocess",
-    "preprocess_with_source",
-    "preprocessing_version",
-]
 
 DEFAULT_MAX_PIXELS = 50_000_000
 
@@ -32,16 +23,6 @@ _RULES_VERSION = 1
 # A reduction by whole factors goes before the filter while at least this many source pixels per
 # target pixel remain; Pillow's documentation calls 3.0 indistinguishable from the filter alone.
 _REDUCING_GAP = 3.0
-
-# How much larger than the target a JPEG stays when its decoder leaves out fine detail.
-_DRAFT_GAP = 1.5
-
-_FILTERS = {
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "lanczos": Image.Resampling.LANCZOS,
-    "box": Image.Resampling.BOX,
-}
 
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -89,17 +70,26 @@ def preprocess_with_source(
     out: NDArray[np.uint8] | None = None,
 ) -> tuple[NDArray[np.uint8], ImageHeader]:
     """Do what `preprocess` does, and tell what the header said; the size is the upright image's."""
-    _check_out(out, spec)
-    decoded = decode(data, spec, max_pixels, lambda size, turn: _draft_floor(size, turn, spec))
+    out = _checked(out, spec)
+    decoded = decode(data, spec, max_pixels)
     luma, turn = decoded.luma, decoded.orientation
-    across, down = _turned((decoded.source.width, decoded.source.height), turn)
+    across, down = turned((decoded.source.width, decoded.source.height), turn)
     source = replace(decoded.source, width=across, height=down)
     if spec.ink is not None:
-        upright = np.asarray(_upright(_working_copy(luma), turn))
-        return _filled(out, normalize_ink(upright, spec)), source
+        if (factor := math.ceil(max(luma.size) / WORKING_SIDE)) > 1:
+            luma = luma.reduce(factor)
+        out[...] = normalize_ink(np.asarray(_upright(luma, turn)), spec)
+        return out, source
+    size = turned((spec.width, spec.height), turn)
+    if luma.size != size:
+        filter_ = Image.Resampling[spec.resampling.upper()]
+        luma = luma.resize(size, filter_, reducing_gap=_REDUCING_GAP)
     # Turned after the resize, which is the same picture for less work.
-    size = _turned((spec.width, spec.height), turn)
-    return _deliver(_upright(_resized(luma, size, spec), turn), out), source
+    # An image over `out`'s own memory: one copy, where np.asarray would make three.
+    view = Image.frombuffer("L", (spec.width, spec.height), out, "raw", "L", 0, 1)
+    view.readonly = 0
+    view.paste(_upright(luma, turn))
+    return out, source
 
 
 @cache
@@ -118,57 +108,17 @@ def encode_png(pixels: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
-def _check_out(out: NDArray[np.uint8] | None, spec: ImageSpec) -> None:
-    if out is None:
-        return
-    wanted = (spec.height, spec.width)
-    if out.shape != wanted or out.dtype != np.uint8 or not out.flags.c_contiguous:
-        raise ValueError(
-            f"Expected `out` to be C-contiguous uint8 of shape {wanted}. "
-            f"Received: {out.dtype} of shape {out.shape}"
-        )
-
-
-def _draft_floor(size: tuple[int, int], turn: int, spec: ImageSpec) -> tuple[int, int]:
-    """Return the width and height below which a JPEG must not be decoded."""
-    if spec.ink is not None:
-        scale = min(1.0, WORKING_SIDE / max(size))
-        return math.ceil(scale * size[0]), math.ceil(scale * size[1])
-    width, height = _turned((spec.width, spec.height), turn)
-    return math.ceil(_DRAFT_GAP * width), math.ceil(_DRAFT_GAP * height)
-
-
-def _turned(size: tuple[int, int], turn: int) -> tuple[int, int]:
-    return size if turn < 5 else (size[1], size[0])
-
-
-def _working_copy(luma: Image.Image) -> Image.Image:
-    factor = math.ceil(max(luma.size) / WORKING_SIDE)
-    return luma if factor == 1 else luma.reduce(factor)
-
-
-def _resized(luma: Image.Image, size: tuple[int, int], spec: ImageSpec) -> Image.Image:
-    if luma.size == size:
-        return luma
-    return luma.resize(size, _FILTERS[spec.resampling], reducing_gap=_REDUCING_GAP)
-
-
 def _upright(luma: Image.Image, turn: int) -> Image.Image:
     return luma if turn == 1 else luma.transpose(_UPRIGHT[turn])
 
 
-def _filled(out: NDArray[np.uint8] | None, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _checked(out: NDArray[np.uint8] | None, spec: ImageSpec) -> NDArray[np.uint8]:
+    shape = (spec.height, spec.width)
     if out is None:
-        return pixels
-    out[...] = pixels
-    return out
-
-
-def _deliver(pixels: Image.Image, out: NDArray[np.uint8] | None) -> NDArray[np.uint8]:
-    if out is None:
-        out = np.empty((pixels.height, pixels.width), np.uint8)
-    # An image over `out`'s own memory: one copy, where np.asarray(pixels) would make three.
-    view = Image.frombuffer("L", pixels.size, out, "raw", "L", 0, 1)
-    view.readonly = 0
-    view.paste(pixels)
+        return np.empty(shape, np.uint8)
+    if out.shape != shape or out.dtype != np.uint8 or not out.flags.c_contiguous:
+        raise ValueError(
+            f"Expected `out` to be C-contiguous uint8 of shape {shape}. "
+            f"Received: {out.dtype} of shape {out.shape}"
+        )
     return out

@@ -3,14 +3,9 @@
 from pathlib import Path
 
 from model_store.errors import InvalidLayout
-from model_store.sources.arrays import ArraySource, open_npz
+from model_store.sources.arrays import open_npz
 from model_store.sources.files import label_of
-from model_store.sources.folders import (
-    FolderSource,
-    open_class_folders,
-    open_file,
-    open_files,
-)
+from model_store.sources.folders import open_class_folders, open_files
 from model_store.sources.source import (
     SPLITS,
     Item,
@@ -23,8 +18,6 @@ from model_store.sources.source import (
 
 __all__ = [
     "SPLITS",
-    "ArraySource",
-    "FolderSource",
     "Item",
     "Source",
     "content_sha256",
@@ -60,9 +53,7 @@ def open_unlabelled(path: Path) -> Source:
     """
     if path.suffix == ".npz":
         return open_npz(path, ("test",), labelled=False)
-    if path.is_file():
-        return open_file(path)
-    if not path.is_dir():
+    if not (path.is_file() or path.is_dir()):
         raise _not_a_source(path, "an image, a folder or an .npz file")
     return open_files(path)
 

@@ -1,42 +1,21 @@
 """Images that stand decoded in one `.npz` in Keras's own layout."""
 
+import zipfile
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_store.errors import InvalidLayout
-from model_store.pixels.preprocessing import encode_png
-from model_store.sources.source import Item
+from model_store.sources.source import Item, Source
+
+# What NumPy raises at a file that is broken, another array's, or no archive at all.
+_DAMAGES = (OSError, ValueError, TypeError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 
 
-@dataclass(frozen=True)
-class ArraySource:
-    """Images that stand decoded in an array; `preprocess` gets them as PNG."""
-
-    items: Sequence[Item]
-    labels: Sequence[str]
-    arrays: Sequence[NDArray[np.uint8]]  # one (H, W) per item
-    notes: Sequence[str] = ()
-
-    def is_image(self, index: int) -> bool:
-        """Return True."""
-        del index
-        return True
-
-    def content(self, index: int) -> bytes:
-        """Return shape and pixels, which cost less than an encoding."""
-        array = self.arrays[index]
-        return f"array {array.shape}\n".encode() + array.tobytes()
-
-    def encoded(self, index: int) -> bytes:
-        """Return the array as a lossless PNG."""
-        return encode_png(self.arrays[index])
-
-
-def open_npz(path: Path, splits: Sequence[str], *, labelled: bool = True) -> ArraySource:
+def open_npz(path: Path, splits: Sequence[str], *, labelled: bool = True) -> Source:
     """Open `x_train`, `y_train`, … of the `splits`, without the labels where they are unknown.
 
     Raises:
@@ -44,32 +23,30 @@ def open_npz(path: Path, splits: Sequence[str], *, labelled: bool = True) -> Arr
     """
     names = [f"x_{s}" for s in splits] + [f"y_{s}" for s in splits if labelled]
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if missing := sorted(set(names) - set(archive.files)):
+        # NumPy leaves a file that it opened itself open where it is no archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            if not set(names) <= set(archive.files):
                 raise InvalidLayout(
                     f"{path}: expected the arrays {', '.join(names)}. "
                     f"Received: {', '.join(archive.files) or 'none'}"
                 )
             arrays = {name: archive[name] for name in names}
-            del missing
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except _DAMAGES as error:
         raise InvalidLayout(
             f"{path}: expected an .npz of plain arrays (pickled objects are refused). "
             f"Received: {type(error).__name__}"
         ) from error
     items: list[Item] = []
-    images: list[NDArray[np.uint8]] = []
     classes: set[int] = set()
     for split in splits:
-        pixels = _checked_images(f"x_{split}", arrays[f"x_{split}"])
-        truth = _checked_labels(split, arrays[f"y_{split}"], len(pixels)) if labelled else None
+        images = _checked_images(f"x_{split}", arrays[f"x_{split}"])
+        truth = _checked_labels(split, arrays[f"y_{split}"], len(images)) if labelled else None
         classes.update(truth or ())
-        images.extend(pixels)
         items.extend(
-            Item(f"x_{split}[{i}]", str(truth[i]) if truth else None, split)
-            for i in range(len(pixels))
+            Item(f"x_{split}[{i}]", str(truth[i]) if truth else None, split, image)
+            for i, image in enumerate(images)
         )
-    return ArraySource(items, [str(c) for c in sorted(classes)], images)
+    return Source(items, [str(c) for c in sorted(classes)])
 
 
 def _checked_images(name: str, array: NDArray[np.generic]) -> NDArray[np.uint8]:

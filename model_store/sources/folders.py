@@ -1,38 +1,14 @@
 """Images in folders: files below one folder, with or without class folders."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from model_store.errors import InvalidLayout, NoImages
-from model_store.sources.files import files_below, is_image_file, label_of, printable
+from model_store.sources.files import files_below, label_of, printable
 from model_store.sources.layout import class_folders_of_splits
-from model_store.sources.source import Item
+from model_store.sources.source import Item, Source
 
 
-@dataclass(frozen=True)
-class FolderSource:
-    """Image files below one folder."""
-
-    items: Sequence[Item]
-    labels: Sequence[str]
-    files: Sequence[Path]  # one per item
-    notes: Sequence[str] = ()
-
-    def is_image(self, index: int) -> bool:
-        """Tell whether the file is named or begins like an image."""
-        return is_image_file(self.files[index])
-
-    def content(self, index: int) -> bytes:
-        """Return the file's bytes."""
-        return self.files[index].read_bytes()
-
-    def encoded(self, index: int) -> bytes:
-        """Return the file's bytes."""
-        return self.content(index)
-
-
-def open_class_folders(root: Path) -> FolderSource:
+def open_class_folders(root: Path) -> Source:
     """Open the files in class folders, or in splits with class folders in each.
 
     Raises:
@@ -46,32 +22,29 @@ def open_class_folders(root: Path) -> FolderSource:
             f"Expected one sub-folder per class in {root}, or train/ and test/ with one "
             "sub-folder per class in each. Received: no sub-folders"
         )
-    found = [
-        (file, Item(_name(file, root), label_of(folder.name), split))
+    items = [
+        Item(_name(file, root), label_of(folder.name), split, file)
         for split, folders in splits.items()
         for folder in folders
         for file in sorted(files_below(folder))
     ]
-    if not found:
+    if not items:
         raise NoImages(f"Expected image files in {root}. Received: {len(labels)} empty folders")
-    return FolderSource([item for _, item in found], labels, [file for file, _ in found], notes)
+    return Source(items, labels, notes)
 
 
-def open_files(root: Path) -> FolderSource:
-    """Open every file below a folder, labels unknown.
+def open_files(root: Path) -> Source:
+    """Open one file, or every file below a folder, labels unknown.
 
     Raises:
         NoImages: there is none.
     """
-    files = sorted(files_below(root), key=lambda file: _name(file, root))
-    if not files:
+    if root.is_file():
+        return Source([Item(printable(root.name), None, None, root)])
+    items = [Item(_name(file, root), None, None, file) for file in files_below(root)]
+    if not items:
         raise NoImages(f"Expected image files in {root}. Received: none")
-    return FolderSource([Item(_name(file, root), None, None) for file in files], (), files)
-
-
-def open_file(file: Path) -> FolderSource:
-    """Open one file, its label unknown."""
-    return FolderSource([Item(_name(file, file.parent), None, None)], (), [file])
+    return Source(sorted(items, key=lambda item: item.name))
 
 
 def _name(file: Path, root: Path) -> str:

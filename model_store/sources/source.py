@@ -4,10 +4,15 @@ import hashlib
 import re
 import string
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from model_store.errors import NoImages
+from model_store.pixels.preprocessing import encode_png
+from model_store.sources.files import is_image_file
 
 SPLITS = ("train", "val", "test")
 
@@ -19,26 +24,23 @@ class Item:
     name: str  # printable path below the folder with "/", or "x_train[12]"
     label: str | None  # in Unicode's form NFC
     split: str | None  # one of SPLITS where the layout says so
+    data: Path | NDArray[np.uint8] = field(repr=False, compare=False)  # its file, or its (H, W)
     only_trains: bool = False  # never drawn into another split
 
 
-class Source(Protocol):
-    """A list of images and the bytes behind each. Methods may be called from several threads."""
+@dataclass(frozen=True)
+class Source:
+    """A list of images and the bytes behind each. Methods may be called from several threads.
 
-    @property
-    def items(self) -> Sequence[Item]:
-        """Every image, in name order."""
-        ...
+    Attributes:
+        items: every image, in name order.
+        labels: every label that the layout names, in output order, with or without images.
+        notes: how the layout was understood, where that is not plain; one sentence each.
+    """
 
-    @property
-    def labels(self) -> Sequence[str]:
-        """Every label that the layout names, in output order, with or without images."""
-        ...
-
-    @property
-    def notes(self) -> Sequence[str]:
-        """How the layout was understood, where that is not plain; one sentence each."""
-        ...
+    items: Sequence[Item]
+    labels: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
     def is_image(self, index: int) -> bool:
         """Tell whether item `index` is meant as an image, be it broken or of another format.
@@ -46,15 +48,20 @@ class Source(Protocol):
         Raises:
             OSError: it cannot be read.
         """
-        ...
+        data = self.items[index].data
+        return not isinstance(data, Path) or is_image_file(data)
 
     def content(self, index: int) -> bytes:
         """Return the bytes that identify image `index`; they may differ from `encoded`."""
-        ...
+        data = self.items[index].data
+        if isinstance(data, Path):
+            return data.read_bytes()
+        return f"array {data.shape}\n".encode() + data.tobytes()  # costs less than an encoding
 
     def encoded(self, index: int) -> bytes:
-        """Return image `index` as `preprocess` takes it."""
-        ...
+        """Return image `index` as `preprocess` takes it; of an array, that is a lossless PNG."""
+        data = self.items[index].data
+        return data.read_bytes() if isinstance(data, Path) else encode_png(data)
 
 
 def judged_images(source: Source) -> tuple[str, list[int]]:

@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 from model_store.errors import InvalidName, StoreDamaged
-from model_store.manifest import MANIFEST_FILE, Manifest, check_name, encode_manifest
+from model_store.manifest import MANIFEST_FILE, Manifest, check_name
+from model_store.manifest_file import encode_manifest
 from model_store.store.current import read_current_if_sound
 from model_store.store.durable import write_atomically
 

@@ -4,45 +4,14 @@ They only ever train. Validation and test are drawn from the data set alone, so 
 with and without them are compared on the same images.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from model_store.errors import InvalidLayout
-from model_store.sources import Item, Source, open_labelled
+from model_store.sources import Source, open_labelled
 
 
-@dataclass(frozen=True)
-class Joined:
-    """The images of a source, and after them those of another, as its items say."""
-
-    base: Source
-    also: Source
-    items: Sequence[Item]
-    labels: Sequence[str]
-    notes: Sequence[str]
-
-    def is_image(self, index: int) -> bool:
-        """Do what the image's own source does."""
-        source, own = self._find(index)
-        return source.is_image(own)
-
-    def content(self, index: int) -> bytes:
-        """Do what the image's own source does."""
-        source, own = self._find(index)
-        return source.content(own)
-
-    def encoded(self, index: int) -> bytes:
-        """Do what the image's own source does."""
-        source, own = self._find(index)
-        return source.encoded(own)
-
-    def _find(self, index: int) -> tuple[Source, int]:
-        count = len(self.base.items)
-        return (self.base, index) if index < count else (self.also, index - count)
-
-
-def with_more(base: Source, folder: Path, name: str) -> Joined:
+def with_more(base: Source, folder: Path, name: str) -> Source:
     """Return `base` with the images of class folders added, which only train.
 
     Args:
@@ -66,5 +35,4 @@ def with_more(base: Source, folder: Path, name: str) -> Joined:
         replace(item, name=f"{folder.name}/{item.name}", split=split, only_trains=True)
         for item in also.items
     ]
-    notes = [*base.notes, *also.notes]
-    return Joined(base, also, [*base.items, *more], base.labels, notes)
+    return Source([*base.items, *more], base.labels, [*base.notes, *also.notes])

@@ -30,7 +30,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         given = [encode_png(image) for image in images[:2]]
         made = assemble(draft.folder, tiny_network(0), TINY_SPEC, TINY_LABELS, images, given)
         (draft.folder / "report.html").write_text(STRANGE)
-        draft.publish(made.untrained(TINY_LABELS, TINY_SPEC))
+        draft.publish(made)
     with serving(store.root, "tiny") as url:
         yield url
 

@@ -32,7 +32,8 @@ from model_store.errors import (
     UnsafeModel,
 )
 from model_store.making.probes import write_probes
-from model_store.manifest import Manifest, encode_manifest
+from model_store.manifest import Manifest
+from model_store.manifest_file import encode_manifest
 from model_store.store.seen import seen_by
 from model_store.store.store import ModelStore
 from model_store.verification import verify

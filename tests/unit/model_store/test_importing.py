@@ -2,7 +2,6 @@
 
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,9 @@ import pytest
 import model_store.making.importing
 from model_store.bundle import open_model
 from model_store.errors import IncompatibleModel, UnsafeModel, UnsupportedFormat
-from model_store.making.assembling import Assembled
 from model_store.making.importing import ImportRequest, Pixels, import_model, wrap_network
 from model_store.making.probes import draw_images
+from model_store.manifest import BundleContents
 from model_store.pixels.preprocessing import encode_png
 from model_store.sources import open_unlabelled
 from model_store.spec import ImageSpec
@@ -118,7 +117,7 @@ def test_without_examples_it_says_how_much_speed_is_left(store, tmp_path, monkey
     path = saved(small(dense(3, "softmax")), tmp_path)
     real = model_store.making.importing.assemble
 
-    def with_fast_int8(*arguments: Any) -> Assembled:  # whether this CPU has it or not
+    def with_fast_int8(*arguments: Any) -> BundleContents:  # whether this CPU has it or not
         made = real(*arguments)
         exact = made.engines["openvino-f32"]
         rounded = made.engines.get("openvino-int8", exact)
@@ -127,7 +126,7 @@ def test_without_examples_it_says_how_much_speed_is_left(store, tmp_path, monkey
             "openvino-f32": exact.model_copy(update={"latency_ms": {"1": 9.0}}),
             "openvino-int8": rounded.model_copy(update={"latency_ms": {"1": 2.5}}),
         }
-        return replace(made, engines=engines, default_engine="openvino-int8")
+        return made.model_copy(update={"engines": engines, "default_engine": "openvino-int8"})
 
     monkeypatch.setattr("model_store.making.importing.assemble", with_fast_int8)
 

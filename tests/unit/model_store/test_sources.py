@@ -109,6 +109,21 @@ def test_npz_with_wrong_arrays_is_refused(
         open_labelled(save_npz(tmp_path / "data.npz", **arrays))
 
 
+@pytest.mark.parametrize("kind", ["cut short", "one array", "damaged"])
+def test_npz_that_is_no_sound_archive_is_refused(tmp_path: Path, kind: str) -> None:
+    path = save_npz(tmp_path / "data.npz")
+    data = path.read_bytes()
+    if kind == "cut short":
+        path.write_bytes(data[: len(data) // 2])
+    elif kind == "one array":
+        with path.open("wb") as file:
+            np.save(file, np.zeros((6, 4, 5), np.uint8))
+    else:
+        path.write_bytes(data[:200] + bytes([data[200] ^ 255]) + data[201:])
+    with pytest.raises(InvalidLayout, match="plain arrays"):
+        open_labelled(path)
+
+
 def test_npz_without_an_array_names_what_is_expected(tmp_path: Path) -> None:
     np.savez(tmp_path / "data.npz", x=np.zeros(3))
     with pytest.raises(InvalidLayout, match="x_train, x_test, y_train, y_test.*Received: x"):

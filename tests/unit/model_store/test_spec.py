@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from model_store.manifest import read_manifest
+from model_store.manifest_file import read_manifest
 from model_store.spec import ImageSpec, InkNormalization
 
 ROOT = Path(__file__).resolve().parents[3]

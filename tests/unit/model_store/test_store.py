@@ -17,7 +17,7 @@ from model_store.errors import (
     StoreUnwritable,
     VersionNotFound,
 )
-from model_store.manifest import read_manifest
+from model_store.manifest_file import read_manifest
 from model_store.store.store import ModelStore, default_root
 
 

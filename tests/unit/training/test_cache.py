@@ -7,7 +7,7 @@ import pytest
 from class_folders import HEIGHT, WIDTH, write_classes
 
 from model_store.pixels.preprocessing import preprocess
-from model_store.sources import FolderSource, Item, Source, open_labelled
+from model_store.sources import Item, Source, open_labelled
 from model_store.spec import ImageSpec
 from training.data import cache as cache_module
 from training.data.cache import PixelCache
@@ -51,9 +51,8 @@ def test_unreadable_files_are_records_with_a_reason(tmp_path: Path, cache: Pixel
     (root / "a" / "broken.png").write_bytes((root / "a" / "000.png").read_bytes()[:60])
     (root / "b" / "note.txt").write_text("not an image")
     source = open_labelled(root)
-    assert isinstance(source, FolderSource)
-    items = [*source.items, Item("a/gone.png", "a", None)]
-    gone = FolderSource(items, source.labels, [*source.files, root / "a" / "gone.png"])
+    items = [*source.items, Item("a/gone.png", "a", None, root / "a" / "gone.png")]
+    gone = Source(items, source.labels)
     errors = [record.error for record in cache.index(gone, lambda _: None)]
     assert [error is None for error in errors] == [True, False, True, False, False]
     assert "JPEG" in str(errors[3])
