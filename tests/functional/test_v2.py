@@ -224,6 +224,16 @@ async def test_image_that_is_none_is_415_and_unknown_models_404(client: httpx.As
     assert all("error" in response.json() for response in (unknown, nowhere))
 
 
+@pytest.mark.parametrize("length", ["-1", "x", "²", "9" * 5000, "10000"])
+async def test_a_length_of_the_json_that_is_none_is_refused(
+    client: httpx.AsyncClient, length: str
+) -> None:
+    headers = {"inference-header-content-length": length.encode("latin-1")}
+    answer = await client.post(INFER, json={"inputs": [pixels_input()]}, headers=headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_parameter")
+
+
 @pytest.mark.usefixtures("toy")
 async def test_too_many_images_are_refused(start: Start) -> None:
     async with start(max_images=2) as client:
