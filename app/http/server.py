@@ -8,7 +8,6 @@ import asyncio
 from typing import Any
 
 import httptools
-import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 # More than any client of ours sends; the parser itself would collect without end.
@@ -17,14 +16,6 @@ TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"content-length: 0\r\nconnection: close\r\n\r\n"
 )
-
-
-class ServerConfig(uvicorn.Config):
-    """uvicorn's configuration, and `header_seconds`; goes to worker processes as it is."""
-
-    def __init__(self, app: str, *, header_seconds: float, **options: Any) -> None:
-        super().__init__(app, http=DeadlineProtocol, **options)
-        self.header_seconds = header_seconds
 
 
 class UpgradeIgnoringParser(httptools.HttpRequestParser):
@@ -81,6 +72,11 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     The clock runs from the connection, or from the first byte after an answer, to the end of the
     headers. It also bounds how long the rest of a body may arrive that was answered half-way.
+
+    Args:
+        args: uvicorn's.
+        header_seconds: how long the clock runs.
+        options: uvicorn's.
     """
 
     _timer: asyncio.TimerHandle | None = None
@@ -88,8 +84,9 @@ class DeadlineProtocol(HttpToolsProtocol):
     _in_body = False
     _is_over = False  # what still arrives is thrown away
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, header_seconds: float, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._header_seconds = header_seconds
         self._new_parser()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
@@ -174,8 +171,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def _start(self) -> None:
         self._stop()
-        seconds = getattr(self.config, "header_seconds", 10.0)
-        self._timer = self.loop.call_later(seconds, self._expire)
+        self._timer = self.loop.call_later(self._header_seconds, self._expire)
 
     def _expire(self) -> None:
         self._is_over = True
