@@ -160,6 +160,7 @@ BAD_TENSORS = [
     pixels_input(shape=[]),
     pixels_input(shape=[0, HEIGHT, WIDTH], data=[]),
     pixels_input(shape=[-1, HEIGHT, WIDTH]),
+    pixels_input(datatype="FP32", data=[1e300] * PIXELS.size),
     pixels_input(data=[1, 2]),
     pixels_input(data=["a"] * PIXELS.size),
     pixels_input(data=[300] * PIXELS.size),

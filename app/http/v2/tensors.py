@@ -101,7 +101,8 @@ def _numbers(tensor: Tensor, binary: bytes | None, dtype: np.dtype[Any]) -> NDAr
         raise InvalidParameter(f"Expected {expected} numbers. Received: {values.size}")
     if tensor.datatype == "UINT8" and not (np.isin(values, np.arange(256))).all():
         raise InvalidParameter("Expected UINT8 pixels to be whole numbers from 0 to 255.")
-    return values.astype(dtype)
+    with np.errstate(over="ignore"):  # infinity is refused like any other that is too large
+        return values.astype(dtype)
 
 
 def _flat(data: list[Any]) -> list[Any]:
