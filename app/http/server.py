@@ -8,7 +8,7 @@ import asyncio
 from typing import Any
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 # More than any client of ours sends; the parser itself would collect without end.
 MAX_HEADER_BYTES = 64 * 1024
@@ -83,6 +83,7 @@ class DeadlineProtocol(HttpToolsProtocol):
     _request_bytes = 0  # of a request that is not complete
     _in_body = False
     _is_over = False  # what still arrives is thrown away
+    _answered: RequestResponseCycle | None = None  # others may wait behind it
 
     def __init__(self, *args: Any, header_seconds: float, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -130,9 +131,16 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clock, and tell the request that is being answered; uvicorn tells the newest."""
         self._stop()
+        if self._answered is not None:
+            self._answered.disconnected = True
+            self._answered.message_event.set()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def shutdown(self) -> None:
         """Close at once where nothing is being answered."""
