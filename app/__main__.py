@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import NoReturn
 
 import uvicorn
@@ -12,7 +13,7 @@ import uvicorn
 from app.errors import InvalidSetting
 from app.feedback import FeedbackFolder
 from app.http.api_keys import read_digests
-from app.http.server import ServerConfig
+from app.http.server import DeadlineProtocol
 from app.observability.logs import logging_config
 from app.settings import Settings, describe, load_settings, variable
 from app.supervisor import Supervisor
@@ -61,12 +62,11 @@ def main(arguments: Sequence[str]) -> int:
         return 130
 
 
-def server_config(settings: Settings) -> ServerConfig:
-    """Return how uvicorn is to run the service."""
-    return ServerConfig(
+def _serve(settings: Settings) -> int:
+    config = uvicorn.Config(
         "app.main:app_from_environment",
         factory=True,
-        header_seconds=settings.header_seconds,
+        http=partial(DeadlineProtocol, header_seconds=settings.header_seconds),  # type: ignore[arg-type]  # it is called, no more
         host=settings.host,
         port=settings.port,
         workers=settings.workers,
@@ -79,10 +79,6 @@ def server_config(settings: Settings) -> ServerConfig:
         timeout_graceful_shutdown=settings.grace_seconds,
         forwarded_allow_ips=settings.trusted_proxies,
     )
-
-
-def _serve(settings: Settings) -> int:
-    config = server_config(settings)
     if settings.workers > 1:
         Supervisor(config, [config.bind_socket()]).run()
         return 0

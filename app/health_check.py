@@ -12,7 +12,7 @@ ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104  # asked for, not listened at
 
 def main() -> int:
     """Ask /readyz, never through a proxy; return 0 if it says yes."""
-    host = os.environ.get("HALFTONE_HOST", "127.0.0.1")
+    host = os.environ.get("HALFTONE_HOST") or "127.0.0.1"
     port = os.environ.get("HALFTONE_PORT", "")
     connection = http.client.HTTPConnection(
         "localhost" if host in ANY_ADDRESS else host,

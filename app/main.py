@@ -1,9 +1,7 @@
 """create_app: the only place where the parts are wired together."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,24 +11,23 @@ from starlette.middleware.cors import CORSMiddleware
 import app
 from app.feedback import FeedbackFolder
 from app.http.api_keys import ApiKeys, KeyFile
-from app.http.documentation import complete_openapi
+from app.http.documentation import TAGS, complete_openapi
 from app.http.explain import explain_router
 from app.http.feedback import feedback_router
-from app.http.health import health_router, metrics_router
+from app.http.health import health_router
 from app.http.limits import ByteBudget, UploadLimits
 from app.http.middleware import Envelope, Problems
 from app.http.models import models_router
-from app.http.page import add_page, add_reference
+from app.http.page import add_page
 from app.http.predict import predict_router
 from app.http.problems import handle_framework_errors
 from app.http.v2.endpoints import v2_router
-from app.lifecycle import Lifecycle
+from app.lifecycle import every, running
 from app.loaded_model import LoadedModel
 from app.observability.metrics import Instruments
 from app.observability.tracing import tracing_from_environment
-from app.occlusion import Explainer
 from app.pipeline import Pipeline
-from app.readiness import Readiness, every_second
+from app.readiness import Readiness
 from app.registry import Registry
 from app.settings import Settings, load_settings
 from app.watchdog import Watchdog
@@ -43,33 +40,81 @@ if TYPE_CHECKING:  # its imports are an extra
 
 OpenVersion = Callable[[str, int], Model]
 
+SAMPLE_SECONDS = 1.0
+
 
 def app_from_environment() -> FastAPI:
     """Return the service as the environment describes it; what each worker process calls."""
     return create_app(load_settings(), tracing=tracing_from_environment())
 
 
-@dataclass(frozen=True, slots=True)
 class Parts:
     """Everything that routes and middleware are made of."""
 
-    settings: Settings
-    metrics: Instruments
-    registry: Registry
-    pipeline: Pipeline
-    watchdog: Watchdog
-    readiness: Readiness
-    budget: ByteBudget
-    feedback: FeedbackFolder | None
-    tracing: "Spans | None"
+    def __init__(
+        self,
+        settings: Settings,
+        store: ModelStore,
+        open_version: OpenVersion,
+        tracing: "Spans | None",
+    ) -> None:
+        decoders = settings.decode_threads or available_cpus()
+
+        def serve(name: str, version: int) -> LoadedModel:
+            return LoadedModel(
+                open_version(name, version),
+                capacity=settings.max_queue,
+                decoders=decoders,
+                patience_s=settings.watchdog_seconds,
+            )
+
+        self.settings = settings
+        self.tracing = tracing
+        self.metrics = Instruments()
+        self.registry = Registry(
+            store,
+            serve,
+            self.metrics,
+            chosen=settings.model,
+            pinned_limit=settings.pinned_versions,
+        )
+        self.pipeline = Pipeline(
+            decoders=decoders,
+            deadline_s=settings.deadline_ms / 1000,
+            max_pixels=settings.max_pixels,
+        )
+        self.watchdog = Watchdog(self.registry, patience_s=settings.watchdog_seconds)
+        self.readiness = Readiness(self.registry, self.watchdog)
+        self.budget = ByteBudget(settings.max_bytes_in_flight)
+        self.feedback = (
+            FeedbackFolder(settings.feedback, settings.feedback_bytes)
+            if settings.feedback is not None
+            else None
+        )
 
     def sample(self) -> None:
         """Set this process's gauges."""
         self.metrics.sample(
             self.registry.served(),
             bytes_in_flight=self.budget.held,
-            is_ready=self.readiness.condition().is_ready,
+            is_ready=self.readiness.ready().is_good,
         )
+
+    @asynccontextmanager
+    async def lifespan(self, _: FastAPI) -> AsyncIterator[None]:
+        """Run what is not started by a request, and close everything at the end."""
+        async with running(
+            self.registry,
+            self.readiness,
+            # Gauges of a worker that nobody scrapes are to be fresh too.
+            (self.watchdog.run, partial(every, SAMPLE_SECONDS, self.sample)),
+            poll_seconds=self.settings.poll_seconds,
+            drain_seconds=self.settings.drain_seconds,
+        ):
+            yield
+        self.pipeline.close()
+        if self.tracing is not None:
+            self.tracing.close()
 
 
 def create_app(
@@ -87,85 +132,34 @@ def create_app(
         open_version: opens one version of a model; by default from that store.
         tracing: told of every request; by default nobody is.
     """
-    parts = _build_parts(
-        settings, store or _store(settings), open_version or _opening(settings), tracing
-    )
+    if store is None:
+        store = ModelStore(settings.models, cache=settings.cache, cache_bytes=settings.cache_bytes)
+    parts = Parts(settings, store, open_version or partial(_open, store, settings), tracing)
     service = FastAPI(
         title="Halftone",
         version=app.__version__,
         summary="Encoded images in, class probabilities out.",
-        lifespan=_lifespan(parts),
+        openapi_tags=TAGS,
+        # Relative to the document itself, where nobody says what path a proxy serves it under.
+        servers=[{"url": settings.root_path or "."}],
+        lifespan=parts.lifespan,
         redirect_slashes=False,  # the envelope takes both spellings
-        docs_url=None,  # its page would ask a content delivery network; add_reference has ours
+        docs_url=None,  # its page would ask a content delivery network; add_page has ours
         redoc_url=None,
     )
     service.state.watchdog = parts.watchdog
     asks_for_keys = settings.api_keys_file is not None
-    # Relative to the document itself, where nobody says what path a proxy serves it under.
-    server = settings.root_path or "."
-    service.openapi = partial(  # type: ignore[method-assign]  # FastAPI's documented way
-        complete_openapi, service, server=server, asks_for_keys=asks_for_keys
-    )
+    service.openapi = partial(complete_openapi, service, asks_for_keys=asks_for_keys)  # type: ignore[method-assign]  # FastAPI's documented way
     handle_framework_errors(service)
     _add_middleware(service, parts)
     _add_routes(service, parts)
     return service
 
 
-def _build_parts(
-    settings: Settings, store: ModelStore, open_version: OpenVersion, tracing: "Spans | None"
-) -> Parts:
-    decoders = settings.decode_threads or available_cpus()
-
-    def serve(name: str, version: int) -> LoadedModel:
-        return LoadedModel(
-            open_version(name, version),
-            capacity=settings.max_queue,
-            decoders=decoders,
-            patience_s=settings.watchdog_seconds,
-        )
-
-    metrics = Instruments()
-    registry = Registry(
-        store, serve, metrics, chosen=settings.model, pinned_limit=settings.pinned_versions
-    )
-    pipeline = Pipeline(
-        decoders=decoders,
-        deadline_s=settings.deadline_ms / 1000,
-        max_pixels=settings.max_pixels,
-    )
-    watchdog = Watchdog(registry, patience_s=settings.watchdog_seconds)
-    return Parts(
-        settings=settings,
-        metrics=metrics,
-        registry=registry,
-        pipeline=pipeline,
-        watchdog=watchdog,
-        readiness=Readiness(registry, watchdog),
-        budget=ByteBudget(settings.max_bytes_in_flight),
-        feedback=_feedback(settings),
-        tracing=tracing,
-    )
-
-
-def _lifespan(parts: Parts) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    lifecycle = Lifecycle(
-        parts.registry,
-        parts.readiness,
-        (parts.watchdog.run, partial(every_second, parts.sample)),
-        poll_seconds=parts.settings.poll_seconds,
-        drain_seconds=parts.settings.drain_seconds,
-    )
-
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        async with lifecycle.running():
-            yield
-        parts.pipeline.close()
-        if parts.tracing is not None:
-            await asyncio.to_thread(parts.tracing.close)
-
-    return lifespan
+def _open(store: ModelStore, settings: Settings, name: str, version: int) -> Model:
+    """Open a version from the store, on the engine that the settings ask for."""
+    shared = settings.workers > 1
+    return open_model(store.bundle(name, version), settings.engine, settings.threads, shared=shared)
 
 
 def _add_middleware(service: FastAPI, parts: Parts) -> None:
@@ -199,45 +193,19 @@ def _add_middleware(service: FastAPI, parts: Parts) -> None:
 
 def _add_routes(service: FastAPI, parts: Parts) -> None:
     registry, pipeline, metrics = parts.registry, parts.pipeline, parts.metrics
-    readiness, watchdog = parts.readiness, parts.watchdog
-    max_images = parts.settings.max_images
+    readiness, max_images = parts.readiness, parts.settings.max_images
     for router in (
         predict_router(registry, pipeline, metrics, max_images=max_images),
-        explain_router(registry, pipeline, Explainer(pipeline)),
+        explain_router(registry, pipeline),
         models_router(
             registry,
             asks_for_keys=parts.settings.api_keys_file is not None,
             keeps_feedback=parts.feedback is not None,
         ),
         feedback_router(registry, pipeline, parts.feedback, parts.settings.cors_origins),
-        health_router(registry, readiness, watchdog),
-        metrics_router(metrics, parts.sample),
-        v2_router(registry, pipeline, metrics, readiness, watchdog, max_images=max_images),
+        health_router(registry, readiness, metrics, parts.sample),
+        v2_router(registry, pipeline, metrics, readiness, max_images=max_images),
     ):
         # Their routes themselves: an included router would be matched, and its route again.
         service.router.routes.extend(router.routes)
     add_page(service)
-    add_reference(service)
-
-
-def _feedback(settings: Settings) -> FeedbackFolder | None:
-    if settings.feedback is None:
-        return None
-    return FeedbackFolder(settings.feedback, settings.feedback_bytes)
-
-
-def _store(settings: Settings) -> ModelStore:
-    return ModelStore(settings.models, cache=settings.cache, cache_bytes=settings.cache_bytes)
-
-
-def _opening(settings: Settings) -> OpenVersion:
-    """Return what opens a version from the store, on the engine that the settings ask for."""
-    store = _store(settings)
-    shared = settings.workers > 1
-
-    def open_version(name: str, version: int) -> Model:
-        return open_model(
-            store.bundle(name, version), settings.engine, settings.threads, shared=shared
-        )
-
-    return open_version

@@ -37,7 +37,7 @@ class Explainer:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        self._running = 0
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def explain(self, model: LoadedModel, data: bytes, label: int | None) -> bytes:
         """Return a heat map as an RGBA PNG of the model's own size, to be laid over the preview.
@@ -52,29 +52,25 @@ class Explainer:
             NothingToSee: they show no ink.
             Overloaded: other explanations are being computed.
         """
-        if self._running >= AT_ONCE:
+        if self._turns.locked():
             raise Overloaded(
                 f"Expected fewer than {AT_ONCE} other explanations. Received: one more"
             )
-        self._running += 1
-        try:
-            return await self._explain(model, data, label)
-        finally:
-            self._running -= 1
-
-    async def _explain(self, model: LoadedModel, data: bytes, label: int | None) -> bytes:
-        pixels = await self._pipeline.in_thread(lambda: self._pipeline.visible_pixels(model, data))
-        step = stride(model.shape)
-        occluded = occlusions(pixels, step)
-        images = [lambda: pixels, *occluded]
-        answers = await self._pipeline.predict_many(model, images, are_incoming=False)
-        probabilities = _probabilities(answers)  # (1 + patches, labels)
-        if label is None:
-            label = int(probabilities[0].argmax())
-        odds = log_odds(probabilities, label)
-        scores = odds[0] - odds[1:]
-        grid = scores.reshape(len(range(0, model.shape[0], step)), -1)
-        return await asyncio.to_thread(heat_map, grid, model.shape)
+        async with self._turns:
+            pixels = await self._pipeline.in_thread(
+                lambda: self._pipeline.visible_pixels(model, data)
+            )
+            step = stride(model.shape)
+            occluded = occlusions(pixels, step)
+            images = [lambda: pixels, *occluded]
+            answers = await self._pipeline.predict_many(model, images, are_incoming=False)
+            probabilities = _probabilities(answers)  # (1 + patches, labels)
+            if label is None:
+                label = int(probabilities[0].argmax())
+            odds = log_odds(probabilities, label)
+            scores = odds[0] - odds[1:]
+            grid = scores.reshape(len(range(0, model.shape[0], step)), -1)
+            return await asyncio.to_thread(heat_map, grid, model.shape)
 
 
 def stride(shape: tuple[int, int]) -> int:

@@ -1,30 +1,24 @@
 """Whether the service can predict, and if not, why: one answer for health, metrics and protocol."""
 
-import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
+
+from pydantic import BaseModel, Field
 
 from app.errors import NotReady
 from app.registry import Registry
 from app.watchdog import Watchdog
 
-SAMPLE_SECONDS = 1.0
 
-Word = Literal["ready", "loading", "not ready", "draining", "stuck"]
+class Status(BaseModel):
+    """One word, and a sentence where the word is not good."""
 
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One word, and a sentence where the word is not "ready"."""
-
-    word: Word
-    reason: str | None = None
+    status: Literal["ok", "ready", "loading", "not ready", "draining", "stuck"]
+    reason: str | None = Field(None, description="What is wrong, and a remedy.")
 
     @property
-    def is_ready(self) -> bool:
-        """Whether requests are welcome."""
-        return self.word == "ready"
+    def is_good(self) -> bool:
+        """Whether the word is one that whoever asks hopes for."""
+        return self.status in ("ok", "ready")
 
 
 class Readiness:
@@ -35,23 +29,21 @@ class Readiness:
         self._watchdog = watchdog
         self.draining = False
 
-    def condition(self) -> Condition:
-        """Return whether the service can predict, and if not, why."""
+    def alive(self) -> Status:
+        """Return "ok", or what only a restart can mend."""
+        stuck = self._watchdog.why_not_alive()
+        return Status(status="stuck" if stuck else "ok", reason=stuck)
+
+    def ready(self) -> Status:
+        """Return "ready", or why the service cannot predict."""
         if self.draining:
-            return Condition("draining", "The service is stopping.")
-        if stuck := self._watchdog.why_not_alive():
-            return Condition("stuck", stuck)
+            return Status(status="draining", reason="The service is stopping.")
+        if not (alive := self.alive()).is_good:
+            return alive
         if not self._registry.is_complete:
-            return Condition("loading", self._registry.why_not_ready())
+            return Status(status="loading", reason=self._registry.why_not_ready())
         try:
             failed = self._watchdog.why_not_trusted(self._registry.default())
         except NotReady as error:
-            return Condition("not ready", str(error))
-        return Condition("not ready", failed) if failed else Condition("ready")
-
-
-async def every_second(sample: Callable[[], None]) -> None:
-    """Call `sample` for ever, so that gauges of a worker that nobody scrapes are fresh too."""
-    while True:
-        sample()
-        await asyncio.sleep(SAMPLE_SECONDS)
+            failed = str(error)
+        return Status(status="not ready" if failed else "ready", reason=failed)

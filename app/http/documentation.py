@@ -3,7 +3,6 @@
 from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 
 from app import errors
 from app.http.api_keys import OPEN_PATHS
@@ -12,7 +11,7 @@ from app.http.schemas import Problem
 from app.http.v2.schemas import InferRequest
 from model_store import errors as store_errors
 
-BINARY = {"type": "string", "format": "binary"}
+BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
 REQUEST_ID = {
     "name": "X-Request-Id",
     "in": "header",
@@ -41,34 +40,41 @@ TAGS = [
         "description": "What clients of Triton and KServe speak, version 2.",
     },
 ]
+
+
+def _upload(fields: dict[str, Any], *other_types: str) -> dict[str, Any]:
+    """Return the body of a request with a form of such fields, and what it may carry besides."""
+    schema = {"type": "object", "properties": fields, "required": list(fields)}
+    content = {"multipart/form-data": {"schema": schema}}
+    content |= {kind: {"schema": BINARY} for kind in other_types}
+    return {"requestBody": {"required": True, "content": content}, "parameters": [REQUEST_ID]}
+
+
+_FILE: dict[str, Any] = {**BINARY, "description": "The image."}
+# Any other type is read as the image too; generators of clients understand this one.
+ONE_IMAGE = _upload({"file": _FILE}, "application/octet-stream")
+MANY_IMAGES = _upload({"files": {"type": "array", "items": BINARY, "minItems": 1}})
+LABELLED_IMAGE = _upload({"file": _FILE, "label": {"type": "string"}})
+
 # What may go wrong with every route but health; with a model; with a body; with an image.
 CLOSED = (errors.Unauthorized,)
 MODEL = (*CLOSED, store_errors.ModelNotFound, store_errors.VersionNotFound, errors.NotReady)
-BODY = (
-    *MODEL,
-    *(errors.InvalidParameter, errors.MalformedUpload, errors.EmptyUpload, errors.UploadTooSlow),
-    *(
-        errors.CompressedUpload,
-        errors.UploadTooLarge,
-        errors.TooManyImages,
-        errors.Overloaded,
-        errors.UploadsFull,
-    ),
-    *(errors.DeadlineExpired, errors.InferenceFailed, errors.NonFiniteOutput),
-)
-IMAGE = (
-    *BODY,
-    *(store_errors.UnsupportedFormat, store_errors.UndecodableImage, store_errors.TooManyPixels),
-    errors.NothingToSee,
-)
-FEEDBACK = (
-    *CLOSED,
-    *(store_errors.ModelNotFound, store_errors.VersionNotFound, errors.NotReady),
-    *(errors.FeedbackOff, errors.ForeignOrigin, errors.FeedbackFull),
+_UPLOAD = (
     *(errors.InvalidParameter, errors.MalformedUpload, errors.EmptyUpload, errors.UploadTooSlow),
     *(errors.CompressedUpload, errors.UploadTooLarge, errors.TooManyImages, errors.UploadsFull),
-    *(store_errors.UnsupportedFormat, store_errors.UndecodableImage, store_errors.TooManyPixels),
 )
+_PIXELS = (
+    store_errors.UnsupportedFormat,
+    store_errors.UndecodableImage,
+    store_errors.TooManyPixels,
+)
+_DEADLINE = (errors.Overloaded, errors.DeadlineExpired)
+BODY = (*MODEL, *_UPLOAD, *_DEADLINE, errors.InferenceFailed, errors.NonFiniteOutput)
+IMAGE = (*BODY, *_PIXELS, errors.NothingToSee)
+_KEEPING = (errors.FeedbackOff, errors.ForeignOrigin, errors.FeedbackFull)
+FEEDBACK = (*MODEL, *_UPLOAD, *_PIXELS, *_KEEPING)
+_PROBLEM = {"$ref": "#/components/schemas/Problem"}
+_RETRY = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
 _SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
@@ -81,70 +87,28 @@ def problems(*kinds: type[Exception]) -> dict[int | str, dict[str, Any]]:
     documented: dict[int | str, dict[str, Any]] = {}
     for kind in kinds:
         row = TABLE[kind]
-        found = documented.setdefault(row.status, _problem(row.status))
+        content: dict[str, Any] = {"schema": _PROBLEM, "examples": {}}
+        found = documented.setdefault(
+            row.status, {"description": "", "content": {MEDIA_TYPE: content}}
+        )
+        if row.status == 503:
+            found["headers"] = _RETRY
         found["description"] += f" {row.title}."
         example = problem(kind(f"Why, and what was expected: {kind.__doc__}"), "5f2b9c0d1e3a4b6c")
         found["content"][MEDIA_TYPE]["examples"][row.code] = {"value": example}
     return documented
 
 
-def one_image() -> dict[str, Any]:
-    """Return the body of a request with one image, and what all such requests may carry."""
-    form = _form({"file": {**BINARY, "description": "The image."}}, "file")
-    # Any other type is read as the image too; generators of clients understand this one.
-    content = {**form, "application/octet-stream": {"schema": BINARY}}
-    return {"requestBody": {"required": True, "content": content}, "parameters": [REQUEST_ID]}
-
-
-def many_images() -> dict[str, Any]:
-    """Return the same for a request with many images."""
-    form = _form({"files": {"type": "array", "items": BINARY, "minItems": 1}}, "files")
-    return {"requestBody": {"required": True, "content": form}, "parameters": [REQUEST_ID]}
-
-
-def labelled_image() -> dict[str, Any]:
-    """Return the same for a request with one image and its label."""
-    properties = {"file": {**BINARY, "description": "The image."}, "label": {"type": "string"}}
-    content = _form(properties, "file", "label")
-    return {"requestBody": {"required": True, "content": content}, "parameters": [REQUEST_ID]}
-
-
-def complete_openapi(app: FastAPI, *, server: str, asks_for_keys: bool) -> dict[str, Any]:
+def complete_openapi(app: FastAPI, *, asks_for_keys: bool) -> dict[str, Any]:
     """Return the OpenAPI document: what FastAPI knows, what routes only refer to, and the keys."""
-    if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title,
-            version=app.version,
-            summary=app.summary,
-            tags=TAGS,
-            routes=app.routes,
-            servers=[{"url": server}],
-        )
-        components = document.setdefault("components", {})
-        schemas = components.setdefault("schemas", {})
-        for model in (Problem, InferRequest):
-            schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
-        if asks_for_keys:
-            components["securitySchemes"] = _SECURITY_SCHEMES
-            document["security"] = [{name: []} for name in _SECURITY_SCHEMES]
-            for path in OPEN_PATHS:
-                document["paths"][path]["get"]["security"] = []
-        app.openapi_schema = document
-    return app.openapi_schema
-
-
-def _problem(status: int) -> dict[str, Any]:
-    retry = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
-    schema = {"$ref": "#/components/schemas/Problem"}
-    content: dict[str, Any] = {MEDIA_TYPE: {"schema": schema, "examples": {}}}
-    return {
-        "description": "",
-        "content": content,
-        **({"headers": retry} if status == 503 else {}),
-    }
-
-
-def _form(properties: dict[str, Any], *required: str) -> dict[str, Any]:
-    schema = {"type": "object", "properties": properties, "required": list(required)}
-    return {"multipart/form-data": {"schema": schema}}
+    document = FastAPI.openapi(app)  # made once
+    schemas = document["components"]["schemas"]
+    for model in (Problem, InferRequest):
+        schema = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        schemas |= schema.pop("$defs", {}) | {model.__name__: schema}
+    if asks_for_keys:
+        document["components"]["securitySchemes"] = _SECURITY_SCHEMES
+        document["security"] = [{name: []} for name in _SECURITY_SCHEMES]
+        for path in OPEN_PATHS:
+            document["paths"][path]["get"]["security"] = []
+    return document

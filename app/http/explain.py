@@ -30,8 +30,9 @@ class Png(Response):
     media_type = "image/png"
 
 
-def explain_router(registry: Registry, pipeline: Pipeline, explainer: Explainer) -> APIRouter:
+def explain_router(registry: Registry, pipeline: Pipeline) -> APIRouter:
     """Return the routes that answer with pictures."""
+    explainer = Explainer(pipeline)
     router = APIRouter(
         tags=["look"],
         default_response_class=Png,
@@ -44,7 +45,7 @@ def explain_router(registry: Registry, pipeline: Pipeline, explainer: Explainer)
             summary="Show what the model saw",
             description="The preprocessed pixels as a grayscale PNG.",
             operation_id=f"preview{at.suffix}",
-            openapi_extra=docs.one_image(),
+            openapi_extra=docs.ONE_IMAGE,
             dependencies=[Depends(only())],
         )
         async def preview(
@@ -63,7 +64,7 @@ def explain_router(registry: Registry, pipeline: Pipeline, explainer: Explainer)
             "class, blue against it, by painting over one patch at a time. It cannot tell what "
             "patches do together, and costs as much as some 200 predictions.",
             operation_id=f"explain{at.suffix}",
-            openapi_extra=docs.one_image(),
+            openapi_extra=docs.ONE_IMAGE,
             dependencies=[Depends(only("label"))],
         )
         async def explain(

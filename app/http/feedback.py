@@ -41,7 +41,7 @@ def feedback_router(
             "`training fit --also` reads; under a label that was said before, it is removed.",
             operation_id=f"feedback{at.suffix}",
             status_code=201,
-            openapi_extra=docs.labelled_image(),
+            openapi_extra=docs.LABELLED_IMAGE,
             dependencies=[Depends(only())],
         )
         async def feedback(

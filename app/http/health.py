@@ -13,31 +13,38 @@ from starlette.responses import Response
 import app
 from app.http import documentation as docs
 from app.http.models import default_name
-from app.http.schemas import Health, HealthOfModel, Status
+from app.http.schemas import Health, HealthOfModel
 from app.observability.metrics import Instruments
-from app.readiness import Readiness
+from app.readiness import Readiness, Status
 from app.registry import Registry
-from app.watchdog import Watchdog
 
 S = TypeVar("S", bound=Status)
 
 
-def health_router(registry: Registry, readiness: Readiness, watchdog: Watchdog) -> APIRouter:
-    """Return the health routes; they need no API key and wait for nothing."""
+def health_router(
+    registry: Registry, readiness: Readiness, metrics: Instruments, sample: Callable[[], None]
+) -> APIRouter:
+    """Return the routes that wait for nothing; all but /metrics need no API key.
+
+    Args:
+        registry: of the models.
+        readiness: what is told.
+        metrics: of this process; other workers' are found in its shared folder.
+        sample: sets this process's gauges.
+    """
     router = APIRouter(tags=["health"])
 
     @router.get(
         "/livez", summary="Whether the process works", operation_id="livez", responses=_no(Status)
     )
     async def livez(response: Response) -> Status:
-        reason = watchdog.why_not_alive()
-        return _say(response, Status(status="stuck" if reason else "ok", reason=reason))
+        return _say(response, readiness.alive())
 
     @router.get(
         "/readyz", summary="Whether it can predict", operation_id="readyz", responses=_no(Status)
     )
     async def readyz(response: Response) -> Status:
-        return _say(response, _status(readiness))
+        return _say(response, readiness.ready())
 
     @router.get(
         "/health",
@@ -47,25 +54,13 @@ def health_router(registry: Registry, readiness: Readiness, watchdog: Watchdog) 
     )
     async def health(response: Response) -> Health:
         report = Health(
-            **dict(_status(readiness)),
+            **dict(readiness.ready()),
             default=default_name(registry),
             models=[_of_model(registry, name) for name in registry.names()],
             store=registry.stale,
             version=app.__version__,
         )
         return _say(response, report)
-
-    return router
-
-
-def metrics_router(metrics: Instruments, sample: Callable[[], None]) -> APIRouter:
-    """Return the route that Prometheus scrapes.
-
-    Args:
-        metrics: of this process; other workers' are found in its shared folder.
-        sample: sets this process's gauges.
-    """
-    router = APIRouter(tags=["health"])
 
     @router.get(
         "/metrics",
@@ -93,13 +88,8 @@ def _no(model: type[Status]) -> dict[int | str, dict[str, Any]]:
 
 def _say(response: Response, status: S) -> S:
     response.headers["Cache-Control"] = "no-store"
-    response.status_code = 200 if status.status in ("ok", "ready") else 503
+    response.status_code = 200 if status.is_good else 503
     return status
-
-
-def _status(readiness: Readiness) -> Status:
-    condition = readiness.condition()
-    return Status(status=condition.word, reason=condition.reason)
 
 
 def _of_model(registry: Registry, name: str) -> HealthOfModel:

@@ -2,30 +2,19 @@
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import CompressedUpload, MalformedUpload, UploadsFull, UploadTooLarge, UploadTooSlow
 
 
+@dataclass(slots=True)
 class ByteBudget:
-    """Bytes of bodies that one process holds, over all its requests."""
+    """Bytes of bodies that one process may hold, and holds, over all its requests."""
 
-    def __init__(self, max_bytes: int) -> None:
-        self._max_bytes = max_bytes
-        self.held = 0
-
-    def hold(self, size: int) -> None:
-        """Count `size` more bytes, or raise UploadsFull."""
-        if self.held + size > self._max_bytes:
-            raise UploadsFull(
-                f"Expected at most {self._max_bytes} bytes in flight over all requests."
-            )
-        self.held += size
-
-    def release(self, size: int) -> None:
-        """Give `size` bytes back."""
-        self.held -= size
+    max_bytes: int
+    held: int = 0
 
 
 class UploadLimits:
@@ -51,7 +40,7 @@ class UploadLimits:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        received, is_complete, deadline = 0, False, None
+        budget, received, is_complete, deadline = self._budget, 0, False, None
 
         async def receive_within_limits() -> Message:
             nonlocal received, is_complete, deadline
@@ -69,7 +58,11 @@ class UploadLimits:
             size = len(message.get("body", b""))
             if received + size > self._max_bytes:
                 raise self._too_large(received + size)
-            self._budget.hold(size)
+            if budget.held + size > budget.max_bytes:
+                raise UploadsFull(
+                    f"Expected at most {budget.max_bytes} bytes in flight over all requests."
+                )
+            budget.held += size
             received += size
             is_complete = not message.get("more_body", False)
             return message
@@ -80,7 +73,7 @@ class UploadLimits:
         try:
             await self._app(scope, receive_within_limits, send)
         finally:
-            self._budget.release(received)
+            budget.held -= received
 
     def _too_large(self, length: int) -> UploadTooLarge:
         return UploadTooLarge(

@@ -72,20 +72,57 @@ class Envelope:
             await self._app(scope, receive, send)
             return
         # A copy: the server looks into its own to see whether it was asked for HEAD.
-        inner = {**scope, "path": self._route_path(scope["path"])}
-        if scope["method"] == "HEAD":
-            inner["method"] = "GET"
-        exchange = Exchange(inner, send, scope["method"], is_last=self._readiness.draining)
-        try:
-            await self._app(inner, receive, exchange.send)
-        finally:
-            exchange.finish(self._metrics, self._tracing)
-
-    def _route_path(self, path: str) -> str:
-        """Return a path without the prefix, and without a slash at its end."""
+        method = scope["method"]
+        path = scope["path"]
         if path.startswith(f"{self._root_path}/"):
             path = path[len(self._root_path) :]
-        return path.rstrip("/") or "/"
+        inner = {**scope, "path": path.rstrip("/") or "/"}
+        inner["method"] = "GET" if method == "HEAD" else method
+        state = inner.setdefault("state", {})
+        state["request_id"] = request_id_of(scope["headers"])
+        state["started_at"] = time.monotonic()
+        ours = [(b"x-request-id", state["request_id"].encode()), *SECURITY_HEADERS]
+        if self._readiness.draining:
+            ours.append((b"connection", b"close"))
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                state["status"] = message["status"]
+                message["headers"] = [*message.get("headers", ()), *ours]
+            await send(message)
+
+        try:
+            await self._app(inner, receive, send_with_headers)
+        finally:
+            self._tell(method, inner)
+
+    def _tell(self, method: str, scope: Scope) -> None:
+        """Tell metrics, log and traces; only what the service itself names becomes a label.
+
+        Args:
+            method: as the client sent it.
+            scope: of a request that is over, as routes saw it.
+        """
+        state, seconds = scope["state"], time.monotonic() - scope["state"]["started_at"]
+        status, served = state.get("status", 499), state.get("served", {})
+        kind = method if method in METHODS else "other"
+        route: str = getattr(scope.get("route"), "path", "unmatched")
+        self._metrics.request(kind, route, status, served.get("model", ""), seconds)
+        if "code" in state:
+            self._metrics.refused(state["code"])
+        if scope["path"] in QUIET_PATHS and status == 200:
+            return  # a probe that went well, which nobody wants to read of
+        line = {
+            "request_id": state["request_id"],
+            "client": scope["client"][0] if scope.get("client") else "-",
+            "method": method,
+            "path": scope["path"],
+            "status": status,
+            "duration_ms": round(1000 * seconds, 3),
+        }
+        log_request(line | served)
+        if self._tracing is not None:
+            self._tracing.request(kind, route, status, scope)
 
 
 class Problems:
@@ -109,57 +146,6 @@ class Problems:
             if "status" not in state:
                 state["code"] = row.code
                 await problem_response(error, scope)(scope, receive, send)
-
-
-class Exchange:
-    """One request and its answer.
-
-    Args:
-        scope: of the request, as routes see it.
-        send: towards the client.
-        method: as the client sent it.
-        is_last: whether its connection is to end.
-    """
-
-    def __init__(self, scope: Scope, send: Send, method: str, *, is_last: bool) -> None:
-        self._scope = scope
-        self._send = send
-        self._method = method
-        self._is_last = is_last
-        self._state = scope.setdefault("state", {})
-        self._state["request_id"] = request_id_of(scope["headers"])
-        self._state["started_at"] = time.monotonic()
-
-    async def send(self, message: Message) -> None:
-        """Pass a message on, with our headers on its start."""
-        if message["type"] == "http.response.start":
-            self._state["status"] = message["status"]
-            headers = list(message.get("headers", ()))
-            headers.append((b"x-request-id", self._state["request_id"].encode()))
-            headers.extend(SECURITY_HEADERS)
-            if self._is_last:
-                headers.append((b"connection", b"close"))
-            message["headers"] = headers
-        await self._send(message)
-
-    def finish(self, metrics: Instruments, tracing: "Spans | None") -> None:
-        """Tell metrics, log and traces; only what the service itself names becomes a label."""
-        scope, state = self._scope, self._state
-        status = state.get("status", 499)
-        method = self._method if self._method in METHODS else "other"
-        route: str = getattr(scope.get("route"), "path", "unmatched")
-        seconds = time.monotonic() - state["started_at"]
-        model = {key: state[key] for key in ("model", "version") if key in state}
-        metrics.request(method, route, status, model.get("model", ""), seconds)
-        if "code" in state:
-            metrics.refused(state["code"])
-        if scope["path"] in QUIET_PATHS and status == 200:
-            return  # a probe that went well, which nobody wants to read of
-        client = scope["client"][0] if scope.get("client") else "-"
-        line = (client, self._method, scope["path"], status, 1000 * seconds, state["request_id"])
-        log_request(*line, **model)
-        if tracing is not None:
-            tracing.request(method, route, status, scope)
 
 
 def request_id_of(headers: Iterable[tuple[bytes, bytes]]) -> str:

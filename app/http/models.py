@@ -4,14 +4,14 @@ import asyncio
 import difflib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, Path, Request
 from starlette.responses import Response
 
 from app.errors import InvalidParameter, NotInBundle, NotReady
 from app.http import documentation as docs
-from app.http.schemas import EngineInfo, LoadFailure, ModelDetail, ModelInfo, ModelList
+from app.http.schemas import LoadFailure, ModelDetail, ModelInfo, ModelList
 from app.loaded_model import LoadedModel
 from app.registry import Registry
 from model_store.errors import ModelNotFound, ModelStoreError
@@ -28,6 +28,8 @@ _SANDBOX = {
     "Content-Security-Policy": "sandbox; default-src 'none'; img-src data:; "
     "style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 }
+
+M = TypeVar("M", bound=ModelInfo)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def models_router(registry: Registry, *, asks_for_keys: bool, keeps_feedback: bo
             asks_for_keys=asks_for_keys,
             keeps_feedback=keeps_feedback,
             models=[
-                _info(registry, name, registry.find(name), known)
+                _described(ModelInfo, registry, name, registry.find(name), known)
                 for name, known in zip(names, versions, strict=True)
             ],
         )
@@ -113,7 +115,8 @@ def models_router(registry: Registry, *, asks_for_keys: bool, keeps_feedback: bo
     async def show_model(name: Name) -> ModelDetail:
         if name not in registry.names():
             raise ModelNotFound(f"Expected one of: {', '.join(registry.names()) or 'no models'}.")
-        return _detail(registry, name, registry.find(name), await _versions(registry, name))
+        served, versions = registry.find(name), await _versions(registry, name)
+        return _described(ModelDetail, registry, name, served, versions)
 
     by_name, by_version = addresses(registry)[1:]
 
@@ -124,7 +127,8 @@ def models_router(registry: Registry, *, asks_for_keys: bool, keeps_feedback: bo
         responses=docs.problems(*docs.MODEL),
     )
     async def show_version(model: Annotated[LoadedModel, Depends(by_version.find)]) -> ModelDetail:
-        return _detail(registry, model.name, model, await _versions(registry, model.name))
+        versions = await _versions(registry, model.name)
+        return _described(ModelDetail, registry, model.name, model, versions)
 
     for at in (by_name, by_version):
         _add_files(router, at)
@@ -187,44 +191,27 @@ async def _versions(registry: Registry, name: str) -> list[int]:
         return [served.version] if served else []
 
 
-def _info(
-    registry: Registry, name: str, served: LoadedModel | None, versions: list[int]
-) -> ModelInfo:
-    """Return what a list of models says of one."""
+def _described(
+    kind: type[M], registry: Registry, name: str, served: LoadedModel | None, versions: list[int]
+) -> M:
+    """Return what a list, or a version's own page, says of a model.
+
+    Most of it is the manifest's; `kind` takes what it has a field for.
+    """
     failure = registry.failure(name)
-    return ModelInfo(
-        name=name,
-        version=served.version if served else None,
-        is_default=name == default_name(registry) and served is registry.find(name),
-        versions=versions,
-        labels=list(served.labels) if served else [],
-        image=served.spec if served else None,
-        metrics=served.manifest.metrics if served else None,
-        engine=_engine(served) if served else None,
-        examples=len(served.examples) if served else 0,
-        has_report=served is not None and REPORT_FILE in served.manifest.files,
-        warnings=list(served.warnings) if served else [],
-        failure=LoadFailure(version=failure.version, reason=failure.reason) if failure else None,
-    )
-
-
-def _detail(
-    registry: Registry, name: str, served: LoadedModel | None, versions: list[int]
-) -> ModelDetail:
-    """Return what a version's own page says."""
-    manifest = served.manifest if served else None
-    return ModelDetail(
-        **dict(_info(registry, name, served, versions)),
-        created_at=manifest.created_at if manifest else None,
-        training=manifest.training if manifest else None,
-        calibration=manifest.calibration if manifest else None,
-        baselines=list(manifest.baselines) if manifest else [],
-        comparison=manifest.comparison if manifest else None,
-        dataset=manifest.dataset if manifest else None,
-        libraries=manifest.libraries if manifest else {},
-    )
-
-
-def _engine(served: LoadedModel) -> EngineInfo:
-    record = served.manifest.engines[served.engine_name]
-    return EngineInfo(name=served.engine_name, parity=record.parity, max_batch=served.max_batch)
+    members: dict[str, object] = {
+        "name": name,
+        "is_default": name == default_name(registry) and served is registry.find(name),
+        "versions": versions,
+        "failure": failure and LoadFailure(version=failure.version, reason=failure.reason),
+    }
+    if served is not None:
+        engine = served.manifest.engines[served.engine_name]
+        members = dict(served.manifest) | members
+        members |= {
+            "engine": {**dict(engine), "name": served.engine_name},
+            "examples": len(served.examples),
+            "has_report": REPORT_FILE in served.manifest.files,
+            "warnings": served.warnings,
+        }
+    return kind.model_validate(members)

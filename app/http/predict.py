@@ -47,7 +47,7 @@ def predict_router(
             operation_id=f"predict{at.suffix}",
             response_model=PredictAnswer,
             responses={200: docs.TIMED, **docs.problems(*docs.IMAGE)},
-            openapi_extra=docs.one_image(),
+            openapi_extra=docs.ONE_IMAGE,
             dependencies=[KNOWN],
         )
         async def predict(
@@ -60,7 +60,7 @@ def predict_router(
                 image = await read_image(request)
                 answer = await while_connected(request.receive, pipeline.predict(model, image))
             count(request, metrics, model, [answer])
-            return single_response(request, answer, top_k)
+            return respond(request, model, prediction(answer, top_k), [answer])
 
         @router.post(
             f"{at.prefix}/predict/batch",
@@ -70,7 +70,7 @@ def predict_router(
             operation_id=f"predict_batch{at.suffix}",
             response_model=BatchAnswer,
             responses={200: docs.TIMED, **docs.problems(*docs.BODY)},
-            openapi_extra=docs.many_images(),
+            openapi_extra=docs.MANY_IMAGES,
             dependencies=[KNOWN],
         )
         async def predict_batch(
@@ -84,7 +84,11 @@ def predict_router(
                 work = pipeline.predict_many(model, [pipeline.decoding(model, i) for i in images])
                 answers = await while_connected(request.receive, work)
             count(request, metrics, model, answers)
-            return batch_response(request, model, answers, top_k)
+            results = [
+                {"index": index, **entry(answer, top_k, request.state.request_id)}
+                for index, answer in enumerate(answers)
+            ]
+            return respond(request, model, {"results": results}, answers)
 
     return router
 
@@ -96,7 +100,7 @@ def count(
     answers: Sequence[Answer | Exception],
 ) -> None:
     """Tell the metrics of answers that are about to be sent, and leave them to the envelope."""
-    request.state.model, request.state.version = model.name, model.version
+    request.state.served = {"model": model.name, "version": model.version}
     request.state.answers = answers
     total_s = time.monotonic() - request.state.started_at
     for answer in answers:
@@ -116,45 +120,26 @@ def prediction(answer: Answer, top_k: int | None) -> dict[str, object]:
     return {**ranked[0], "unusual": answer.is_unusual, "predictions": ranked}
 
 
-def model_reference(served: LoadedModel) -> dict[str, object]:
-    """Return the name and version that computed an answer."""
-    return {"name": served.name, "version": served.version}
-
-
-def single_response(request: Request, answer: Answer, top_k: int | None) -> Response:
-    """Return the answer to one image."""
-    body = {
-        "request_id": request.state.request_id,
-        "model": model_reference(answer.served),
-        **prediction(answer, top_k),
-    }
-    return _json(request, body, [answer.timings])
-
-
-def batch_response(
-    request: Request, served: LoadedModel, answers: list[Answer | Exception], top_k: int | None
-) -> Response:
-    """Return one entry per image, in order: a prediction, or a problem."""
-    request_id = request.state.request_id
-    body = {
-        "request_id": request_id,
-        "model": model_reference(served),
-        "results": [
-            {"index": index, **_entry(answer, top_k, request_id)}
-            for index, answer in enumerate(answers)
-        ],
-    }
-    timings = [answer.timings for answer in answers if isinstance(answer, Answer)]
-    return _json(request, body, timings)
-
-
-def _entry(answer: Answer | Exception, top_k: int | None, request_id: str) -> dict[str, object]:
+def entry(answer: Answer | Exception, top_k: int | None, request_id: str) -> dict[str, object]:
+    """Return what one image of a batch became: its prediction, or a problem."""
     if isinstance(answer, Answer):
         return prediction(answer, top_k)
     return {"error": problem(answer, request_id)}
 
 
-def _json(request: Request, body: dict[str, object], timings: list[Timings]) -> Response:
+def respond(
+    request: Request,
+    model: LoadedModel,
+    members: dict[str, object],
+    answers: Sequence[Answer | Exception],
+) -> Response:
+    """Return `members` as JSON, with what every answer says of its request, model and time."""
+    body = {
+        "request_id": request.state.request_id,
+        "model": {"name": model.name, "version": model.version},
+        **members,
+    }
+    timings = [answer.timings for answer in answers if isinstance(answer, Answer)]
     headers = {"server-timing": server_timing(timings, request.state.started_at)}
     return Response(orjson.dumps(body), media_type="application/json", headers=headers)
 

@@ -15,6 +15,7 @@ from starlette.responses import Response
 from starlette.types import Scope
 
 from app import errors
+from app.settings import variable
 from model_store import errors as store_errors
 
 MEDIA_TYPE = "application/problem+json"
@@ -28,7 +29,7 @@ class Row:
         status: HTTP status.
         code: stable, for programs.
         title: the same for every occurrence, for people.
-        setting: the variable that an operator could change.
+        setting: the field of Settings that an operator could change.
         detail: said instead of the exception's own text, where that could hold our internals.
     """
 
@@ -58,23 +59,19 @@ TABLE: Mapping[type[Exception], Row] = {
     errors.CompressedUpload: Row(415, "compressed_upload", "The upload is compressed"),
     errors.EmptyUpload: Row(400, "empty_upload", "The upload holds no image"),
     errors.Unauthorized: Row(401, "unauthorized", "A valid API key is needed"),
-    errors.FeedbackOff: Row(403, "feedback_off", "No feedback is kept", "HALFTONE_FEEDBACK"),
-    errors.ForeignOrigin: Row(403, "foreign_origin", "Not from this page", "HALFTONE_CORS_ORIGINS"),
+    errors.FeedbackOff: Row(403, "feedback_off", "No feedback is kept", "feedback"),
+    errors.ForeignOrigin: Row(403, "foreign_origin", "Not from this page", "cors_origins"),
     errors.NotInBundle: Row(404, "not_in_bundle", "The model comes without it"),
     store_errors.InvalidName: Row(404, "model_not_found", "No such model"),
     store_errors.ModelNotFound: Row(404, "model_not_found", "No such model"),
     store_errors.VersionNotFound: Row(404, "version_not_found", "No such version"),
-    errors.UploadTooSlow: Row(
-        408, "upload_too_slow", "The upload took too long", "HALFTONE_UPLOAD_SECONDS"
-    ),
-    errors.UploadTooLarge: Row(
-        413, "upload_too_large", "Too many bytes", "HALFTONE_MAX_UPLOAD_BYTES"
-    ),
-    errors.TooManyImages: Row(413, "too_many_images", "Too many images", "HALFTONE_MAX_IMAGES"),
+    errors.UploadTooSlow: Row(408, "upload_too_slow", "The upload took too long", "upload_seconds"),
+    errors.UploadTooLarge: Row(413, "upload_too_large", "Too many bytes", "max_upload_bytes"),
+    errors.TooManyImages: Row(413, "too_many_images", "Too many images", "max_images"),
     store_errors.UnsupportedFormat: Row(415, "unsupported_format", "Not a supported image format"),
     store_errors.UndecodableImage: Row(422, "undecodable_image", "The image cannot be decoded"),
     store_errors.TooManyPixels: Row(
-        422, "too_many_pixels", "The image has too many pixels", "HALFTONE_MAX_PIXELS"
+        422, "too_many_pixels", "The image has too many pixels", "max_pixels"
     ),
     errors.NothingToSee: Row(422, "nothing_to_see", "There is nothing to see in the picture"),
     errors.ClientGone: Row(499, "client_gone", "The client closed the connection"),
@@ -87,9 +84,9 @@ TABLE: Mapping[type[Exception], Row] = {
         "The model gave no usable answer",
         detail="The model answered with numbers that are not finite.",
     ),
-    errors.Overloaded: Row(503, "overloaded", "Too much is queued", "HALFTONE_DEADLINE_MS"),
+    errors.Overloaded: Row(503, "overloaded", "Too much is queued", "deadline_ms"),
     errors.UploadsFull: Row(
-        503, "uploads_full", "Too many bytes are in flight", "HALFTONE_MAX_BYTES_IN_FLIGHT"
+        503, "uploads_full", "Too many bytes are in flight", "max_bytes_in_flight"
     ),
     errors.NotReady: Row(503, "not_ready", "No model is ready"),
     errors.QueueClosed: Row(503, "model_replaced", "The model was just replaced"),
@@ -103,7 +100,7 @@ TABLE: Mapping[type[Exception], Row] = {
         503,
         "store_unwritable",
         "What must be kept cannot be written",
-        "HALFTONE_CACHE_BYTES",
+        "cache_bytes",
         detail="There is no room for it, or no right to write it. The log says why.",
     ),
     store_errors.StoreDamaged: _UNUSABLE,
@@ -114,21 +111,14 @@ TABLE: Mapping[type[Exception], Row] = {
     store_errors.IncompatibleModel: _UNUSABLE,
     store_errors.EngineUnavailable: _UNUSABLE,
     errors.FeedbackFull: Row(
-        507, "feedback_full", "There is no room for more feedback", "HALFTONE_FEEDBACK_BYTES"
+        507, "feedback_full", "There is no room for more feedback", "feedback_bytes"
     ),
-    errors.DeadlineExpired: Row(
-        504, "deadline_expired", "The deadline passed", "HALFTONE_DEADLINE_MS"
-    ),
+    errors.DeadlineExpired: Row(504, "deadline_expired", "The deadline passed", "deadline_ms"),
 }
 
 _PATH_PARTS: Mapping[str, type[Exception]] = {
     "version": store_errors.VersionNotFound,
     "number": errors.NotInBundle,
-}
-
-_FRAMEWORK_CODES = {
-    404: "not_found",
-    405: "method_not_allowed",
 }
 
 
@@ -144,25 +134,17 @@ def problem(error: Exception, request_id: str) -> dict[str, object]:
         "request_id": request_id,
     }
     if row.setting is not None:
-        members["setting"] = row.setting
+        members["setting"] = variable(row.setting)
     return members
 
 
 def problem_response(error: Exception, scope: Scope) -> Response:
     """Return the whole answer for `error`, in the form that the request's path calls for."""
-    members = problem(error, scope["state"]["request_id"])
+    members, media_type = problem(error, scope["state"]["request_id"]), MEDIA_TYPE
     if scope["path"].startswith("/v2"):  # the Open Inference Protocol has a form of its own
-        return Response(
-            orjson.dumps({"error": members["detail"], **members}),
-            status_code=row_of(error).status,
-            headers=_headers(error),
-            media_type="application/json",
-        )
+        members, media_type = {"error": members["detail"], **members}, "application/json"
     return Response(
-        orjson.dumps(members),
-        status_code=row_of(error).status,
-        headers=_headers(error),
-        media_type=MEDIA_TYPE,
+        orjson.dumps(members), row_of(error).status, _headers(error), media_type=media_type
     )
 
 
@@ -196,19 +178,12 @@ def _explained(error: HTTPException, request: Request) -> str:
 def row_of(error: Exception) -> Row:
     """Return the table's row for `error`, or an opaque 500."""
     if isinstance(error, HTTPException):
-        return _framework_row(error.status_code, str(error.detail))
+        phrase = HTTPStatus(error.status_code).phrase
+        code = phrase.lower().replace(" ", "_")
+        return Row(error.status_code, code, phrase, detail=str(error.detail))
     if isinstance(error, RequestValidationError):
         return _invalid_row(error)
-    for kind in type(error).__mro__:
-        if kind in TABLE:
-            return TABLE[kind]
-    return _INTERNAL
-
-
-def _framework_row(status: int, detail: str) -> Row:
-    phrase = HTTPStatus(status).phrase
-    code = _FRAMEWORK_CODES.get(status, phrase.lower().replace(" ", "_"))
-    return Row(status, code, phrase, detail=detail)
+    return next((TABLE[kind] for kind in type(error).__mro__ if kind in TABLE), _INTERNAL)
 
 
 def _invalid_row(error: RequestValidationError) -> Row:

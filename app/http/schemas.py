@@ -1,10 +1,10 @@
-"""What the OpenAPI document says of answers. Predictions themselves are written by `rendering`."""
+"""What the OpenAPI document says of answers. Predictions themselves are written by `predict`."""
 
 from datetime import datetime
-from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
+from app.readiness import Status
 from model_store.manifest import (
     Baseline,
     Calibration,
@@ -30,8 +30,6 @@ _RANKING: dict[str, JsonValue] = {
     ],
 }
 
-Probability = Annotated[float, Field(ge=0, le=1)]
-
 
 class ModelReference(BaseModel):
     """The version that computed an answer."""
@@ -44,7 +42,7 @@ class Prediction(BaseModel):
     """One class and its probability."""
 
     label: str = Field(examples=["ok_front"])
-    probability: Probability = Field(examples=[0.9871])
+    probability: float = Field(ge=0, le=1, examples=[0.9871])
 
 
 class Ranking(Prediction):
@@ -130,37 +128,39 @@ class LoadFailure(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """One served model."""
+    """One served model; without what a version says, where none could be loaded."""
+
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
 
     name: str
-    version: int | None = Field(description="Null when no version could be loaded.")
+    version: int | None = Field(None, description="Null when no version could be loaded.")
     is_default: bool = Field(description="Whether /predict means this version.")
     versions: list[int] = Field(
         description="Every version that can be asked for; others than `version` by "
         "/models/{name}/versions/{version}, opened on demand."
     )
-    labels: list[str] = Field(description="In output order.")
-    image: ImageSpec | None
-    metrics: Metrics | None
-    engine: EngineInfo | None
+    labels: list[str] = Field([], description="In output order.")
+    image: ImageSpec | None = None
+    metrics: Metrics | None = None
+    engine: EngineInfo | None = None
     examples: int = Field(
-        description="Images to try at /models/{name}/versions/{version}/examples/1 and so on."
+        0, description="Images to try at /models/{name}/versions/{version}/examples/1 and so on."
     )
-    has_report: bool = Field(description="Whether /models/{name}/report shows its training.")
-    warnings: list[str]
+    has_report: bool = Field(False, description="Whether /models/{name}/report shows its training.")
+    warnings: list[str] = []
     failure: LoadFailure | None
 
 
 class ModelDetail(ModelInfo):
     """One served model, with where it comes from."""
 
-    created_at: datetime | None
-    training: TrainingSettings | None
-    calibration: Calibration | None
-    baselines: list[Baseline]
-    comparison: Comparison | None
-    dataset: DatasetRecord | None
-    libraries: dict[str, str]
+    created_at: datetime | None = None
+    training: TrainingSettings | None = None
+    calibration: Calibration | None = None
+    baselines: list[Baseline] = []
+    comparison: Comparison | None = None
+    dataset: DatasetRecord | None = None
+    libraries: dict[str, str] = {}
 
 
 class ModelList(BaseModel):
@@ -170,13 +170,6 @@ class ModelList(BaseModel):
     asks_for_keys: bool = Field(description="Whether requests must carry an API key.")
     keeps_feedback: bool = Field(description="Whether POST /feedback keeps images.")
     models: list[ModelInfo]
-
-
-class Status(BaseModel):
-    """One word, and a sentence where the word is not good."""
-
-    status: Literal["ok", "ready", "loading", "not ready", "draining", "stuck"]
-    reason: str | None = Field(None, description="What is wrong, and a remedy.")
 
 
 class HealthOfModel(BaseModel):

@@ -8,8 +8,7 @@ import asyncio
 from typing import Any
 
 import httptools
-import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 # More than any client of ours sends; the parser itself would collect without end.
 MAX_HEADER_BYTES = 64 * 1024
@@ -17,14 +16,6 @@ TOO_LARGE = (
     b"HTTP/1.1 431 Request Header Fields Too Large\r\n"
     b"content-length: 0\r\nconnection: close\r\n\r\n"
 )
-
-
-class ServerConfig(uvicorn.Config):
-    """uvicorn's configuration, and `header_seconds`; goes to worker processes as it is."""
-
-    def __init__(self, app: str, *, header_seconds: float, **options: Any) -> None:
-        super().__init__(app, http=DeadlineProtocol, **options)
-        self.header_seconds = header_seconds
 
 
 class UpgradeIgnoringParser(httptools.HttpRequestParser):
@@ -81,15 +72,22 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     The clock runs from the connection, or from the first byte after an answer, to the end of the
     headers. It also bounds how long the rest of a body may arrive that was answered half-way.
+
+    Args:
+        args: uvicorn's.
+        header_seconds: how long the clock runs.
+        options: uvicorn's.
     """
 
     _timer: asyncio.TimerHandle | None = None
     _request_bytes = 0  # of a request that is not complete
     _in_body = False
     _is_over = False  # what still arrives is thrown away
+    _answered: RequestResponseCycle | None = None  # others may wait behind it
 
-    def __init__(self, *args: Any, **options: Any) -> None:
+    def __init__(self, *args: Any, header_seconds: float, **options: Any) -> None:
         super().__init__(*args, **options)
+        self._header_seconds = header_seconds
         self._new_parser()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
@@ -133,9 +131,16 @@ class DeadlineProtocol(HttpToolsProtocol):
         super().on_response_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop the clock."""
+        """Stop the clock, and tell the request that is being answered; uvicorn tells the newest."""
         self._stop()
+        if self._answered is not None:
+            self._answered.disconnected = True
+            self._answered.message_event.set()
         super().connection_lost(exc)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._answered = cycle
+        super()._start_asgi_task(cycle, app)
 
     def shutdown(self) -> None:
         """Close at once where nothing is being answered."""
@@ -174,8 +179,7 @@ class DeadlineProtocol(HttpToolsProtocol):
 
     def _start(self) -> None:
         self._stop()
-        seconds = getattr(self.config, "header_seconds", 10.0)
-        self._timer = self.loop.call_later(seconds, self._expire)
+        self._timer = self.loop.call_later(self._header_seconds, self._expire)
 
     def _expire(self) -> None:
         self._is_over = True

@@ -53,10 +53,8 @@ async def read_labelled_image(request: Request) -> tuple[bytes, str]:
     """
     form = await _parse(request, MAX_OTHER_FIELDS) if is_form(request) else FormData()
     try:
-        files, labels = form.getlist("file"), form.getlist("label")
-        if len(files) == len(labels) == 1:
-            (file,), (label,) = files, labels
-            if isinstance(file, UploadFile) and isinstance(label, str):
+        match form.getlist("file"), form.getlist("label"):
+            case [UploadFile() as file], [str(label)]:
                 return await file.read(), label
     finally:
         await form.close()
@@ -93,8 +91,7 @@ async def _read_files(request: Request, name: str, max_files: int) -> list[bytes
     """Return the content of every file named `name`, in order; other fields are ignored."""
     form = await _parse(request, max_files)
     try:
-        files = [(key, value) for key, value in form.multi_items() if isinstance(value, UploadFile)]
-        wanted = [await file.read() for key, file in files if key == name]
+        wanted = [await file.read() for file in form.getlist(name) if isinstance(file, UploadFile)]
     finally:
         await form.close()
     if form and not wanted:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,40 +14,19 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 _access = logging.getLogger("halftone.access")
 
 
-def log_request(
-    client: str,
-    method: str,
-    path: str,
-    status: int,
-    duration_ms: float,
-    request_id: str,
-    **model: object,
-) -> None:
+_ANSWERED = "%(client)s %(method)s %(path)s %(status)d %(duration_ms).1f ms [%(request_id)s]"
+_ANSWERED_BY_MODEL = _ANSWERED.replace("%(status)d", "%(status)d %(model)s/%(version)s")
+
+
+def log_request(request: Mapping[str, object]) -> None:
     """Write the line of one request that was answered, as info.
 
     Args:
-        client: its address, as trusted proxies report it; "-" where there is none.
-        method: as the client sent it.
-        path: without the query, which may hold anything.
-        status: HTTP status; 499 where the client has gone.
-        duration_ms: from the request's headers to the end of its answer.
-        request_id: the one that the answer carries.
-        model: `model` and `version` of what answered, if a model did.
+        request: its `request_id`, `client`, `method`, `path` without the query, which may hold
+            anything, `status`, `duration_ms`; where a model answered, `model` and `version`.
     """
-    who = f" {model['model']}/{model['version']}" if model else ""
-    _access.info(
-        "%s %s %s %d%s %.1f ms [%s]",
-        *(client, method, path, status, who, duration_ms, request_id),
-        extra={
-            "request_id": request_id,
-            "client": client,
-            "method": method,
-            "path": path,
-            "status": status,
-            "duration_ms": round(duration_ms, 3),
-            **model,
-        },
-    )
+    text = _ANSWERED_BY_MODEL if "model" in request else _ANSWERED
+    _access.info(text, request, extra=request)
 
 
 class JsonLines(logging.Formatter):

@@ -149,7 +149,10 @@ class Instruments:
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return the exposition of all workers' metrics, and its content type."""
-        encode, content_type = choose_encoder(accept)
+        try:
+            encode, content_type = choose_encoder(accept)
+        except TypeError:  # the library's, about a version that is no number
+            encode, content_type = choose_encoder("")
         registry = self._registry
         if self._shared:
             registry = CollectorRegistry()

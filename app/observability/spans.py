@@ -7,7 +7,7 @@ could not leave out just those probes that went well.
 
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from opentelemetry.context import Context
@@ -91,7 +91,14 @@ class Spans:
         span.set_attribute("halftone.model", answer.served.name)
         span.set_attribute("halftone.version", answer.served.version)
         context = set_span_in_context(span, Context())
-        for name, start_s, end_s, of_stage in stages(answer):
+        at, size = answer.timings, answer.batch_size
+        told: tuple[tuple[str, float, float, dict[str, AttributeValue]], ...] = (
+            ("queue", at.accepted_at, at.decode_at, {"halftone.waits_for": "decode thread"}),
+            ("decode", at.decode_at, at.queued_at, {}),
+            ("queue", at.queued_at, at.started_at, {"halftone.waits_for": "engine"}),
+            ("inference", at.started_at, at.finished_at, {"halftone.batch_size": size}),
+        )
+        for name, start_s, end_s, of_stage in told:
             stage = self._tracer.start_span(
                 name,
                 context,
@@ -99,17 +106,6 @@ class Spans:
                 attributes={**of_image, **of_stage},
             )
             stage.end(epoch_ns + round(end_s * 1e9))
-
-
-def stages(answer: Answer) -> Iterable[tuple[str, float, float, dict[str, AttributeValue]]]:
-    """Return (name, start, end, attributes) of one image's stages, in monotonic seconds."""
-    at = answer.timings
-    return (
-        ("queue", at.accepted_at, at.decode_at, {"halftone.waits_for": "decode thread"}),
-        ("decode", at.decode_at, at.queued_at, {}),
-        ("queue", at.queued_at, at.started_at, {"halftone.waits_for": "engine"}),
-        ("inference", at.started_at, at.finished_at, {"halftone.batch_size": answer.batch_size}),
-    )
 
 
 def exporting_spans() -> Spans:

@@ -52,6 +52,18 @@ async def test_predictions_are_counted_by_route_status_model_stage_and_label(
     assert value(samples, "bytes_in_flight") == 0
 
 
+@pytest.mark.parametrize(
+    "accept", ["", "*/*", "text/plain;version=x", "application/openmetrics-text;version=1.x", "é;"]
+)
+async def test_metrics_come_whatever_form_is_asked_for(
+    client: httpx.AsyncClient, accept: str
+) -> None:
+    answer = await client.get("/metrics", headers={"accept": accept.encode("latin-1")})
+
+    assert answer.status_code == 200
+    assert "halftone_ready 1.0" in answer.text
+
+
 async def test_every_image_of_a_batch_counts(client: httpx.AsyncClient) -> None:
     files = [("files", ("x.png", image)) for image in (png(), b"bad", png())]
     await client.post("/predict/batch", files=files)

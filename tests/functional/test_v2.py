@@ -158,6 +158,7 @@ BAD_TENSORS = [
     pixels_input(shape=[]),
     pixels_input(shape=[0, HEIGHT, WIDTH], data=[]),
     pixels_input(shape=[-1, HEIGHT, WIDTH]),
+    pixels_input(datatype="FP32", data=[1e300] * PIXELS.size),
     pixels_input(data=[1, 2]),
     pixels_input(data=["a"] * PIXELS.size),
     pixels_input(data=[300] * PIXELS.size),
@@ -216,6 +217,16 @@ async def test_image_that_is_none_is_415_and_unknown_models_404(client):
     assert (bad.status_code, unknown.status_code, nowhere.status_code) == (415, 404, 404)
     assert "JPEG" in bad.json()["error"]
     assert all("error" in response.json() for response in (unknown, nowhere))
+
+
+@pytest.mark.parametrize("length", ["-1", "x", "²", "9" * 5000, "10000"])
+async def test_a_length_of_the_json_that_is_none_is_refused(
+    client: httpx.AsyncClient, length: str
+) -> None:
+    headers = {"inference-header-content-length": length.encode("latin-1")}
+    answer = await client.post(INFER, json={"inputs": [pixels_input()]}, headers=headers)
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_parameter")
 
 
 @pytest.mark.usefixtures("toy")

@@ -182,7 +182,7 @@ def test_head_is_get_without_a_body(service):
         assert client.head("/predict").status_code == 405
 
 
-@pytest.mark.parametrize("host", ["::", "127.0.0.1", "0.0.0.0"])  # noqa: S104  # on purpose
+@pytest.mark.parametrize("host", ["::", "127.0.0.1", "0.0.0.0", ""])  # noqa: S104  # on purpose
 def test_health_check_asks_what_is_served_and_no_proxy(
     shared_tiny_store: ModelStore, host: str
 ) -> None:

@@ -1,11 +1,11 @@
 """The protocol's routes."""
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Depends, Header
-from numpy.typing import NDArray
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,7 +13,7 @@ import app
 from app.errors import InvalidParameter, TooManyImages
 from app.http import documentation as docs
 from app.http.disconnects import while_connected
-from app.http.models import addresses, only
+from app.http.models import Address, addresses, only
 from app.http.predict import count
 from app.http.problems import TABLE
 from app.http.v2.messages import LABEL, PROBABILITIES, parse_request, write_response
@@ -28,13 +28,12 @@ from app.http.v2.schemas import (
     ServerReady,
     TensorMetadata,
 )
-from app.http.v2.tensors import read_images, read_pixels
+from app.http.v2.tensors import images_in, read_images, read_pixels
 from app.loaded_model import LoadedModel
 from app.observability.metrics import Instruments
 from app.pipeline import Answer, MakePixels, Pipeline
 from app.readiness import Readiness
 from app.registry import Registry
-from app.watchdog import Watchdog
 
 IMAGE, PIXELS = "image", "pixels"
 EXTENSIONS = ["binary_tensor_data", "classification"]
@@ -54,7 +53,6 @@ def v2_router(
     pipeline: Pipeline,
     metrics: Instruments,
     readiness: Readiness,
-    watchdog: Watchdog,
     *,
     max_images: int,
 ) -> APIRouter:
@@ -64,9 +62,9 @@ def v2_router(
     Outputs: `probabilities`, FP32; `label`, BYTES.
     """
     router = APIRouter(prefix="/v2", tags=["open inference protocol"])
-    _add_server(router, readiness, watchdog)
+    _add_server(router, readiness)
     for at, suffix in zip(addresses(registry)[1:], ("", "_version"), strict=True):
-        _add_model(router, registry, at.prefix, at.find, suffix)
+        _add_model(router, registry, at, suffix)
 
         @router.post(
             f"{at.prefix}/infer",
@@ -96,7 +94,7 @@ def v2_router(
     return router
 
 
-def _add_server(router: APIRouter, readiness: Readiness, watchdog: Watchdog) -> None:
+def _add_server(router: APIRouter, readiness: Readiness) -> None:
     @router.get(
         "",
         summary="Describe the server",
@@ -113,7 +111,7 @@ def _add_server(router: APIRouter, readiness: Readiness, watchdog: Watchdog) -> 
         responses={503: {"model": ServerLive, "description": "No."}},
     )
     async def live(response: Response) -> ServerLive:
-        is_live = watchdog.why_not_alive() is None
+        is_live = readiness.alive().is_good
         response.status_code = 200 if is_live else 503
         return ServerLive(live=is_live)
 
@@ -124,36 +122,30 @@ def _add_server(router: APIRouter, readiness: Readiness, watchdog: Watchdog) -> 
         responses={503: {"model": ServerReady, "description": "No."}},
     )
     async def ready(response: Response) -> ServerReady:
-        is_ready = readiness.condition().is_ready
+        is_ready = readiness.ready().is_good
         response.status_code = 200 if is_ready else 503
         return ServerReady(ready=is_ready)
 
 
-def _add_model(
-    router: APIRouter,
-    registry: Registry,
-    prefix: str,
-    find: Callable[..., Coroutine[Any, Any, LoadedModel]],
-    suffix: str,
-) -> None:
+def _add_model(router: APIRouter, registry: Registry, at: Address, suffix: str) -> None:
     refusals = _refusals(*docs.MODEL)
 
     @router.get(
-        prefix,
+        at.prefix,
         summary="Describe a model",
         operation_id=f"v2_model_metadata{suffix}",
         responses=refusals,
     )
-    async def metadata(model: Annotated[LoadedModel, Depends(find)]) -> ModelMetadata:
+    async def metadata(model: Annotated[LoadedModel, Depends(at.find)]) -> ModelMetadata:
         return describe(model, await registry.versions(model.name))
 
     @router.get(
-        f"{prefix}/ready",
+        f"{at.prefix}/ready",
         summary="Whether a model can predict",
         operation_id=f"v2_model_ready{suffix}",
         responses=refusals,
     )
-    async def model_ready(model: Annotated[LoadedModel, Depends(find)]) -> ModelReady:
+    async def model_ready(model: Annotated[LoadedModel, Depends(at.find)]) -> ModelReady:
         return ModelReady(name=model.name, ready=True)
 
 
@@ -183,22 +175,16 @@ def _images(
     max_images: int,
 ) -> list[MakePixels]:
     tensor = wanted.inputs[0]
+    if images_in(tensor) > max_images:
+        raise TooManyImages(f"Expected at most {max_images} images. Received: {images_in(tensor)}")
     if tensor.name == IMAGE and tensor.datatype == "BYTES":
-        images = read_images(tensor, binary)
-        _check_count(len(images), max_images)
-        return [pipeline.decoding(model, image) for image in images]
+        return [pipeline.decoding(model, image) for image in read_images(tensor, binary)]
     if tensor.name == PIXELS and tensor.datatype != "BYTES":
-        _check_count(tensor.shape[0] if tensor.shape else 0, max_images)
-        return [_given(row) for row in read_pixels(tensor, binary, model.shape)]
+        return [partial(np.asarray, row) for row in read_pixels(tensor, binary, model.shape)]
     raise InvalidParameter(
         f"Expected the input {IMAGE!r} as BYTES, or {PIXELS!r} as UINT8 or FP32. "
         f"Received: {tensor.name[:40]!r} as {tensor.datatype}"
     )
-
-
-def _check_count(images: int, max_images: int) -> None:
-    if images > max_images:
-        raise TooManyImages(f"Expected at most {max_images} images. Received: {images}")
 
 
 def _all_answers(answers: Sequence[Answer | Exception]) -> list[Answer]:
@@ -209,10 +195,6 @@ def _all_answers(answers: Sequence[Answer | Exception]) -> list[Answer]:
             raise answer
         good.append(answer)
     return good
-
-
-def _given(pixels: NDArray[np.uint8]) -> MakePixels:
-    return lambda: pixels
 
 
 def _refusals(*kinds: type[Exception]) -> dict[int | str, dict[str, Any]]:

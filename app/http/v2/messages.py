@@ -1,5 +1,6 @@
 """Bodies of the Open Inference Protocol: JSON, with or without binary tensors behind it."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,7 +31,7 @@ def parse_request(body: bytes, length: str | None) -> tuple[InferRequest, bytes 
         InvalidParameter: it is not what the protocol says.
     """
     length = str(len(body)) if length is None else length
-    if not (length.isascii() and length.isdigit()) or int(length) > len(body):
+    if not re.fullmatch("[0-9]{1,18}", length) or int(length) > len(body):
         raise InvalidParameter("Expected Inference-Header-Content-Length within the body.")
     try:
         wanted = InferRequest.model_validate(orjson.loads(body[: int(length)]))

@@ -4,6 +4,7 @@ https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protoc
 tensor data extension.
 """
 
+import math
 import struct
 from collections.abc import Sequence
 from typing import Any
@@ -72,9 +73,13 @@ def join_bytes(elements: Sequence[bytes]) -> bytes:
     return b"".join(struct.pack("<I", len(element)) + element for element in elements)
 
 
+def images_in(tensor: Tensor) -> int:
+    """Return how many images a tensor's shape announces."""
+    return math.prod(tensor.shape if tensor.datatype == "BYTES" else (tensor.shape or [0])[:1])
+
+
 def _check_count(tensor: Tensor, count: int) -> None:
-    wanted = tensor.shape[0] if tensor.datatype != "BYTES" else int(np.prod(tensor.shape))
-    if count != wanted or count < 1:
+    if count != images_in(tensor) or count < 1:
         raise InvalidParameter(
             f"Expected as many images as the shape {tensor.shape} says, at least 1. "
             f"Received: {count}"
@@ -82,7 +87,7 @@ def _check_count(tensor: Tensor, count: int) -> None:
 
 
 def _numbers(tensor: Tensor, binary: bytes | None, dtype: np.dtype[Any]) -> NDArray[Any]:
-    expected = int(np.prod(tensor.shape))
+    expected = math.prod(tensor.shape)
     if binary is not None:
         size = expected * dtype.itemsize
         if len(binary) != size:
@@ -96,7 +101,8 @@ def _numbers(tensor: Tensor, binary: bytes | None, dtype: np.dtype[Any]) -> NDAr
         raise InvalidParameter(f"Expected {expected} numbers. Received: {values.size}")
     if tensor.datatype == "UINT8" and not (np.isin(values, np.arange(256))).all():
         raise InvalidParameter("Expected UINT8 pixels to be whole numbers from 0 to 255.")
-    return values.astype(dtype)
+    with np.errstate(over="ignore"):  # infinity is refused like any other that is too large
+        return values.astype(dtype)
 
 
 def _flat(data: list[Any]) -> list[Any]:

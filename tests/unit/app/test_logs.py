@@ -71,13 +71,21 @@ def access(stream: io.StringIO) -> Iterator[logging.Handler]:
     access.removeHandler(handler)
 
 
-REQUEST = ("10.0.0.7", "POST", HOSTILE, 200, 12.3456, "abc")
+REQUEST = {
+    "request_id": "abc",
+    "client": "10.0.0.7",
+    "method": "POST",
+    "path": HOSTILE,
+    "status": 200,
+    "duration_ms": 12.346,
+}
 
 
 def test_a_request_is_one_line_that_says_what_answered(access, stream):
     access.setFormatter(Console())
-    log_request(*REQUEST, model="digits", version=3)
-    log_request("-", "GET", "/docs", 200, 1.0, "def")
+    log_request({**REQUEST, "model": "digits", "version": 3})
+    other = {"request_id": "def", "client": "-", "method": "GET", "path": "/docs"}
+    log_request({**REQUEST, **other, "duration_ms": 1.0})
 
     lines = stream.getvalue().split("\n")
     assert len(lines) == 3
@@ -87,18 +95,12 @@ def test_a_request_is_one_line_that_says_what_answered(access, stream):
 
 def test_a_request_as_json_holds_what_a_search_needs(access, stream):
     access.setFormatter(JsonLines())
-    log_request(*REQUEST, model="digits", version=3)
+    log_request({**REQUEST, "model": "digits", "version": 3})
     record = json.loads(stream.getvalue())
 
     assert record["logger"] == "halftone.access"
-    assert {key: record[key] for key in ("request_id", "client", "method", "path", "status")} == {
-        "request_id": "abc",
-        "client": "10.0.0.7",
-        "method": "POST",
-        "path": HOSTILE,
-        "status": 200,
-    }
-    assert (record["duration_ms"], record["model"], record["version"]) == (12.346, "digits", 3)
+    said = {**REQUEST, "model": "digits", "version": 3}
+    assert {key: record[key] for key in said} == said
 
 
 @pytest.mark.parametrize(
