@@ -68,9 +68,10 @@ def weights_of(store: ModelStore) -> list[str]:
     return found
 
 
-@on_both_kinds
 @pytest.mark.parametrize(
-    ("publishers", "rounds"), [(4, 3), pytest.param(16, 30, marks=pytest.mark.slow)]
+    ("server", "publishers", "rounds"),
+    [(Seaweed, 4, 3), (Azurite, 4, 3), pytest.param(Seaweed, 16, 30, marks=pytest.mark.slow)],
+    indirect=["server"],
 )
 def test_publishers_that_race_each_get_a_version(
     server: ObjectServer, tmp_path: Path, publishers: int, rounds: int
