@@ -1,12 +1,15 @@
 """Pictures whose answer was wrong, kept under their right label for the next training.
 
     feedback/parts/ok/3f2a….png     model, label, digest of the content
+    feedback/.lock                  held while anything changes
+    feedback/.bytes                 how many are kept, counted by all workers together
 
 A model's folder is laid out as `training fit --also` reads it. Nothing is written outside of it:
 models and labels are those that serve, and files are named after their content.
 """
 
 import hashlib
+import time
 from pathlib import Path
 
 from app.errors import FeedbackFull, InvalidParameter, InvalidSetting
@@ -15,8 +18,11 @@ from model_store.manifest import check_name
 from model_store.pixels.formats import extension_of
 from model_store.sources.files import files_below, is_junk
 from model_store.store.durable import exclusive, explaining_errors, make_folder, write_atomically
+from model_store.store.staging import LOCK_FILE
 
-_LOCK_FILE = ".lock"
+# A full folder may have been emptied by hand; looking takes long, and anybody can have us look.
+_RECOUNT_SECONDS = 60.0
+_BYTES_FILE = ".bytes"
 _LONGEST_NAME = 255  # bytes, of any file system
 _DIGEST_DIGITS = 32
 
@@ -38,8 +44,8 @@ class FeedbackFolder:
         try:
             with explaining_errors(f"write to {folder}"):
                 make_folder(folder)
-                with exclusive(folder / _LOCK_FILE):
-                    pass
+                with exclusive(folder / LOCK_FILE):
+                    self._note(self._count())
         except StoreUnwritable as error:
             raise InvalidSetting(f"HALFTONE_FEEDBACK: {error}") from error
 
@@ -64,24 +70,41 @@ class FeedbackFolder:
         home = self._folder / check_name(model)
         digest = hashlib.sha256(data).hexdigest()[:_DIGEST_DIGITS]
         path = home / _folder_name(label) / f"{digest}{extension_of(data)}"
-        turn = exclusive(self._folder / _LOCK_FILE)  # of the workers
+        turn = exclusive(self._folder / LOCK_FILE)  # of the workers
         with explaining_errors(f"write to {home}"), turn:
             elsewhere = [other for other in home.glob(f"*/{path.name}") if other != path]
             if not elsewhere and not path.exists():
-                self._check_room(len(data))
+                self._take_room(len(data))
             make_folder(path.parent)
             write_atomically(path, data)
             for other in elsewhere:  # the last word counts
                 other.unlink()
         return path.relative_to(self._folder).as_posix()
 
-    def _check_room(self, size: int) -> None:
-        held = sum(file.stat().st_size for file in files_below(self._folder))
+    def _take_room(self, size: int) -> None:
+        held = self._noted()
+        is_full = held + size > self._max_bytes
+        if is_full and time.monotonic() - self._counted_at > _RECOUNT_SECONDS:
+            held = self._count()
         if held + size > self._max_bytes:
             raise FeedbackFull(
                 f"Expected at most {self._max_bytes} bytes of feedback. Received: {size} more "
                 f"than the {held} that are kept"
             )
+        self._note(held + size)
+
+    def _count(self) -> int:
+        self._counted_at = time.monotonic()
+        return sum(file.stat().st_size for file in files_below(self._folder))
+
+    def _note(self, held: int) -> None:
+        (self._folder / _BYTES_FILE).write_text(str(held))
+
+    def _noted(self) -> int:
+        try:
+            return int((self._folder / _BYTES_FILE).read_text())
+        except (FileNotFoundError, ValueError):  # removed, or cut short
+            return self._count()
 
 
 def _folder_name(label: str) -> str:

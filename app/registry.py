@@ -27,6 +27,9 @@ logger = logging.getLogger("halftone.registry")
 
 # A version that failed is tried again after this long, in case the cause was the host's.
 RETRY_SECONDS = 30.0
+# A request for a version that does not serve yet waits for its opening so long.
+HOLD_SECONDS = 10.0
+_MOST_OPENING = 16  # versions, of which one is opened and the others wait
 
 Open = Callable[[str, int], LoadedModel]
 
@@ -78,6 +81,7 @@ class Registry:
         self._current: dict[str, _Current] = {}
         self._pinned: OrderedDict[tuple[str, int], LoadedModel] = OrderedDict()
         self._pinning = asyncio.Lock()
+        self._opening: dict[tuple[str, int], asyncio.Task[LoadedModel]] = {}
         self._refreshing = asyncio.Lock()
         self._failures: dict[str, Failure] = {}
         self._default_name: str | None = None
@@ -176,16 +180,27 @@ class Registry:
         Raises:
             ModelNotFound, VersionNotFound: the store has no such model or version.
             BundleError, EngineUnavailable: it cannot serve.
+            StoreUnreachable: it is not open, and the store is away.
+            NotReady: opening it takes longer than a request may; it goes on.
         """
         current = self._current.get(name)
         if current is not None and current.served.version == version:
             return current.served
-        if (name, version) not in self._pinned:
-            async with self._pinning:
-                if (name, version) not in self._pinned:
-                    await self._pin(name, version)
-        self._pinned.move_to_end((name, version))
-        return self._pinned[name, version]
+        key = (name, version)
+        if key in self._pinned:
+            self._pinned.move_to_end(key)
+            return self._pinned[key]
+        if self.stale is not None:  # else it would be waited for
+            raise StoreUnreachable(self.stale)
+        if key not in self._opening:
+            if len(self._opening) >= _MOST_OPENING:
+                raise NotReady("Too many versions are being opened. Ask again.")
+            self._opening[key] = asyncio.create_task(self._pin(name, version))
+        try:
+            async with asyncio.timeout(HOLD_SECONDS):
+                return await asyncio.shield(self._opening[key])
+        except TimeoutError as error:
+            raise NotReady("This version is being opened. Ask again.") from error
 
     async def versions(self, name: str) -> list[int]:
         """Return every version of `name` in the store; those that are open, while it is away."""
@@ -197,7 +212,8 @@ class Registry:
 
     async def close(self) -> None:
         """Close every model, after what is queued was computed."""
-        async with self._refreshing, self._pinning:
+        await asyncio.gather(*self._opening.values(), return_exceptions=True)
+        async with self._refreshing:
             everything = [*self.served(), *self._pinned.values()]
             self._current.clear()
             self._pinned.clear()
@@ -256,16 +272,22 @@ class Registry:
         if previous is not None:
             previous.served.retire()
 
-    async def _pin(self, name: str, version: int) -> None:
-        known = await asyncio.to_thread(self._store.versions, name)
-        if not known:
-            raise ModelNotFound(f"Expected one of: {', '.join(self._current) or 'no models'}.")
-        if version not in known:
-            raise VersionNotFound(f"Expected one of the versions {known}.")
-        served = await asyncio.to_thread(self._open_version, name, version)
+    async def _pin(self, name: str, version: int) -> LoadedModel:
+        try:
+            async with self._pinning:  # one at a time: requests need the processor too
+                known = await asyncio.to_thread(self._store.versions, name)
+                if not known:
+                    names = ", ".join(self._current) or "no models"
+                    raise ModelNotFound(f"Expected one of: {names}.")
+                if version not in known:
+                    raise VersionNotFound(f"Expected one of the versions {known}.")
+                served = await asyncio.to_thread(self._open_version, name, version)
+        finally:
+            del self._opening[name, version]
         self._pinned[name, version] = served
         while len(self._pinned) > self._pinned_limit:
             self._pinned.popitem(last=False)[1].retire()
+        return served
 
 
 def _reason(error: Exception) -> str:

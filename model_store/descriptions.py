@@ -5,12 +5,17 @@ from typing import Any
 
 from model_store.bundle import Bundle
 from model_store.comparing import Diff, sentence
-from model_store.errors import ModelStoreError
+from model_store.errors import BundleError, StoreDamaged, VersionNotFound
 from model_store.store.store import ModelStore
 
 
 def list_models(store: ModelStore) -> list[dict[str, Any]]:
-    """Return one object per model; what is damaged has `error` instead of a current version."""
+    """Return one object per model; what is damaged has `error` instead of a current version.
+
+    Raises:
+        StoreUnreachable: object storage does not answer, which says nothing of any model.
+        StoreUnwritable: a manifest cannot be kept in the cache.
+    """
     return [_list_one(store, name) for name in store.names()]
 
 
@@ -20,11 +25,11 @@ def _list_one(store: ModelStore, name: str) -> dict[str, Any]:
         current = store.current(name)
         row["current"] = current.model_dump(mode="json") if current else None
         if current:
-            manifest = store.bundle(name).manifest
+            manifest = store.bundle(name, current.version).manifest
             row["labels"] = len(manifest.labels)
             row["height"], row["width"] = manifest.image.height, manifest.image.width
             row["accuracy"] = manifest.metrics.accuracy if manifest.metrics else None
-    except ModelStoreError as error:
+    except (BundleError, StoreDamaged, VersionNotFound) as error:
         row["error"] = str(error)
     return row
 

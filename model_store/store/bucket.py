@@ -27,7 +27,7 @@ _CHUNK_BYTES = 4 << 20
 # A download may take long, a silence of this length is a failure.
 _PATIENT = {"connect_timeout": "5s", "read_timeout": "30s", "timeout": "1h"}
 _RETRIES = {"max_retries": 4, "retry_timeout": timedelta(seconds=60)}
-# Who asks every second needs no second try.
+# For what is asked every second, or while somebody waits: no second try.
 _BRIEF = {"connect_timeout": "2s", "read_timeout": "5s", "timeout": "10s"}
 _NO_RETRY = {"max_retries": 0}
 
@@ -39,7 +39,7 @@ _REASONS = (
         r"scheme is not allowed|builder error",
         "plain http needs AWS_ALLOW_HTTP=true",
     ),
-    (r"status code: 40[13]", "the keys are not valid, or do not allow it"),
+    (r"status code: 40[13]|Invalid Access Key", "the keys are not valid, or do not allow it"),
     (r"timed? ?out|timeout", "it does not answer in time"),
     (r"error sending request", "nobody answers at its address"),
     (r"must be specified", "AZURE_STORAGE_ACCOUNT_NAME is not set"),
@@ -56,15 +56,6 @@ class Found:
     modified_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """An object in a listing."""
-
-    key: str
-    size: int
-    modified_at: datetime
-
-
 class Bucket:
     """One prefix of a bucket. Methods may be called from any thread.
 
@@ -75,10 +66,10 @@ class Bucket:
         self.url = url.rstrip("/")
         self._has_conditions = False
 
-    def read(self, key: str) -> Found | None:
+    def read(self, key: str, *, patient: bool = True) -> Found | None:
         """Return an object; None: there is none."""
         with self._explained(f"read {key}"):
-            return self._read(self._patient, key, {})
+            return self._read(self._patient if patient else self._brief, key, {})
 
     def read_if_changed(self, key: str, seen: Found | None) -> Found | None | Literal["same"]:
         """Return an object unless it is as it was `seen`; one request, and no patience."""
@@ -116,12 +107,11 @@ class Bucket:
                 target.write(chunk)
         return digest.hexdigest()
 
-    def list(self, prefix: str = "") -> Iterator[Listed]:
-        """Yield every object whose key begins with the folder `prefix`."""
+    def keys(self, folder: str = "", *, patient: bool = True) -> Iterator[str]:
+        """Yield the key of every object below `folder`."""
         with self._explained("list what is there"):
-            for batch in obstore.list(self._patient, prefix or None):
-                for meta in batch:
-                    yield Listed(meta["path"], meta["size"], meta["last_modified"])
+            for batch in obstore.list(self._patient if patient else self._brief, folder or None):
+                yield from (meta["path"] for meta in batch)
 
     def delete(self, keys: Sequence[str]) -> None:
         """Remove objects; those that are gone already are fine."""
@@ -207,7 +197,8 @@ class Bucket:
 
 
 def _reason(text: str) -> str:
-    text = text.partition("\n")[0].partition(" - ")[2] or text  # no address, and no inner parts
+    text = text.partition("\n\nDebug")[0]  # else it says everything twice
+    text = text.partition(" - ")[2] or text  # no address
     for pattern, reason in _REASONS:
         if re.search(pattern, text, re.IGNORECASE):
             return reason

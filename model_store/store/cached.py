@@ -17,7 +17,6 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,7 +33,6 @@ DEFAULT_CACHE_BYTES = 10_000_000_000
 _BYTES_VARIABLE = "HALFTONE_CACHE_BYTES"
 
 _FOLDER, _INCOMING = "bundles", ".incoming"
-_DOWNLOADS = 4
 # What was used a moment ago is serving, or being opened by another process.
 _IN_USE_SECONDS = 60.0
 
@@ -116,14 +114,9 @@ class BundleCache:
             draft = incoming / str(number)
             draft.mkdir()
             (draft / MANIFEST_FILE).write_bytes(manifest)
-            self._move_in(draft, folder)
-
-    def adopt(self, name: str, number: int, draft: Path) -> None:
-        """Make the folder `draft`, which was just published, the version's copy."""
-        folder = self.bundle(name, number)
-        with explaining_errors(f"write {folder}"), self._changing():
-            self._move_in(draft, folder)
-            self._make_room(0, folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            os.rename(draft, folder)
 
     def bring(
         self,
@@ -157,15 +150,11 @@ class BundleCache:
         with explaining_errors(f"keep {folder}"), self._changing() as incoming:
             lacking = _lacking(folder, wanted, again)  # another process may have brought them
             self._make_room(sum(record.size for record in lacking.values()), folder)
-
-            def bring_one(path: str) -> None:
+            for path, record in lacking.items():
                 draft = incoming / secrets.token_hex(8)
-                _check(path, download(path, draft), lacking[path])
+                _check(path, download(path, draft), record)
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(draft, folder / path)
-
-            with ThreadPoolExecutor(_DOWNLOADS) as pool:
-                list(pool.map(bring_one, lacking))
 
     @contextmanager
     def _changing(self) -> Iterator[Path]:
@@ -176,11 +165,6 @@ class BundleCache:
             shutil.rmtree(incoming, ignore_errors=True)  # of one that was killed
             incoming.mkdir()
             yield incoming
-
-    def _move_in(self, draft: Path, folder: Path) -> None:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        os.rename(draft, folder)
 
     def _make_room(self, size: int, keep: Path) -> None:
         sizes = {folder: _size(folder) for folder in self._copies()}

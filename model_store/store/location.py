@@ -6,8 +6,7 @@ from typing import TypeGuard
 
 from model_store.errors import InvalidLocation
 
-SCHEMES = ("s3", "gs", "az")
-_BUCKET = re.compile(rf"({'|'.join(SCHEMES)})://[\w.-]+(/[\w.-]+)*/?", re.ASCII)
+_BUCKET = re.compile(r"(s3|gs|az)://[\w.-]+(/[\w.-]+)*/?", re.ASCII)
 
 
 def is_bucket(root: Path | str) -> TypeGuard[str]:

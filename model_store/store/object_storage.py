@@ -9,7 +9,6 @@ dead: the next publisher takes the number from it and removes the files. Both wr
 conditional, so that only one of the two happens.
 """
 
-import logging
 import secrets
 from collections import defaultdict
 from collections.abc import Collection, Iterator
@@ -28,8 +27,6 @@ from model_store.store.current import CurrentVersion, Pointers
 from model_store.store.layout import is_name, is_number, write_manifest
 from model_store.store.pointer_file import PointerFile
 from model_store.store.staging import staging
-
-logger = logging.getLogger("halftone.store")
 
 HOLD = timedelta(days=1)
 
@@ -65,8 +62,8 @@ class ObjectStorage:
     def names(self) -> list[str]:
         """Return the names of all models with at least one version, sorted."""
         found = set()
-        for listed in self._bucket.list():
-            name, _, rest = listed.key.partition("/")
+        for key in self._bucket.keys(patient=False):
+            name, _, rest = key.partition("/")
             number, _, file = rest.partition("/")
             if file == MANIFEST_FILE and is_number(number) and is_name(name):
                 found.add(name)
@@ -74,7 +71,7 @@ class ObjectStorage:
 
     def versions(self, name: str) -> list[int]:
         """Return the complete versions of a model, ascending; none if there is no such model."""
-        return self._listing(name).complete(name)
+        return self._listing(name, patient=False).complete(name)
 
     def current(self, name: str) -> CurrentVersion | None:
         """Return which version serves, as the bucket says now; see `Storage`."""
@@ -94,10 +91,11 @@ class ObjectStorage:
     def bundle(self, name: str, number: int, *, afresh: bool) -> Bundle | None:
         """Give the copy of a version, whose files come when they are verified; see `Storage`."""
         folder = self._cache.bundle(name, number)
+        has_copy = not afresh and (folder / MANIFEST_FILE).is_file()
         try:
-            found = self._bucket.read(f"{name}/{number}/{MANIFEST_FILE}")
+            found = self._bucket.read(f"{name}/{number}/{MANIFEST_FILE}", patient=not has_copy)
         except StoreUnreachable:
-            if afresh or not (folder / MANIFEST_FILE).is_file():
+            if not has_copy:
                 raise
         else:
             if found is None:
@@ -116,7 +114,7 @@ class ObjectStorage:
 
     def add(self, name: str, draft: Path, manifest: Manifest, *, promote: bool) -> int:
         """Upload a draft under a number of its own; see `Storage`."""
-        listing = self._listing(name)
+        listing = self._listing(name, patient=True)
         number, hold = self._take_number(name, listing)
         self._sweep(name, listing, hold)
         write_manifest(draft, manifest.model_copy(update={"version": number}))
@@ -130,10 +128,6 @@ class ObjectStorage:
         self._bucket.write(manifest_key, (draft / MANIFEST_FILE).read_bytes())
         if promote:
             self._promote_published(name, number)
-        try:
-            self._cache.adopt(name, number, draft)
-        except StoreUnwritable as error:  # it would only have spared a download
-            logger.warning("%s", error)
         return number
 
     def _promote_published(self, name: str, number: int) -> None:
@@ -145,14 +139,14 @@ class ObjectStorage:
                 f"'{calling('model_store')} promote {name} {number}' makes it serve"
             ) from error
 
-    def _listing(self, name: str) -> _Listing:
+    def _listing(self, name: str, *, patient: bool) -> _Listing:
         found = _Listing()
-        for listed in self._bucket.list(name):
-            kind, _, rest = listed.key.removeprefix(f"{name}/").partition("/")
+        for key in self._bucket.keys(name, patient=patient):
+            kind, _, rest = key.removeprefix(f"{name}/").partition("/")
             if kind == _TAKEN and is_number(rest):
                 found.taken.add(int(rest))
             elif is_number(kind):
-                found.files[int(kind)].append(listed.key)
+                found.files[int(kind)].append(key)
         return found
 
     def _take_number(self, name: str, listing: _Listing) -> tuple[int, Found]:

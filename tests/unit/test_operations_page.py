@@ -46,6 +46,13 @@ def test_every_setting_reaches_the_container() -> None:
     assert any("HALFTONE_API_KEYS_FILE" in volume for volume in service["volumes"])
 
 
+def test_training_in_compose_takes_the_store_that_serving_takes() -> None:
+    app, train = COMPOSE["services"]["app"], COMPOSE["services"]["train"]
+
+    assert train["environment"] == app["environment"]
+    assert "HALFTONE_MODELS=${STORE:-/models}" in train["environment"]
+
+
 def test_grace_period_covers_draining_and_finishing() -> None:
     settings = Settings()
     needed = settings.drain_seconds + settings.grace_seconds

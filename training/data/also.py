@@ -7,8 +7,9 @@ with and without them are compared on the same images.
 from dataclasses import replace
 from pathlib import Path
 
-from model_store.errors import InvalidLayout
+from model_store.errors import InvalidLayout, NoImages
 from model_store.sources import Source, open_labelled
+from model_store.store.staging import LOCK_FILE
 
 
 def with_more(base: Source, folder: Path, name: str) -> Source:
@@ -21,9 +22,15 @@ def with_more(base: Source, folder: Path, name: str) -> Source:
 
     Raises:
         InvalidLayout: it holds no class folders, or others than those of `base`.
-        NoImages: they are empty.
+        NoImages: they are empty; or it is that of HALFTONE_FEEDBACK, with other models alone.
     """
-    also = open_labelled(folder / name if (folder / name).is_dir() else folder)
+    has_own = (folder / name).is_dir()
+    if not has_own and (folder / LOCK_FILE).is_file():  # else models would be taken for classes
+        raise NoImages(
+            f"Expected images for {name} in {folder}, where a service keeps feedback. Received: "
+            "none so far. Leave --also out"
+        )
+    also = open_labelled(folder / name if has_own else folder)
     used = {str(item.label) for item in also.items}
     if unknown := sorted(used - set(base.labels)):
         raise InvalidLayout(

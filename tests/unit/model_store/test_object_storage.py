@@ -4,6 +4,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,6 @@ def test_publish_promote_and_roll_back(store: ModelStore, bucket: SmallBucket) -
     assert serving(store) == (2, 1)
     assert (store.rollback("paper").version, serving(store)) == (1, (1, 2))
     assert store.promote("paper", 2).previous == 1
-    assert store.latest() == "paper"
     assert store.where(first) == "s3://models/prefix/paper/1"
     assert {key for key in bucket.objects if "/paper/1/" in key} == {
         bucket.key(f"paper/1/{file}")
@@ -179,6 +179,7 @@ def test_publishers_that_live_are_not_swept(bucket: SmallBucket, tmp_path: Path)
         publish(fast, weights=b"fast")
         bundle = draft.publish(contents())
 
+    bundle.verify_files()
     assert bundle.manifest.version == 2
     assert (bundle.folder / "model.keras").read_bytes() == b"slow"
 
@@ -242,6 +243,27 @@ def test_what_was_seen_stands_in_for_a_bucket_that_is_away(
     assert again.pointers().stale is None
 
 
+def test_what_somebody_waits_for_is_asked_of_the_bucket_once(
+    tmp_path: Path, bucket: SmallBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    retries = {"max_retries": 1, "backoff": {"init_backoff": timedelta(milliseconds=1)}}
+    monkeypatch.setattr(requests_module, "_RETRIES", retries)
+    store = paper_store(bucket, tmp_path)
+    publish(store)
+    bucket.status = 503
+
+    def requests_of(ask: Any) -> int:
+        bucket.requests.clear()
+        with suppress(StoreUnreachable):
+            ask()
+        return len(bucket.requests)
+
+    for brief in (store.names, lambda: store.versions("paper"), lambda: store.bundle("paper", 1)):
+        assert requests_of(brief) == 1
+    assert requests_of(lambda: store.bundle("paper", 1, afresh=True)) == 2
+    assert requests_of(lambda: store.bundle("paper", 2)) == 2  # of which there is no copy
+
+
 def test_only_what_is_verified_is_brought(tmp_path: Path, bucket: SmallBucket) -> None:
     publish(paper_store(bucket, tmp_path / "writer"))
     bundle = paper_store(bucket, tmp_path / "reader").bundle("paper")
@@ -297,7 +319,7 @@ def test_a_copy_that_was_damaged_is_brought_again(store: ModelStore) -> None:
 def test_damage_in_the_bucket_is_found_though_the_copy_is_sound(
     store: ModelStore, bucket: SmallBucket
 ) -> None:
-    publish(store)
+    publish(store).verify_files()
     publish(store)
     bucket.objects[bucket.key("paper/1/model.keras")] = (b"damaged", time.time())
 
@@ -414,4 +436,25 @@ def test_commands_take_a_bucket(
     assert run("list") == (
         "error: Cannot list what is there in s3://models/prefix: the keys are not valid, or do not "
         "allow it\n"
+    )
+
+
+def test_list_claims_no_damage_when_the_bucket_goes_away_meanwhile(
+    store: ModelStore, bucket: SmallBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(store)
+    monkeypatch.setenv("HALFTONE_MODELS", bucket.url)
+    monkeypatch.setenv("HALFTONE_CACHE", str(tmp_path / "commands"))
+    current = ModelStore.current
+
+    def current_of_one_that_is_away(self: ModelStore, name: str) -> Any:
+        bucket.status = 503
+        return current(self, name)
+
+    monkeypatch.setattr(ModelStore, "current", current_of_one_that_is_away)
+    done = CliRunner().invoke(commands, ["list"])
+
+    assert done.exit_code == 1
+    assert done.output == (
+        "error: Cannot read current.json in s3://models/prefix: it answers with status 503\n"
     )

@@ -149,6 +149,15 @@ def test_white_of_16_bit_samples_is_what_the_spec_says(white):
     assert np.array_equal(preprocess(png(eight, 8), spec), eight)
 
 
+@pytest.mark.parametrize("kind", [GRAY_ALPHA, TRUECOLOR, TRUECOLOR_ALPHA])
+def test_white_of_16_bit_samples_says_nothing_of_colours_and_alpha(kind):
+    values = samples(65535, {GRAY_ALPHA: 2, TRUECOLOR: 3, TRUECOLOR_ALPHA: 4}[kind])
+    spec = SPEC.model_copy(update={"depth16_max": 4095})
+    assert np.array_equal(
+        preprocess(png(values, 16, kind), spec), preprocess(png(values, 16, kind), SPEC)
+    )
+
+
 def test_largest_16_bit_sample_is_told_of_deep_gray_images_only():
     deep = np.full((3, 4), 7, np.uint16)
     deep[1, 2] = 3987

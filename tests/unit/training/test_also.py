@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from class_folders import write_classes
 
-from model_store.errors import InvalidLayout
+from app.feedback import FeedbackFolder
+from model_store.errors import InvalidLayout, NoImages
 from model_store.sources import open_labelled
 from training.data.also import with_more
 from training.data.cache import PixelCache
@@ -62,6 +63,17 @@ def test_folder_of_the_service_is_read_below_the_models_name(
     data = load(root, cache, tmp_path / "feedback")
 
     assert len(data.train) == len(load(root, cache).train) + 3
+
+
+def test_folder_of_the_service_without_this_model_is_not_taken_for_class_folders(
+    tmp_path: Path,
+) -> None:
+    root = write_classes(tmp_path / "data", {"a": 3, "b": 3})
+    FeedbackFolder(tmp_path / "feedback", 1000)
+    write_classes(tmp_path / "feedback" / "a", {"x": 3})  # a model called as a class is
+
+    with pytest.raises(NoImages, match=r"images for toy in .*feedback.* none so far"):
+        with_more(open_labelled(root), tmp_path / "feedback", "toy")
 
 
 def test_other_classes_are_refused_by_name(tmp_path: Path) -> None:
