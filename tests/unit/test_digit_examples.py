@@ -1,4 +1,4 @@
-"""The examples of the shipped model are drawn by the script that says so, and are answered right."""
+"""The examples of the shipped model are those that the script draws, and are answered right."""
 
 import shutil
 from pathlib import Path
