@@ -163,7 +163,9 @@ class Usual(_Record):
 
     means: tuple[Finite, ...] = Field(strict=False, min_length=1, description="Grey, per cell.")
     deviations: tuple[Finite, ...] = Field(strict=False, description="Of the same, in grey levels.")
-    threshold: Finite = Field(description="Distance beyond which 1 in 100 validation images lies.")
+    threshold: Finite = Field(
+        description="At most 1 in 100 images of training or validation is farther."
+    )
 
 
 class Reference(_Record):

@@ -54,9 +54,13 @@ def read_manifest(folder: Path) -> Manifest:
 
 def encode_manifest(manifest: Manifest) -> bytes:
     """Return the JSON of a manifest, with a digest over itself under `manifest_sha256`."""
-    document = manifest.model_dump(mode="json")
-    document[_DIGEST_KEY] = hashlib.sha256(_canonical(document)).hexdigest()
-    return json.dumps(document, indent=2, ensure_ascii=False).encode() + b"\n"
+    return encode_document(manifest.model_dump(mode="json"))
+
+
+def encode_document(document: dict[str, Any]) -> bytes:
+    """Return the JSON of what a manifest holds, as it stands there, with its digest added."""
+    digested = {**document, _DIGEST_KEY: hashlib.sha256(_canonical(document)).hexdigest()}
+    return json.dumps(digested, indent=2, ensure_ascii=False).encode() + b"\n"
 
 
 def _refuse_constant(name: str) -> float:

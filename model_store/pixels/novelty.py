@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from model_store.manifest import Usual
 from model_store.pixels.pooling import block_means
 
-RATE = 0.01  # of validation images lie beyond the threshold
+RATE = 0.01  # of the images that are known lie beyond the threshold, at most
 _SAMPLED_SIDE = 64  # of about so many rows or columns, the fewer of both, in a regular grid
 _CELLS = 8  # along that side
 _LEAST_DEVIATION = 1.0  # grey levels; a corner that is always black must not mean infinity
@@ -41,16 +41,17 @@ def describe_usual(train: Iterable[Cells], held_out: Iterable[Cells]) -> Usual:
 
     Args:
         train: `cell_means` of images that it was trained on.
-        held_out: of others like them, which set the threshold.
+        held_out: of others like them. Where these are few, their quantile is hardly known, so that
+            both must have only few images beyond the threshold.
     """
     known = np.stack(list(train))
     means = known.mean(axis=0)
     deviations = np.maximum(known.std(axis=0), np.float32(_LEAST_DEVIATION))
-    distances = _distances(np.stack(list(held_out)), means, deviations)
+    distances = (_distances(one, means, deviations) for one in (known, np.stack(list(held_out))))
     return Usual(
         means=tuple(means.tolist()),
         deviations=tuple(deviations.tolist()),
-        threshold=float(np.quantile(distances, 1 - RATE)),
+        threshold=max(float(np.quantile(one, 1 - RATE, method="higher")) for one in distances),
     )
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from model_store.errors import InvalidLayout, NoImages
-from model_store.sources.files import files_below, label_of, printable
+from model_store.sources.files import files_below, files_in, is_image_file, label_of, printable
 from model_store.sources.layout import class_folders_of_splits
 from model_store.sources.source import Item, Source
 
@@ -20,7 +20,7 @@ def open_class_folders(root: Path) -> Source:
     if not labels:
         raise InvalidLayout(
             f"Expected one sub-folder per class in {root}, or train/ and test/ with one "
-            "sub-folder per class in each. Received: no sub-folders"
+            f"sub-folder per class in each. Received: no sub-folders{_images_instead(root)}"
         )
     items = [
         Item(_name(file, root), label_of(folder.name), split, file)
@@ -31,6 +31,17 @@ def open_class_folders(root: Path) -> Source:
     if not items:
         raise NoImages(f"Expected image files in {root}. Received: {len(labels)} empty folders")
     return Source(items, labels, notes)
+
+
+def _images_instead(root: Path) -> str:
+    """Return what to do where a folder of one class was given, or one of all images together."""
+    images = sum(map(is_image_file, files_in(root)))
+    if not images:
+        return ""
+    return (
+        f", but image files: {images}. If they are all of one class, give the folder above; if "
+        "not, sort them into a sub-folder for each"
+    )
 
 
 def open_files(root: Path) -> Source:

@@ -35,7 +35,9 @@ def refuse_missing(source: Source, records: Sequence[Record], sides: Mapping[int
         MissingClass: as it says, with the cause for each class.
     """
     if len(source.labels) < 2:
-        raise MissingClass(f"Expected at least two classes. Received: {', '.join(source.labels)}")
+        raise MissingClass(
+            f"Expected at least two classes. Received: {', '.join(map(repr, source.labels))}"
+        )
     for split in SPLITS:
         there = {source.items[i].label for i, side in sides.items() if side == split}
         if missing := [label for label in source.labels if label not in there]:

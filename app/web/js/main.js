@@ -8,7 +8,7 @@ import { offerCorrection, offerNoCorrection } from "./feedback.js";
 import { printBall } from "./halftone.js";
 import { Camera, FRAME, Latest } from "./live.js";
 import { Looking, setImage } from "./looking.js";
-import { busy, showAnswer, showNothing, showProblem } from "./result.js";
+import { busy, keepInSight, showAnswer, showNothing, showProblem } from "./result.js";
 import { showRequest } from "./snippets.js";
 import { PASTED, listen, markExample, offerExamples, offerFormats } from "./sources.js";
 
@@ -95,10 +95,11 @@ function take(pictures) {
   else askAll(pictures);
 }
 
-function show(picture) {
+async function show(picture) {
   frame("picture");
   setImage(byId("picture"), picture);
-  ask(picture);
+  await ask(picture);
+  if (file === picture) keepInSight();
 }
 
 function open(picture) {

@@ -13,6 +13,12 @@ export function busy(isBusy) {
   byId("result").setAttribute("aria-busy", String(isBusy));
 }
 
+/** On a small screen, what was said may lie below what was asked. */
+export function keepInSight() {
+  const said = byId("answer").hidden ? byId("problem") : byId("verdict");
+  said.scrollIntoView({ block: "nearest" });
+}
+
 export function showNothing() {
   only("empty");
   byId("announce").textContent = "";

@@ -22,6 +22,19 @@ def test_one_click_answers_an_example(page: Page, service: CannedService) -> Non
     expect(page.get_by_role("link", name="Save the picture")).to_be_visible()
 
 
+@pytest.mark.parametrize(("width", "height"), [(1200, 720), (360, 740)])
+def test_examples_are_in_sight_and_so_is_what_is_said_of_one(
+    open_page: Opener, service: CannedService, width: int, height: int
+) -> None:
+    service.models = [{**DIGITS, "examples": 10}]
+    page = open_page(viewport={"width": width, "height": height}, has_touch=width < 500)
+    example = page.get_by_role("button", name="Example 3")
+    expect(example).to_be_in_viewport(ratio=0.9)
+    example.click()
+    expect(page.locator("#label")).to_have_text("9")
+    expect(page.locator("#verdict")).to_be_in_viewport(ratio=0.9)
+
+
 def test_thumbnails_are_the_versions_own(page: Page) -> None:
     image = page.get_by_role("img", name="Example 1")
     expect(image).to_have_attribute("src", re.compile("/models/digits/versions/3/examples/1$"))

@@ -83,6 +83,13 @@ def test_a_path_without_labelled_images_is_refused(tmp_path: Path, kind: str) ->
         open_labelled(path)
 
 
+def test_images_without_class_folders_are_said_with_what_to_do(tmp_path: Path) -> None:
+    folder = write_classes(tmp_path, {"ok": 3}) / "ok"
+    (folder / "notes.txt").write_text("none of them")
+    with pytest.raises(InvalidLayout, match="image files: 3.*give the folder above"):
+        open_labelled(folder)
+
+
 def test_npz_labels_are_in_numeric_order_and_pixels_survive(tmp_path: Path) -> None:
     source = open_labelled(save_npz(tmp_path / "data.npz"))
     assert source.labels == ["0", "2", "10"]
