@@ -53,7 +53,7 @@ def predict_on_cluster(
     rest = [name for name in names if printable(name) not in done]
     if len(rest) < len(names):
         reporter.say(f"{len(names) - len(rest)} of {len(names)} images were scored before")
-    if rest and (errors := _score(job, _parts(rest, len(names)), address, reporter)):
+    if rest and (errors := _score(job, parts_of(rest, len(names)), address, reporter)):
         reporter.warn(f"{errors} images could not be read; the column error says why")
     reporter.say(f"Wrote {job.target}")
 
@@ -70,7 +70,7 @@ def _names(job: Job) -> list[str]:
     return names
 
 
-def _parts(names: Sequence[str], total: int) -> list[Sequence[str]]:
+def parts_of(names: Sequence[str], total: int) -> list[Sequence[str]]:
     """Divide names into parts of whole batches, so that each meets the company that it has locally.
 
     Answers may differ in the last digits between batches of different sizes.
