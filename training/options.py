@@ -16,6 +16,14 @@ Directory = Annotated[
 ]
 Height = Annotated[int, typer.Option(min=1, max=8192, help="Rows of the model's images.")]
 Width = Annotated[int, typer.Option(min=1, max=8192, help="Columns of the model's images.")]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS|local",
+        help="Work on the nodes of a Ray cluster, of which this machine is one: HOST:PORT of its "
+        "head; local: a cluster of this machine alone, for the time.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
@@ -35,6 +43,20 @@ def check_augmentation(name: str | None) -> None:
             augmentation(name)
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--augmentation") from None
+
+
+def check_prediction(source: str, target: str, layout: str, cluster: str | None) -> None:
+    """Raise BadParameter where `predict` cannot read or write so, on a cluster or without."""
+    if cluster is None:
+        for path in (source, target):
+            if "://" in path:
+                raise typer.BadParameter(f"{path} is read and written with --cluster only")
+        if Path(target).is_dir():
+            raise typer.BadParameter(f"{target} is a directory", param_hint="-o")
+    elif layout != "csv":
+        raise typer.BadParameter("kaggle is one file; leave out --cluster", param_hint="--format")
+    elif target == "-":
+        raise typer.BadParameter("with --cluster it is a folder or a bucket", param_hint="-o")
 
 
 class SpreadHidden(TyperCommand):
