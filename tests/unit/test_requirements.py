@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("serve", "train", "tracing", "dev", "tools", "kserve", "storage")
+LOCKS = ("serve", "train", "gpu", "tracing", "dev", "tools", "kserve", "storage")
 
 # In pieces, so that this file does not name what it forbids.
 REGISTRIES = [
@@ -39,6 +39,7 @@ def declared() -> dict[str, list[str]]:
     return {
         "serve": serve,
         "train": train,
+        "gpu": train + extras["gpu"],
         "tracing": serve + extras["tracing"],
         "dev": train + extras["tracing"] + extras["test"],
         **project["dependency-groups"],
@@ -75,7 +76,13 @@ def test_a_lock_holds_every_declared_dependency(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("smaller", "larger"),
-    [("serve", "train"), ("serve", "tracing"), ("train", "dev"), ("tracing", "dev")],
+    [
+        ("serve", "train"),
+        ("train", "gpu"),
+        ("serve", "tracing"),
+        ("train", "dev"),
+        ("tracing", "dev"),
+    ],
 )
 def test_larger_locks_hold_the_smaller_ones_at_the_same_versions(smaller: str, larger: str) -> None:
     assert pins(smaller).items() <= pins(larger).items()
