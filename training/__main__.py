@@ -27,6 +27,7 @@ from model_store.spec import MAX_16
 from training.errors import NotLearning, TrainingError, TrainingInterrupted
 from training.options import (
     AsJson,
+    Cluster,
     Directory,
     Height,
     SpreadHidden,
@@ -134,6 +135,7 @@ def fit(
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A much shorter schedule.")] = False,
+    cluster: Cluster = None,
     without_images: Annotated[
         bool, typer.Option("--without-images", help="Keep your images out of the bundle.")
     ] = False,
@@ -180,6 +182,7 @@ def fit(
             publish_interrupted=publish_interrupted,
             publish_kept=publish_kept,
             also=also,
+            cluster=cluster,
         )
         store = ModelStore(default_root())
         before = _labels(store, name)

@@ -16,6 +16,14 @@ Directory = Annotated[
 ]
 Height = Annotated[int, typer.Option(min=1, max=8192, help="Rows of the model's images.")]
 Width = Annotated[int, typer.Option(min=1, max=8192, help="Columns of the model's images.")]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        metavar="ADDRESS|local",
+        help="Work on the nodes of a Ray cluster, of which this machine is one: HOST:PORT of its "
+        "head; local: a cluster of this machine alone, for the time.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 

@@ -35,6 +35,10 @@ class ArraySource:
         """Return the array as a lossless PNG."""
         return encode_png(self.arrays[index])
 
+    def part(self, chosen: Sequence[int]) -> "ArraySource":
+        """Return the images at `chosen` alone."""
+        return ArraySource([self.items[i] for i in chosen], (), [self.arrays[i] for i in chosen])
+
 
 def open_npz(path: Path, splits: Sequence[str], *, labelled: bool = True) -> ArraySource:
     """Open `x_train`, `y_train`, … of the `splits`, without the labels where they are unknown.

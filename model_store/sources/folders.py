@@ -31,6 +31,10 @@ class FolderSource:
         """Return the file's bytes."""
         return self.content(index)
 
+    def part(self, chosen: Sequence[int]) -> "FolderSource":
+        """Return the images at `chosen` alone."""
+        return FolderSource([self.items[i] for i in chosen], (), [self.files[i] for i in chosen])
+
 
 def open_class_folders(root: Path) -> FolderSource:
     """Open the files in class folders, or in splits with class folders in each.

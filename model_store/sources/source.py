@@ -56,6 +56,10 @@ class Source(Protocol):
         """Return image `index` as `preprocess` takes it."""
         ...
 
+    def part(self, chosen: Sequence[int]) -> "Source":
+        """Return the images at `chosen`, rising positions, alone; another process may get them."""
+        ...
+
 
 def judged_images(source: Source) -> tuple[str, list[int]]:
     """Return the split that a model is judged on and its images: test, or all if there is none."""

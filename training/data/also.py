@@ -37,6 +37,17 @@ class Joined:
         source, own = self._find(index)
         return source.encoded(own)
 
+    def part(self, chosen: Sequence[int]) -> "Joined":
+        """Do what the images' own sources do."""
+        count = len(self.base.items)
+        return Joined(
+            self.base.part([i for i in chosen if i < count]),
+            self.also.part([i - count for i in chosen if i >= count]),
+            [self.items[i] for i in chosen],
+            (),
+            (),
+        )
+
     def _find(self, index: int) -> tuple[Source, int]:
         count = len(self.base.items)
         return (self.base, index) if index < count else (self.also, index - count)
