@@ -17,3 +17,13 @@ def what_brings_tensorflow() -> str:
     if not _INSTALLED:
         return "`scripts/setup train` installs what training needs."
     return 'The extra "training" installs what training needs, as in `pip install ".[training]"`.'
+
+
+def what_brings_ray() -> str:
+    """Return a sentence that says how the packages for `--cluster` are installed."""
+    if not _INSTALLED:
+        return (
+            "`scripts/setup .venv-cluster requirements/cluster.txt` makes an environment with it, "
+            "on Linux."
+        )
+    return 'The extra "cluster" installs it, as in `pip install ".[training,cluster]"`, on Linux.'

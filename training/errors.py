@@ -3,6 +3,8 @@
 TrainingError
 ├── MissingClass          a label without images in a split
 ├── CacheError            the pixel cache cannot be written
+├── ClusterError          there is no Ray, no such cluster, or a node of it cannot do the work
+├── TargetRefused         where answers should go is no folder, or holds other ones
 ├── NotLearning           the loss is not finite, or the model is no better than chance
 ├── TrainingProcessDied   as when memory runs out
 └── TrainingInterrupted   Ctrl-C before there was anything to keep
@@ -19,6 +21,14 @@ class MissingClass(TrainingError):
 
 class CacheError(TrainingError):
     """The pixel cache cannot be written."""
+
+
+class ClusterError(TrainingError):
+    """There is no Ray, no such cluster, or a node of it cannot do the work."""
+
+
+class TargetRefused(TrainingError):
+    """Where answers should go is no folder, or holds other ones."""
 
 
 class NotLearning(TrainingError):

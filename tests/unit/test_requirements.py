@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("serve", "train", "gpu", "tracing", "dev", "tools", "kserve", "storage")
+LOCKS = ("serve", "train", "gpu", "tracing", "cluster", "dev", "tools", "kserve", "storage")
 
 # In pieces, so that this file does not name what it forbids.
 REGISTRIES = [
@@ -41,6 +41,7 @@ def declared() -> dict[str, list[str]]:
         "train": train,
         "gpu": train + extras["gpu"],
         "tracing": serve + extras["tracing"],
+        "cluster": train + extras["cluster"],
         "dev": train + extras["tracing"] + extras["test"],
         **project["dependency-groups"],
     }
@@ -80,6 +81,7 @@ def test_a_lock_holds_every_declared_dependency(name: str) -> None:
         ("serve", "train"),
         ("train", "gpu"),
         ("serve", "tracing"),
+        ("train", "cluster"),
         ("train", "dev"),
         ("tracing", "dev"),
     ],
