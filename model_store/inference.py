@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,18 @@ _BATCHES_AHEAD = 3
 Advance = Callable[[int], None]  # called with the number of images that were done
 
 
+class Images(Protocol):
+    """What is needed of a `Source` to predict."""
+
+    def encoded(self, index: int) -> bytes:
+        """Return image `index` as `preprocess` takes it; several threads may call.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Prediction:
     """What became of one image: `probabilities` or `error`, never both."""
@@ -33,10 +46,22 @@ class Prediction:
 
 
 def predict_all(
-    model: Model, source: Source, chosen: Iterator[int], advance: Advance
+    model: Model,
+    source: Images,
+    chosen: Iterator[int],
+    advance: Advance,
+    threads: int | None = None,
 ) -> Iterator[Prediction]:
-    """Yield a prediction for each of the `chosen` images of `source`, in that order."""
-    with ThreadPoolExecutor(available_cpus()) as pool:
+    """Yield a prediction for each of the `chosen` images of `source`, in that order.
+
+    Args:
+        model: an opened bundle.
+        source: where the images are.
+        chosen: which of them.
+        advance: called after every batch.
+        threads: that decode; None: one for each CPU that this process may use.
+    """
+    with ThreadPoolExecutor(threads or available_cpus()) as pool:
         ahead: deque[tuple[list[int], list[Future[Inputs | str]]]] = deque()
         while True:
             while len(ahead) < _BATCHES_AHEAD and (part := list(islice(chosen, BATCH_SIZE))):
@@ -68,7 +93,7 @@ def answers_of(
     return answers, unreadable
 
 
-def _inputs(model: Model, source: Source, index: int) -> Inputs | str:
+def _inputs(model: Model, source: Images, index: int) -> Inputs | str:
     """Return what the engine takes of one image, or what is wrong with it."""
     try:
         pixels = preprocess(source.encoded(index), model.spec)

@@ -34,6 +34,7 @@ from training.options import (
     Width,
     augmentations,
     check_augmentation,
+    check_prediction,
 )
 from training.progress import Reporter
 
@@ -229,35 +230,46 @@ def evaluate(
 @app.command(epilog=f"Example: `{_CALL} predict parts new-images -o predictions.csv`")
 def predict(
     name: ModelName,
-    directory: Annotated[
-        Path,
-        typer.Argument(metavar="DIR", help="A folder of images, an image, or an .npz with x_test."),
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="A folder of images, an image, or an .npz with x_test; with --cluster a folder, "
+            "or a bucket as s3://bucket/prefix.",
+        ),
     ],
-    output: Annotated[
-        Path,
+    target: Annotated[
+        str,
         typer.Option(
             "-o",
             "--output",
-            dir_okay=False,
-            allow_dash=True,
-            help="The CSV file to write; -: standard output.",
+            metavar="TARGET",
+            help="The CSV file to write; -: standard output; with --cluster a folder or a bucket "
+            "for files of Parquet.",
         ),
     ],
     layout: Annotated[
         Literal["csv", "kaggle"], typer.Option("--format", help="kaggle: ImageId,Label, of images.")
     ] = "csv",
+    cluster: Cluster = None,
 ) -> None:
     """Write one row of class probabilities per image."""
+    check_prediction(source, target, layout, cluster)
     with _one_sentence_errors(), _opened(name) as model:
+        reporter = Reporter()
+        if cluster is not None:
+            from training.cluster.scoring import predict_on_cluster
+
+            predict_on_cluster(model, source, target, cluster, reporter)
+            return
         from training.judge.predict import STANDARD_OUTPUT
         from training.judge.predict import predict as run_predict
 
-        reporter = Reporter()
-        unreadable = run_predict(model, directory, output, layout, reporter)
+        unreadable = run_predict(model, Path(source), Path(target), layout, reporter)
         for file, reason in unreadable.items():
             reporter.warn(f"{file}: {reason}")
-        if output != STANDARD_OUTPUT:
-            reporter.say(f"Wrote {output}")
+        if Path(target) != STANDARD_OUTPUT:
+            reporter.say(f"Wrote {target}")
 
 
 def _labels(store: "ModelStore", name: str) -> tuple[str, ...] | None:

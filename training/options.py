@@ -45,6 +45,20 @@ def check_augmentation(name: str | None) -> None:
             raise typer.BadParameter(str(error), param_hint="--augmentation") from None
 
 
+def check_prediction(source: str, target: str, layout: str, cluster: str | None) -> None:
+    """Raise BadParameter where `predict` cannot read or write so, on a cluster or without."""
+    if cluster is None:
+        for path in (source, target):
+            if "://" in path:
+                raise typer.BadParameter(f"{path} is read and written with --cluster only")
+        if Path(target).is_dir():
+            raise typer.BadParameter(f"{target} is a directory", param_hint="-o")
+    elif layout != "csv":
+        raise typer.BadParameter("kaggle is one file; leave out --cluster", param_hint="--format")
+    elif target == "-":
+        raise typer.BadParameter("with --cluster it is a folder or a bucket", param_hint="-o")
+
+
 class SpreadHidden(TyperCommand):
     """Reads `--hidden 512 512` as `--hidden 512 --hidden 512`, which is what click knows."""
 

@@ -3,6 +3,7 @@
 import logging
 import os
 import re
+import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,13 +31,12 @@ def connected(address: str) -> Iterator[None]:
     Raises:
         ClusterError: Ray is not installed, or there is no such cluster.
     """
-    if find_spec("ray") is None:
-        raise ClusterError(f"Ray is not installed here. {what_brings_ray()}")
-    if address != LOCAL:
-        _require_somebody(address)
+    require_cluster(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report to its makers
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # the rest is not for who waits
     import ray
 
+    stopping = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(
             address,
@@ -49,9 +49,22 @@ def connected(address: str) -> Iterator[None]:
         reason = str(error).strip().partition("\n")[0]
         raise ClusterError(f"Cannot join the Ray cluster {address}: {reason}") from error
     try:
+        signal.signal(signal.SIGTERM, stopping)  # Ray has put its own there
         yield
     finally:
         ray.shutdown()
+
+
+def require_cluster(address: str) -> None:
+    """See that Ray is here, and that somebody answers at `address`, as far as that is quick.
+
+    Raises:
+        ClusterError: as `connected`.
+    """
+    if address != LOCAL:
+        _require_somebody(address)
+    if find_spec("ray") is None:
+        raise ClusterError(f"Ray is not installed here. {what_brings_ray()}")
 
 
 def _require_somebody(address: str) -> None:

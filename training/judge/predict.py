@@ -56,25 +56,26 @@ def predict(
         _opened(output) as file,
     ):
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_KAGGLE if layout == "kaggle" else _header(labels))
+        writer.writerow(_KAGGLE if layout == "kaggle" else header(labels))
         predictions = predict_all(model, source, iter(chosen), advance)
         for (number, index), prediction in zip(numbered, predictions, strict=True):
             name = source.items[index].name
             if prediction.error is not None:
                 unreadable[name] = prediction.error
-            row = _row(name, prediction, labels)
+            row = row_of(name, prediction, labels)
             writer.writerow((number, row[1]) if layout == "kaggle" else row)
     return unreadable
 
 
-def _header(labels: Sequence[str]) -> Sequence[str]:
+def header(labels: Sequence[str]) -> Sequence[str]:
     """Return the columns' names: a class has its label, while that can mean nothing else."""
     if any(label in _COLUMNS or label.startswith(_CLASS_PREFIX) for label in labels):
         labels = [f"{_CLASS_PREFIX}{label}" for label in labels]
     return (*_COLUMNS[:-1], *labels, _COLUMNS[-1])
 
 
-def _row(name: str, prediction: Prediction, labels: Sequence[str]) -> Sequence[str | float]:
+def row_of(name: str, prediction: Prediction, labels: Sequence[str]) -> Sequence[str | float]:
+    """Return the values of an image's columns; what there is none of is an empty text."""
     if prediction.probabilities is None:
         return (name, "", "", *("" for _ in labels), str(prediction.error))
     values = prediction.probabilities.tolist()
