@@ -43,7 +43,9 @@ STOPSIGNAL SIGTERM
 ENTRYPOINT ["python", "-m", "app"]
 
 FROM ${BASE} AS train-packages
-COPY requirements/train.txt /tmp/
+# `--build-arg TRAINING_PACKAGES=gpu` adds CUDA; for x86-64 only.
+ARG TRAINING_PACKAGES=train
+COPY requirements/${TRAINING_PACKAGES}.txt /tmp/train.txt
 RUN python -m venv --without-pip /opt/venv \
     && python -m pip --python /opt/venv/bin/python install --no-cache-dir --disable-pip-version-check \
        --require-hashes --only-binary :all: -r /tmp/train.txt

@@ -136,6 +136,7 @@ def fit(
         ),
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A much shorter schedule.")] = False,
+    cluster: Cluster = None,
     without_images: Annotated[
         bool, typer.Option("--without-images", help="Keep your images out of the bundle.")
     ] = False,
@@ -182,6 +183,7 @@ def fit(
             publish_interrupted=publish_interrupted,
             publish_kept=publish_kept,
             also=also,
+            cluster=cluster,
         )
         store = ModelStore(default_root())
         before = _labels(store, name)

@@ -5,26 +5,24 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
-from model_store.bundle import Bundle, Model, open_model
+from model_store.bundle import Bundle
 from model_store.cpu import available_cpus
 from model_store.engines.keras import runtime
-from model_store.errors import ImageError, ModelStoreError, StoreUnreachable, StoreUnwritable
 from model_store.manifest import REPORT_FILE
-from model_store.pixels.ink import is_ink_form
-from model_store.pixels.preprocessing import preprocess
-from model_store.sources import Source, label_of, open_labelled
+from model_store.sources import Source, open_labelled
 from model_store.spec import ImageSpec
 from model_store.store.store import ModelStore
+from training.cluster.executor import cluster_executor
+from training.cluster.trials import cluster_trials
 from training.data.also import with_more
 from training.data.cache import PixelCache
 from training.data.check import Findings, inspect
 from training.data.dataset import Dataset, assemble_dataset
+from training.data.image_spec import spec_for
 from training.errors import NotLearning, TrainingInterrupted
 from training.learn.checkpoint import TrainedRun, load_run
 from training.learn.recipe import Recipe, batch_size_for, planned_epochs
@@ -32,11 +30,9 @@ from training.learn.selection import Selector, finest_pool, question
 from training.learn.task import Architecture, Floats, Listener, Task
 from training.learn.workers import workers
 from training.progress import Reporter
-from training.promotion import Promote, decide, worse_than_baselines
+from training.promotion import Promote, decide, to_compare_with, worse_than_baselines
 from training.record import FinishedRun
 
-_INK_SAMPLE = 500
-_INK_LARGEST_SIDE = 64
 _LARGE_KERNEL = 50_000_000  # weights; such a network gains from every thread
 _MOST_WORKERS = 4
 _THUMBNAIL_INPUTS = 2_000
@@ -64,6 +60,7 @@ class FitRequest:
     publish_interrupted: bool
     publish_kept: bool
     also: Path | None = None  # more images, which only train
+    cluster: str | None = None  # reads the images and runs the trials; None: this machine does
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +86,8 @@ def fit(request: FitRequest, store: ModelStore, cache_root: Path, reporter: Repo
         if request.also is not None:
             source = with_more(source, request.also, request.name)
         pool = request.pool or finest_pool(request.height, request.width)
-        cache = PixelCache(cache_root, _spec(request, source), pool)
+        plain = ImageSpec.for_size(request.height, request.width, depth16_max=request.depth16_max)
+        cache = PixelCache(cache_root, spec_for(source, plain, request.seed), pool)
         with _timed(seconds, "reading"):
             findings, data = _read(request, source, cache, reporter)
         folder = cache_root / "runs" / f"{request.name}-{data.record.fingerprint[:12]}"
@@ -102,7 +100,7 @@ def fit(request: FitRequest, store: ModelStore, cache_root: Path, reporter: Repo
             run, simple = _train(request, data, selector, folder, reporter, seconds)
             if run.learned.interrupted:
                 _refuse_interrupted(request, run, reporter)
-        current = _current(store, request.name, data.labels)
+        current = to_compare_with(store, request.name, data.labels)
         finished = FinishedRun(
             request.name,
             source,
@@ -142,26 +140,14 @@ def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
     seconds[stage] = time.monotonic() - started
 
 
-def _spec(request: FitRequest, source: Source) -> ImageSpec:
-    """Return the spec; images already in the form that MNIST has get the normalisation for it."""
-    plain = ImageSpec.for_size(request.height, request.width, depth16_max=request.depth16_max)
-    if max(request.height, request.width) > _INK_LARGEST_SIDE:
-        return plain
-    random = np.random.default_rng(request.seed)
-    # What was added decides nothing: photographs of digits are no reason to read MNIST otherwise.
-    own = [index for index, item in enumerate(source.items) if not item.only_trains]
-    sample = []
-    for index in random.permutation(own)[:_INK_SAMPLE]:
-        with suppress(ImageError, OSError):
-            sample.append(preprocess(source.encoded(int(index)), plain))
-    return plain.model_copy(update={"ink": is_ink_form(np.stack(sample)) if sample else None})
-
-
 def _read(
     request: FitRequest, source: Source, cache: PixelCache, reporter: Reporter
 ) -> tuple[Findings, Dataset]:
-    with reporter.stage("Reading", len(source.items)) as advance:
-        records = cache.index(source, advance)
+    with (
+        cluster_executor(request.cluster) if request.cluster else nullcontext() as elsewhere,
+        reporter.stage("Reading", len(source.items)) as advance,
+    ):
+        records = cache.index(source, advance, elsewhere)
     findings = inspect(source, records, cache.spec)
     for warning in findings.warnings():
         reporter.warn(warning)
@@ -192,7 +178,13 @@ def _train(
     # Trials share the processor, the last training does not gain from it: it counts so many times.
     with reporter.share("Learning", planned + processes * guess.cost) as progress:
         trials = Listener(progress.advance, lambda _: None)
-        with _timed(seconds, "choosing"), workers(processes, 1, trials) as side_by_side:
+        on_cluster = request.cluster if selector.asked.is_open else None
+        with (
+            _timed(seconds, "choosing"),
+            cluster_trials(on_cluster, trials)
+            if on_cluster
+            else workers(processes, 1, trials) as side_by_side,
+        ):
             selection = selector.choose(side_by_side)
         progress.advance(planned - progress.done)
         recipe = replace(selector.recipe, augmentation=selection.augmentation)
@@ -203,6 +195,7 @@ def _train(
         training = Listener(
             lambda cost: progress.advance(processes * cost),
             lambda end: reporter.say_at_times(str(end), always=end.epoch == end.epochs),
+            device=lambda device: reporter.say(f"Training on {device}"),
         )
         with (
             _timed(seconds, "training"),
@@ -284,22 +277,6 @@ def _refuse_interrupted(request: FitRequest, run: TrainedRun, reporter: Reporter
         f"Stopped. The weights of epoch {epoch} are kept; to publish them, run the same command "
         "with --publish-kept."
     )
-
-
-def _current(store: ModelStore, name: str, labels: Sequence[str]) -> Model | None:
-    """Open the version that serves, if the new one can be compared with it.
-
-    Raises:
-        StoreUnreachable, StoreUnwritable: it could be, were it here.
-    """
-    try:
-        bundle = store.bundle(name)
-        same = [label_of(label) for label in bundle.manifest.labels] == list(labels)
-        return open_model(bundle) if same else None
-    except (StoreUnreachable, StoreUnwritable):
-        raise
-    except ModelStoreError:
-        return None
 
 
 def _with_report(error: NotLearning, draft: Path, folder: Path) -> NotLearning:

@@ -1,12 +1,32 @@
 """Whether a new version serves, by its figures and those of what it is compared with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from model_store.bundle import Model, open_model
 from model_store.comparing import SIGNIFICANCE, sentence
+from model_store.errors import ModelStoreError, StoreUnreachable, StoreUnwritable
 from model_store.manifest import Baseline, BundleContents
+from model_store.sources import label_of
+from model_store.store.store import ModelStore
 
 Promote = Literal["if-not-worse", "always", "never"]
+
+
+def to_compare_with(store: ModelStore, name: str, labels: Sequence[str]) -> Model | None:
+    """Open the version that serves, if a new one with `labels` can be compared with it.
+
+    Raises:
+        StoreUnreachable, StoreUnwritable: it could be, were it here.
+    """
+    try:
+        bundle = store.bundle(name)
+        same = [label_of(label) for label in bundle.manifest.labels] == list(labels)
+        return open_model(bundle) if same else None
+    except (StoreUnreachable, StoreUnwritable):
+        raise
+    except ModelStoreError:
+        return None
 
 
 def decide(promote: Promote, contents: BundleContents) -> tuple[bool, str]:

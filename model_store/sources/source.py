@@ -63,6 +63,14 @@ class Source:
         data = self.items[index].data
         return data.read_bytes() if isinstance(data, Path) else encode_png(data)
 
+    def part(self, chosen: Sequence[int]) -> "Source":
+        """Return the images at `chosen`, rising positions, alone; another process may get them."""
+        ...
+
+    def part(self, chosen: Sequence[int]) -> "Source":
+        """Return the images at `chosen` alone."""
+        return Source([self.items[i] for i in chosen])
+
 
 def judged_images(source: Source) -> tuple[str, list[int]]:
     """Return the split that a model is judged on and its images: test, or all if there is none."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-LOCKS = ("serve", "train", "tracing", "cluster", "dev", "tools", "kserve", "storage")
+LOCKS = ("serve", "train", "gpu", "tracing", "cluster", "dev", "tools", "kserve", "storage")
 
 # In pieces, so that this file does not name what it forbids.
 REGISTRIES = [
@@ -39,6 +39,7 @@ def declared() -> dict[str, list[str]]:
     return {
         "serve": serve,
         "train": train,
+        "gpu": train + extras["gpu"],
         "tracing": serve + extras["tracing"],
         "cluster": train + extras["cluster"],
         "dev": train + extras["tracing"] + extras["test"],
@@ -78,6 +79,7 @@ def test_a_lock_holds_every_declared_dependency(name):
     ("smaller", "larger"),
     [
         ("serve", "train"),
+        ("train", "gpu"),
         ("serve", "tracing"),
         ("train", "cluster"),
         ("train", "dev"),

@@ -10,22 +10,21 @@ import hashlib
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from model_store.cpu import available_cpus
-from model_store.errors import ImageError
-from model_store.pixels.preprocessing import preprocess_with_source, preprocessing_version
-from model_store.sources import Source, content_sha256
+from model_store.pixels.preprocessing import preprocessing_version
+from model_store.sources import Source
 from model_store.spec import ImageSpec
 from model_store.store.durable import exclusive
+from training.data.reading import Pooled, Pooling, Reading, Record
 from training.errors import CacheError
 
 Advance = Callable[[int], None]
@@ -44,19 +43,6 @@ CREATE TABLE IF NOT EXISTS images (
 """
 
 
-class Record(NamedTuple):
-    """What is known of one image's content; either `row` or `error` is set."""
-
-    content: bytes  # sha256 of the source's content; empty: it could not be read
-    row: int | None = None
-    pixels: bytes | None = None  # sha256 of all the preprocessed pixels
-    format: str | None = None
-    mode: str | None = None
-    width: int | None = None
-    height: int | None = None
-    error: str | None = None
-
-
 class PixelCache:
     """The preprocessed images of one ImageSpec, as means over `pool` x `pool` pixels.
 
@@ -70,7 +56,8 @@ class PixelCache:
         self.spec = spec
         self.pool = pool
         self._root = root
-        key = hashlib.sha256(f"{spec.digest} {preprocessing_version()}".encode()).hexdigest()
+        self._preprocessing = preprocessing_version()
+        key = hashlib.sha256(f"{spec.digest} {self._preprocessing}".encode()).hexdigest()
         self._folder = root / f"{spec.height}x{spec.width}-{pool}-{key[:16]}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -100,31 +87,27 @@ class PixelCache:
         """Bytes of one image."""
         return self.size[0] * self.size[1]
 
-    def index(self, source: Source, advance: Advance) -> list[Record]:
+    def index(
+        self, source: Source, advance: Advance, elsewhere: Executor | None = None
+    ) -> list[Record]:
         """Preprocess what is new, in parallel, and return one record per item of `source`.
 
         Args:
             source: the images.
             advance: called with the number of images that became known.
+            elsewhere: reads the images; None: a thread for each processor does.
 
         Raises:
             CacheError: the pixels do not fit on the disk.
+            ClusterError: an image can be read here, and not elsewhere.
         """
-        with ThreadPoolExecutor(available_cpus()) as pool:
-            found = list(pool.map(lambda i: _content(source, i), range(len(source.items))))
-            with exclusive(self._folder / "lock"):
-                with closing(self._connect()) as database:
-                    rows = database.execute("SELECT * FROM images")
-                    known = {record.content: record for record in map(Record._make, rows)}
-                new = {c: i for i, c in enumerate(found) if isinstance(c, bytes) and c not in known}
-                advance(len(found) - len(new))
-                self._check_space(len(new))
-                todo = list(new.items())
-                for start in range(0, len(todo), _CHUNK):
-                    chunk = todo[start : start + _CHUNK]
-                    known.update(self._add(source, chunk, pool))
-                    advance(len(chunk))
-        return [known[one] if isinstance(one, bytes) else one for one in found]
+        if elsewhere is not None:
+            return self._index(Reading(source, elsewhere, is_elsewhere=True), advance)
+        here = ThreadPoolExecutor(available_cpus())
+        try:
+            return self._index(Reading(source, here, is_elsewhere=False), advance)
+        finally:
+            here.shutdown(cancel_futures=True)
 
     def read(self, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.uint8]:
         """Return (len(rows), *size) uint8, a new array."""
@@ -134,6 +117,24 @@ class PixelCache:
             if read != self.image_bytes:
                 raise CacheError(f"{self._folder}: row {row} is cut short; delete the folder")
         return images
+
+    def _index(self, reading: Reading, advance: Advance) -> list[Record]:
+        found = list(reading.contents())
+        with exclusive(self._folder / "lock"):
+            with closing(self._connect()) as database:
+                rows = database.execute("SELECT * FROM images")
+                known = {record.content: record for record in map(Record._make, rows)}
+            new: dict[bytes, int] = {}
+            for index, content in enumerate(found):
+                if isinstance(content, bytes) and content not in known:
+                    new.setdefault(content, index)
+            advance(len(found) - len(new))
+            self._check_space(len(new))
+            pooled = reading.pooled(Pooling(self.spec, self.pool, self._preprocessing), new)
+            for chunk in self._added(zip(new, pooled, strict=True)):
+                known.update(chunk)
+                advance(len(chunk))
+        return [known[one] if isinstance(one, bytes) else one for one in found]
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self._folder / "index.sqlite", timeout=60)
@@ -147,49 +148,29 @@ class PixelCache:
                 "Set HALFTONE_CACHE to a folder on a larger disk."
             )
 
-    def _add(
-        self, source: Source, chunk: list[tuple[bytes, int]], pool: ThreadPoolExecutor
-    ) -> dict[bytes, Record]:
-        first = -(-os.fstat(self._pixels).st_size // self.image_bytes)
-        jobs = [(source, content, i, first + k) for k, (content, i) in enumerate(chunk)]
+    def _added(self, pooled: Iterator[tuple[bytes, Pooled]]) -> Iterator[dict[bytes, Record]]:
+        """Write pixels and index, some images at a time."""
+        free = -(-os.fstat(self._pixels).st_size // self.image_bytes)
+        rows = enumerate(pooled, free)
+        written = ((content, self._written(one, row)) for row, (content, one) in rows)
         try:
-            records = list(pool.map(lambda job: self._preprocess(*job), jobs))
-            # Pixels must be on the disk before the index says that they are.
-            os.fsync(self._pixels)
+            while chunk := dict(islice(written, _CHUNK)):
+                # Pixels must be on the disk before the index says that they are.
+                os.fsync(self._pixels)
+                self._keep(chunk.values())
+                yield chunk
         except OSError as error:
             raise CacheError(f"{self._folder}: cannot write pixels: {error.strerror}") from error
+
+    def _written(self, one: Pooled, row: int) -> Record:
+        if one.means is None:
+            return one.record
+        os.pwrite(self._pixels, one.means.data, row * self.image_bytes)
+        return one.record._replace(row=row)
+
+    def _keep(self, records: Iterable[Record]) -> None:
         with closing(self._connect()) as database, database:
             database.executemany(
                 "INSERT OR REPLACE INTO images VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [record for record in records if record.content],
             )
-        return {content: record for (content, _), record in zip(chunk, records, strict=True)}
-
-    def _preprocess(self, source: Source, content: bytes, index: int, row: int) -> Record:
-        try:
-            pixels, info = preprocess_with_source(source.encoded(index), self.spec)
-        except ImageError as error:
-            return Record(content, error=str(error))
-        except OSError as error:
-            return _unread(error)
-        os.pwrite(self._pixels, self._means(pixels).data, row * self.image_bytes)
-        digest = hashlib.sha256(pixels.data).digest()
-        return Record(content, row, digest, info.format, info.mode, info.width, info.height)
-
-    def _means(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        if self.pool == 1:
-            return pixels
-        rows, columns = self.size
-        whole = (0, 0, columns * self.pool, rows * self.pool)
-        return np.asarray(Image.fromarray(pixels).reduce(self.pool, whole))
-
-
-def _content(source: Source, index: int) -> bytes | Record:
-    try:
-        return content_sha256(source, index)
-    except OSError as error:
-        return _unread(error)
-
-
-def _unread(error: OSError) -> Record:
-    return Record(b"", error=f"cannot be read: {error.strerror}")

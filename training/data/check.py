@@ -10,8 +10,8 @@ from typing import Any
 from model_store.pixels.formats import FORMATS
 from model_store.sources import Item, Source
 from model_store.spec import ImageSpec
-from training.data.cache import Record
 from training.data.depth import Depth16, look_at_depth
+from training.data.reading import Record
 from training.data.size import Size, look_at_size
 
 FEW_IMAGES = 20

@@ -14,9 +14,10 @@ from model_store.manifest import DatasetRecord
 from model_store.sources import SPLITS, Item, Source
 from model_store.spec import ImageSpec
 from model_store.store.seen import short_digest
-from training.data.cache import PixelCache, Record
+from training.data.cache import PixelCache
 from training.data.inputs import Inputs, cached_inputs
 from training.data.missing import refuse_missing, refuse_without_train
+from training.data.reading import Record
 
 TEST_SHARE, VAL_SHARE = 0.15, 0.10
 _SHARES = {"test": TEST_SHARE, "val": VAL_SHARE}

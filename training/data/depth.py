@@ -10,7 +10,7 @@ from model_store.pixels.decoding import largest_16_bit_sample
 from model_store.pixels.grayscale import SIXTEEN_BIT
 from model_store.pixels.preprocessing import DEFAULT_MAX_PIXELS
 from model_store.sources import Source
-from training.data.cache import Record
+from training.data.reading import Record
 
 _LOOKED_AT = 100
 _SMALL_PART = 4  # two bits of sixteen

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from model_store.sources import SPLITS, Source
-from training.data.cache import Record
+from training.data.reading import Record
 from training.errors import MissingClass
 
 _CLASSES_SHOWN = 5

@@ -13,6 +13,7 @@ the milder augmentation wins (Breiman et al. 1984, section 3.4.3).
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +22,8 @@ from model_store.manifest import Candidate, Selection
 from training.data.inputs import Inputs
 from training.learn.augmentation import MIRRORS, MOVEMENTS
 from training.learn.recipe import Recipe, steps_per_epoch
-from training.learn.task import Architecture, Task
+from training.learn.task import Architecture, Floats, Task
 from training.learn.tried import KINDS, Tried, judged, mildest_of_the_best, standard_error
-from training.learn.workers import Workers
 
 _FOLDS = 4
 _MOST_FOLDS, _LAST_FOLDS = 2, 2  # of a comparison of augmentations at first, and of the finalists
@@ -78,6 +78,18 @@ def question(
     return Question(ladder[0], (*(() if pool else fine), ladder[-1]), augmentations)
 
 
+class Trials(Protocol):
+    """What runs short trainings side by side: processes here, or a cluster."""
+
+    def trials(self, tasks: Sequence[Task]) -> list[Floats]:
+        """Return the validation logits after a short run of each task, in order.
+
+        Raises:
+            TrainingError: it was interrupted, or cannot be done.
+        """
+        ...
+
+
 @dataclass(frozen=True)
 class Selector:
     """Runs the trials of one question.
@@ -102,11 +114,11 @@ class Selector:
     tell: Callable[[str], None]
     _records: list[Candidate] = field(default_factory=list)
 
-    def choose(self, workers: Workers) -> Selection:
+    def choose(self, workers: Trials) -> Selection:
         """Return the resolution and the augmentation that generalise best.
 
         Raises:
-            TrainingError: as `Workers.trials`.
+            TrainingError: as `Trials`.
         """
         asked = self.asked
         if not asked.is_open:
@@ -129,11 +141,14 @@ class Selector:
         if not self.asked.is_open:
             return 0
         folds, kinds = len(self._first_folds), len(self.asked.augmentations)
-        short = self._task(self.asked.scout, "none", 0, _SHORT_STEPS).cost
+        short = self._cost(self.asked.scout, _SHORT_STEPS)
         first = short * folds * (kinds + _JOINED_MOVEMENTS) if kinds > 1 else 0
         pools = self.asked.looked_at[:2]
-        long = [self._task(pool, "none", 0, _LONG_STEPS).cost for pool in pools]
+        long = [self._cost(pool, _LONG_STEPS) for pool in pools]
         return first + min(kinds, _FINALISTS) * _LAST_FOLDS * long[0] + folds * sum(long[1:])
+
+    def _cost(self, pool: int, steps: int) -> int:
+        return self._task(pool, "none", 0, self._images(pool, 0), steps).cost
 
     @property
     def _first_folds(self) -> range:
@@ -146,7 +161,7 @@ class Selector:
         count = len(self._first_folds)
         return range(count, count + _LAST_FOLDS)
 
-    def _finalists(self, workers: Workers) -> list[str]:
+    def _finalists(self, workers: Trials) -> list[str]:
         pool, kinds = self.asked.scout, self.asked.augmentations
         if len(kinds) == 1:
             return list(kinds)
@@ -158,7 +173,7 @@ class Selector:
         kept = sorted(first + both, key=lambda one: one.loss)[:_FINALISTS]
         return [one.augmentation for one in kept]
 
-    def _refine(self, augmentations: Sequence[str], workers: Workers) -> tuple[Tried, str]:
+    def _refine(self, augmentations: Sequence[str], workers: Trials) -> tuple[Tried, str]:
         """Return the best candidate from the coarsest pool on, and why no finer one was tried."""
         coarsest, *finer_pools = self.asked.looked_at
         entries = self._trials(workers, coarsest, augmentations, self._last_folds, _LONG_STEPS)
@@ -190,7 +205,7 @@ class Selector:
 
     def _trials(
         self,
-        workers: Workers,
+        workers: Trials,
         pool: int,
         augmentations: Sequence[str],
         folds: Sequence[int],
@@ -198,7 +213,8 @@ class Selector:
     ) -> list[Tried]:
         """Return one entry per augmentation, over all `folds`."""
         jobs = list(product(augmentations, folds))
-        tasks = [self._task(pool, name, fold, steps) for name, fold in jobs]
+        images = {fold: self._images(pool, fold) for fold in folds}
+        tasks = [self._task(pool, name, fold, images[fold], steps) for name, fold in jobs]
         results = list(map(judged, tasks, workers.trials(tasks)))
         return [
             Tried(pool, name, tasks[k].steps, results[k : k + len(folds)])
@@ -206,14 +222,19 @@ class Selector:
             if fold == folds[0]
         ]
 
-    def _task(self, pool: int, augmentation: str, fold: int, steps: int) -> Task:
+    def _images(self, pool: int, fold: int) -> tuple[Inputs, Inputs]:
+        """Return the images that a trial learns from, and those held out from it."""
         images = self.at_pool(pool)
         if self.val_at_pool is None:
             chosen, held_out = _fold(images.truth, fold, self.recipe.seed)
-            train, val = images.part(chosen), images.part(held_out)
-        else:
-            train = images.part(_some(len(images), fold, self.recipe.seed))
-            val = self.val_at_pool(pool)
+            return images.part(chosen), images.part(held_out)
+        some = _some(len(images), fold, self.recipe.seed)
+        return images.part(some), self.val_at_pool(pool)
+
+    def _task(
+        self, pool: int, augmentation: str, fold: int, images: tuple[Inputs, Inputs], steps: int
+    ) -> Task:
+        train, val = images
         batch_size = min(self.recipe.batch_size, len(train))
         steps = round(steps * _QUICK_SHARE) if self.quick else steps
         recipe = replace(

@@ -97,11 +97,12 @@ class EpochEnd:
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Told what was done, in the unit of `Task.cost`, and of each epoch; may ask to stop."""
+    """Told what was done, in the unit of `Task.cost`, of each epoch, and where; may ask to stop."""
 
     cost: Callable[[int], None]
     epoch: Callable[[EpochEnd], None]
     stopped: Callable[[], bool] = lambda: False
+    device: Callable[[str], None] = lambda _: None  # what computes: "the CPU", or a GPU's name
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,6 +95,8 @@ def _listen(told: Any, listener: Listener) -> None:
     while (event := told.get()) is not None:
         if isinstance(event, EpochEnd):
             listener.epoch(event)
+        elif isinstance(event, str):
+            listener.device(event)
         else:
             listener.cost(event)
 
@@ -118,11 +120,15 @@ def _start(told: Any, stop: Any, threads: int) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from model_store.engines.keras import runtime, set_threads
 
-    set_threads(runtime()[1], threads)
+    tf = runtime()[1]
+    set_threads(tf, threads)
+    for gpu in tf.config.list_physical_devices("GPU"):
+        # The first process would take all of its memory.
+        tf.config.experimental.set_memory_growth(gpu, True)
 
 
 def _listener() -> Listener:
-    return Listener(_told.put, _told.put, _stop.is_set)
+    return Listener(_told.put, _told.put, _stop.is_set, _told.put)
 
 
 def _trial(task: Task) -> Floats:

@@ -1,4 +1,5 @@
 import errno
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -10,6 +11,7 @@ from model_store.pixels.preprocessing import preprocess
 from model_store.sources import Item, Source, open_labelled
 from model_store.spec import ImageSpec
 from training.data import cache as cache_module
+from training.data import reading as reading_module
 from training.data.cache import PixelCache
 from training.errors import CacheError
 
@@ -33,7 +35,7 @@ def test_the_next_run_decodes_nothing(
     def fail(*_: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(cache_module, "preprocess_with_source", fail)
+    monkeypatch.setattr(reading_module, "preprocess_with_source", fail)
     again = PixelCache(tmp_path / "cache", cache.spec)
     assert again.index(source, lambda _: None) == first
 
@@ -67,6 +69,10 @@ class Failing:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.source, name)
+
+    def part(self, chosen: Sequence[int]) -> "Failing":
+        fails = 0 in chosen and not self.mended
+        return Failing(self.source.part(chosen), self.method if fails else "none")
 
     def content(self, index: int) -> bytes:
         return self._read("content", index)

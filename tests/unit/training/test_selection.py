@@ -72,7 +72,7 @@ def selector(
 
 
 def chosen_by(chooser: Selector, workers: FakeWorkers) -> Selection:
-    return chooser.choose(workers)  # type: ignore[arg-type]  # a fake
+    return chooser.choose(workers)
 
 
 def by_name(**skills: float) -> Skill:

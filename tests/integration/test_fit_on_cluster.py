@@ -1,0 +1,80 @@
+"""`fit --cluster local` against `fit`: the same pixels, the same choice, the same model."""
+
+import json
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from class_folders import HEIGHT, WIDTH, write_classes
+from commands import ROOT, run
+
+PYTHON = ROOT / ".venv-cluster" / "bin" / "python"
+SIZE = ("--height", HEIGHT, "--width", WIDTH, "--hidden", 16, "--epochs", 4, "--quick")
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not PYTHON.exists(), reason="scripts/setup .venv-cluster requirements/cluster.txt first"
+    ),
+]
+
+
+def fit(folder: Path, images: Path, *options: object) -> str:
+    environment = {
+        "HALFTONE_MODELS": str(folder / "models"),
+        "HALFTONE_CACHE": str(folder / "cache"),
+    }
+    command = (PYTHON, "-m", "training", "fit", images, "--name", "stripes", *SIZE, *options)
+    done = run(*command, env=environment, timeout=1200)
+    assert done.returncode == 0, done.stderr
+    return done.stderr
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the same images were fitted here and on a cluster."""
+    root = tmp_path_factory.mktemp("fitted")
+    images = write_classes(root / "images", {"row": 140, "column": 130, "diagonal": 120})
+    (images / "row" / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and nothing")
+    for name, options in (("here", ()), ("cluster", ("--cluster", "local"))):
+        (root / f"{name}.txt").write_text(fit(root / name, images, *options))
+    return root
+
+
+def cached(folder: Path) -> tuple[bytes, list[Any]]:
+    pixels = next((folder / "cache").glob("*/pixels.u8"))
+    with closing(sqlite3.connect(pixels.with_name("index.sqlite"))) as database:
+        rows = database.execute("SELECT * FROM images ORDER BY content").fetchall()
+    return pixels.read_bytes(), rows
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    text = (folder / "models" / "stripes" / "1" / "manifest.json").read_text()
+    read: dict[str, Any] = json.loads(text)
+    return read
+
+
+def test_nodes_leave_the_pixels_that_this_machine_would(fitted: Path) -> None:
+    pixels, rows = cached(fitted / "here")
+
+    assert len(rows) == 391
+    assert cached(fitted / "cluster") == (pixels, rows)
+    assert "row/broken.png" in (fitted / "cluster.txt").read_text()
+
+
+def test_trials_on_nodes_say_what_trials_here_do(fitted: Path) -> None:
+    here, cluster = (manifest(fitted / name)["training"] for name in ("here", "cluster"))
+
+    assert len(here["selection"]["candidates"]) > 8
+    assert cluster["selection"] == here["selection"]
+    assert "Training on " in (fitted / "cluster.txt").read_text()
+
+
+def test_the_model_is_the_same(fitted: Path) -> None:
+    here, cluster = (manifest(fitted / name) for name in ("here", "cluster"))
+
+    assert cluster["metrics"] == here["metrics"]
+    assert cluster["dataset"] == here["dataset"]
+    assert here["metrics"]["accuracy"] > 0.8
