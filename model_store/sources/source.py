@@ -64,11 +64,7 @@ class Source:
         return data.read_bytes() if isinstance(data, Path) else encode_png(data)
 
     def part(self, chosen: Sequence[int]) -> "Source":
-        """Return the images at `chosen`, rising positions, alone; another process may get them."""
-        ...
-
-    def part(self, chosen: Sequence[int]) -> "Source":
-        """Return the images at `chosen` alone."""
+        """Return the images at `chosen` alone; another process may get them."""
         return Source([self.items[i] for i in chosen])
 
 

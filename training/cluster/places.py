@@ -61,9 +61,8 @@ class _Prefix:
         self._bucket = Bucket(url)
 
     def names(self) -> Iterator[str]:
-        for listed in self._bucket.list():
-            if not any(map(is_junk, listed.key.split("/"))):
-                yield listed.key
+        keys = self._bucket.keys()
+        return (key for key in keys if not any(map(is_junk, key.split("/"))))
 
     def read(self, name: str) -> bytes | None:
         found = self._bucket.read(name)

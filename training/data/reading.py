@@ -4,6 +4,7 @@ import hashlib
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
@@ -45,7 +46,8 @@ class Pooled(NamedTuple):
     means: NDArray[np.uint8] | None  # (rows, columns); None: it could not be read
 
 
-class Pooling(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Pooling:
     """How images become block means; called with some of them.
 
     `preprocessing` is `preprocessing_version` where the pixels will be kept: others, from libraries
