@@ -106,8 +106,12 @@ class Parts:
         async with running(
             self.registry,
             self.readiness,
-            # Gauges of a worker that nobody scrapes are to be fresh too.
-            (self.watchdog.run, partial(every, SAMPLE_SECONDS, self.sample)),
+            (
+                # Several probes within the time that an engine is given.
+                partial(every, self.settings.watchdog_seconds / 3, self.watchdog.send_probes),
+                # Gauges of a worker that nobody scrapes are to be fresh too.
+                partial(every, SAMPLE_SECONDS, self.sample),
+            ),
             poll_seconds=self.settings.poll_seconds,
             drain_seconds=self.settings.drain_seconds,
         ):

@@ -26,12 +26,6 @@ class Watchdog:
         self._failures: dict[LoadedModel, str] = {}
         self._probes: set[asyncio.Task[None]] = set()
 
-    async def run(self) -> None:
-        """Send probes for ever, several within the time that an engine is given."""
-        while True:
-            self.send_probes()
-            await asyncio.sleep(self._patience_s / 3)
-
     def send_probes(self) -> None:
         """Queue one blank image for every model that has nothing else to do."""
         models = self._models()
