@@ -99,16 +99,21 @@ def test_publishers_killed_at_random_moments_leave_only_whole_versions(
 ) -> None:
     moments = random.Random(0)  # noqa: S311  # not for secrets
     store = paper_store(server, tmp_path / "reader")
+    process = start_publisher(tmp_path, "first", 1)
+    began = time.monotonic()
+    release(process)
+    process.communicate()
+    publish_s = time.monotonic() - began
     for attempt in range(30):
         process = start_publisher(tmp_path, f"k{attempt}", 1000)
         release(process)
-        time.sleep(moments.uniform(0, 0.3))  # any moment is as good as another
+        time.sleep(moments.uniform(0, 4 * publish_s))  # any moment is as good as another
         process.send_signal(signal.SIGKILL)
         process.communicate()
 
         current = store.current("paper")
         assert current is None or current.version in store.versions("paper")
-    assert len(set(weights_of(store))) == len(store.versions("paper")) > 30
+    assert len(set(weights_of(store))) == len(store.versions("paper")) > 10
 
     with ThreadPoolExecutor(1) as pool:  # and what is left does not keep the next from publishing
         last = pool.submit(start_publisher, tmp_path, "last", 1).result()
