@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,7 +57,8 @@ def diff(old: Model, new: Model, source: Source) -> Diff:
         answers_of(model, source, chosen, lambda _: None) for model in (old, new)
     )
     both = [i for i in old_answers if i in new_answers]
-    truth = _truth(source, both, new.labels)
+    index = label_index(source, both, new.labels)
+    truth = np.array([index[str(source.items[i].label)] for i in both], np.int64)
     before, after = (
         np.array([answers[i].argmax() for i in both]) for answers in (old_answers, new_answers)
     )
@@ -78,7 +80,7 @@ def compare(version: int, other_right: NDArray[np.bool_], right: NDArray[np.bool
     """Compare a model with `version`, by which of the same images each gets right, (N,)."""
     only, only_other = int((right & ~other_right).sum()), int((other_right & ~right).sum())
     p_value = mcnemar(only, only_other)
-    significant = p_value < SIGNIFICANCE
+    difference: Literal["better", "worse"] = "better" if only > only_other else "worse"
     return Comparison(
         version=version,
         images=len(right),
@@ -87,11 +89,7 @@ def compare(version: int, other_right: NDArray[np.bool_], right: NDArray[np.bool
         only_right=only,
         only_other_right=only_other,
         p_value=p_value,
-        verdict="no significant difference"
-        if not significant
-        else "better"
-        if only > only_other
-        else "worse",
+        verdict=difference if p_value < SIGNIFICANCE else "no significant difference",
     )
 
 
@@ -136,8 +134,3 @@ def label_index(source: Source, chosen: Sequence[int], labels: Sequence[str]) ->
             f"Received also: {', '.join(unknown)}"
         )
     return index
-
-
-def _truth(source: Source, chosen: Sequence[int], labels: Sequence[str]) -> NDArray[np.int64]:
-    index = label_index(source, chosen, labels)
-    return np.array([index[str(source.items[i].label)] for i in chosen], np.int64)

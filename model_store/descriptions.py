@@ -6,6 +6,7 @@ from typing import Any
 from model_store.bundle import Bundle
 from model_store.comparing import Diff, sentence
 from model_store.errors import BundleError, StoreDamaged, VersionNotFound
+from model_store.manifest import Metrics
 from model_store.store.store import ModelStore
 
 
@@ -44,18 +45,15 @@ def listing(rows: list[dict[str, Any]]) -> Iterator[str]:
 def _row_text(row: dict[str, Any]) -> str:
     if "error" in row:
         return f"damaged: {row['error']}"
+    shown = ", ".join(map(str, row["versions"][-5:]))
+    versions = shown if len(row["versions"]) <= 5 else f"…, {shown}"
     if not row["current"]:
-        return f"versions {_numbers(row['versions'])}, none promoted"
+        return f"versions {versions}, none promoted"
     accuracy = f", {row['accuracy']:.2%} accurate" if row["accuracy"] is not None else ""
     return (
-        f"version {row['current']['version']} of {_numbers(row['versions'])}: "
+        f"version {row['current']['version']} of {versions}: "
         f"{row['labels']} labels, {row['height']} x {row['width']} pixels{accuracy}"
     )
-
-
-def _numbers(versions: list[int]) -> str:
-    shown = ", ".join(map(str, versions[-5:]))
-    return shown if len(versions) <= 5 else f"…, {shown}"
 
 
 def describe(bundle: Bundle) -> Iterator[str]:
@@ -64,39 +62,29 @@ def describe(bundle: Bundle) -> Iterator[str]:
     size = sum(record.size for record in manifest.files.values())
     yield f"{manifest.name} {manifest.version}, published {manifest.created_at:%Y-%m-%d %H:%M} UTC"
     yield f"  folder    {bundle.folder} ({len(manifest.files)} files, {size / 1e6:.1f} MB)"
-    yield f"  labels    {len(manifest.labels)}: {_shortened(manifest.labels)}"
+    more = ", …" if len(manifest.labels) > 12 else ""
+    yield f"  labels    {len(manifest.labels)}: {', '.join(manifest.labels[:12])}{more}"
     yield f"  images    {manifest.image.height} x {manifest.image.width}, {manifest.image.color}"
     yield f"  network   {sum(layer.parameters for layer in manifest.layers):,} parameters"
     for layer in manifest.layers:
         shape = " x ".join(str(size) for size in layer.output_shape[1:])
         yield f"            {layer.kind:<14} {shape:>12} {layer.parameters:>14,}"
-    yield from _metrics(bundle)
-    yield from _engines(bundle)
+    yield f"  metrics   {_metrics(manifest.metrics)}"
+    for name, record in manifest.engines.items():
+        mark = " (default)" if name == manifest.default_engine else ""
+        times = sorted(record.latency_ms.items(), key=lambda item: int(item[0]))
+        speed = ", ".join(f"{milliseconds:.2f} ms for {size}" for size, milliseconds in times)
+        yield f"  engine    {name}{mark}{': ' if speed else ''}{speed}"
 
 
-def _metrics(bundle: Bundle) -> Iterator[str]:
-    metrics = bundle.manifest.metrics
+def _metrics(metrics: Metrics | None) -> str:
     if metrics is None:
-        yield "  metrics   none: it was imported"
-        return
-    yield (
-        f"  metrics   accuracy {metrics.accuracy:.2%} on {metrics.images} {metrics.split} images "
+        return "none: it was imported"
+    return (
+        f"accuracy {metrics.accuracy:.2%} on {metrics.images} {metrics.split} images "
         f"(majority class {metrics.majority_share:.2%}), loss {metrics.loss:.4f}, "
         f"calibration error {metrics.ece:.2%}"
     )
-
-
-def _engines(bundle: Bundle) -> Iterator[str]:
-    manifest = bundle.manifest
-    for name, record in manifest.engines.items():
-        mark = " (default)" if name == manifest.default_engine else ""
-        speed = ", ".join(
-            f"{milliseconds:.2f} ms for {size}"
-            for size, milliseconds in sorted(
-                record.latency_ms.items(), key=lambda item: int(item[0])
-            )
-        )
-        yield f"  engine    {name}{mark}{': ' if speed else ''}{speed}"
 
 
 def describe_diff(found: Diff, new: int) -> Iterator[str]:
@@ -112,8 +100,3 @@ def describe_diff(found: Diff, new: int) -> Iterator[str]:
     yield f"Version {new}: {sentence(found.comparison)}."
     for name, reason in found.unreadable.items():
         yield f"unreadable: {name}: {reason}"
-
-
-def _shortened(labels: tuple[str, ...]) -> str:
-    shown = ", ".join(labels[:12])
-    return shown if len(labels) <= 12 else f"{shown}, …"

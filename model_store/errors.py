@@ -1,28 +1,13 @@
 """Everything that can go wrong between encoded bytes and probabilities, as one tree.
 
 ModelStoreError
-├── ImageError                 the caller's bytes
-│   ├── UnsupportedFormat      not one of the spec's formats, judged by content
-│   ├── UndecodableImage       the right format, but broken
-│   └── TooManyPixels          refused by its header, before decoding
-├── StoreError                 names and versions
-│   ├── InvalidName
-│   ├── ModelNotFound
-│   ├── VersionNotFound
-│   ├── InvalidLocation        neither a folder nor a bucket
-│   ├── StoreDamaged           current.json is not what the store writes
-│   ├── StoreUnreachable       object storage that does not answer, or lets nobody in
-│   └── StoreUnwritable        no space, no permission, or a read-only file system
-├── BundleError                a bundle that must not serve
-│   ├── InvalidManifest
-│   ├── CorruptBundle          a file is missing, extra, or has another size or hash
-│   ├── ProbeMismatch          the probes gave other pixels or other probabilities
-│   ├── UnsafeModel            loading it would run code or read outside the bundle
-│   └── IncompatibleModel      its inputs or outputs do not fit the labels or the ImageSpec
-├── SourceError                a folder or .npz of images
-│   ├── InvalidLayout          not the folders or arrays that are expected
-│   └── NoImages               nothing readable
-└── EngineUnavailable          this host lacks the library or the file an engine needs
+├── ImageError        the caller's bytes: UnsupportedFormat, UndecodableImage, TooManyPixels
+├── StoreError        names and versions: InvalidName, ModelNotFound, VersionNotFound,
+│                     InvalidLocation, StoreDamaged, StoreUnreachable, StoreUnwritable
+├── BundleError       what must not serve: InvalidManifest, CorruptBundle, ProbeMismatch,
+│                     UnsafeModel, IncompatibleModel
+├── SourceError       a folder or .npz of images: InvalidLayout, NoImages
+└── EngineUnavailable
 """
 
 

@@ -110,7 +110,5 @@ def _predict_batch(
     good = [inputs for inputs in decoded if not isinstance(inputs, str)]
     rows = iter(model.infer(np.stack(good)) if good else ())
     for index, inputs in zip(indices, decoded, strict=True):
-        if isinstance(inputs, str):
-            yield Prediction(index, None, inputs)
-        else:
-            yield Prediction(index, next(rows), None)
+        wrong = inputs if isinstance(inputs, str) else None
+        yield Prediction(index, next(rows) if wrong is None else None, wrong)

@@ -85,28 +85,28 @@ def _by_name(path: Path) -> tuple[str, str] | None:
 
 
 def _converted(path: Path) -> str:
-    load = f"keras.saving.load_model({_text(path)}, compile=False)"
-    save = f".save({_text(_new(path))})"
-    return f"Convert it where you trust it: {_python(f'import keras; {load}{save}')}"
+    program = f"import keras; {_load(path)}{_save(path)}"
+    return f"Convert it where you trust it: python -c {shlex.quote(program)}"
 
 
 def _with_tf_keras(path: Path) -> str:
     """Return how to go by way of HDF5, the one format that both write and read."""
     legacy = path.with_name(f"{path.stem}-keras2.h5")
-    return "Convert it where you trust it: pip install tf-keras, then " + _python(
+    program = (
         f"import keras, tf_keras; tf_keras.models.load_model({_text(path)}, compile=False)"
-        f".save({_text(legacy)}); keras.saving.load_model({_text(legacy)}, compile=False)"
-        f".save({_text(_new(path))})"
+        f".save({_text(legacy)}); {_load(legacy)}{_save(path)}"
     )
+    install = "Convert it where you trust it: pip install tf-keras, then"
+    return f"{install} python -c {shlex.quote(program)}"
 
 
-def _new(path: Path) -> Path:
-    return path.with_name(f"{path.stem}-keras3.keras")
+def _load(path: Path) -> str:
+    return f"keras.saving.load_model({_text(path)}, compile=False)"
+
+
+def _save(path: Path) -> str:
+    return f".save({_text(path.with_name(f'{path.stem}-keras3.keras'))})"
 
 
 def _text(path: Path) -> str:
     return json.dumps(str(path), ensure_ascii=False)
-
-
-def _python(program: str) -> str:
-    return f"python -c {shlex.quote(program)}"

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -94,17 +94,32 @@ def check_weights(model: Any) -> None:
             raise IncompatibleModel(f"{variable.path}: holds NaN or infinite weights")
 
 
+def check_single(model: Any) -> None:
+    """Check that a model has one input and one output.
+
+    Raises:
+        IncompatibleModel: it has others, or was never built.
+    """
+    try:
+        count = len(model.inputs), len(model.outputs)
+    except (AttributeError, ValueError) as error:
+        raise IncompatibleModel(
+            "Expected a model that knows the shape of its input. Received: one that was never "
+            "built. Call model.build((None, …)) where it was made, and save it again"
+        ) from error
+    if count != (1, 1):
+        raise IncompatibleModel(
+            f"Expected a model of one input and one output. Received: {count[0]} and {count[1]}"
+        )
+
+
 def check_signature(model: Any, spec: ImageSpec, labels: tuple[str, ...]) -> None:
     """Check that a model takes the spec's pixels and gives one probability per label.
 
     Raises:
         IncompatibleModel: it does not; the message says what was expected and received.
     """
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise IncompatibleModel(
-            "Expected a model of one input and one output. "
-            f"Received: {len(model.inputs)} and {len(model.outputs)}"
-        )
+    check_single(model)
     shape, dtype = tuple(model.inputs[0].shape), model.inputs[0].dtype
     expected = (None, spec.height, spec.width)
     if shape != expected or dtype != "uint8":
@@ -163,7 +178,7 @@ def runtime() -> tuple[Any, Any]:
     os.environ.setdefault("KERAS_BACKEND", "tensorflow")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        with _quiet("tensorflow" not in sys.modules):
+        with nullcontext() if "tensorflow" in sys.modules else _quiet():
             import keras
             import tensorflow
     except ImportError as error:
@@ -179,11 +194,8 @@ def runtime() -> tuple[Any, Any]:
 
 
 @contextmanager
-def _quiet(wanted: bool) -> Iterator[None]:
+def _quiet() -> Iterator[None]:
     """Drop what TensorFlow's C++ side prints before its log level takes effect."""
-    if not wanted:
-        yield
-        return
     sys.stderr.flush()
     saved, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:

@@ -54,22 +54,16 @@ def read_archive(path: Path) -> KerasArchive:
             raise CorruptBundle(f"{path.name}: not a file")
         refuse_foreign(path)
         with path.open("rb") as file:
-            return _inspect(path, file)
-    except OSError as error:
-        raise CorruptBundle(f"{path.name}: cannot be read: {error}") from error
-
-
-def _inspect(path: Path, file: BinaryIO) -> KerasArchive:
-    size = os.fstat(file.fileno()).st_size
-    try:
-        members = _members(file, size)
+            members = _members(file, os.fstat(file.fileno()).st_size)
+            config = _read_json(file, *members[CONFIG_MEMBER])
+            config.pop("compile_config", None)  # Keras does not read it either
+            refuse_keras_2(path, list(nodes(config)))
+            check_config(config)
+            return KerasArchive(path, config, _count_weights(file, *members[WEIGHTS_MEMBER]))
     except (zipfile.BadZipFile, NotImplementedError, struct.error) as error:
         raise CorruptBundle(f"{path.name}: damaged zip archive: {error}") from error
-    config = _read_json(file, *members[CONFIG_MEMBER])
-    config.pop("compile_config", None)  # Keras does not read it either
-    refuse_keras_2(path, list(nodes(config)))
-    check_config(config)
-    return KerasArchive(path, config, _count_weights(file, *members[WEIGHTS_MEMBER]))
+    except OSError as error:
+        raise CorruptBundle(f"{path.name}: cannot be read: {error}") from error
 
 
 def _members(file: BinaryIO, size: int) -> dict[str, tuple[int, int]]:

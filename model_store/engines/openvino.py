@@ -71,7 +71,7 @@ class OpenVINOEngine(Engine):
         self._pool = pool
         self._input = "pixels" if pool == 1 else "means"
         shape = compiled.input(self._input).get_partial_shape()
-        self._groups = _group_shape(shape) if _in_groups(shape) else None
+        self._groups = _group_shape(shape)
         self._buffer = np.zeros(0, np.uint8)
 
     def inputs(self, images: NDArray[np.uint8]) -> Inputs:
@@ -226,8 +226,8 @@ def _check(model: ov.Model, size: tuple[int, int], pool: int) -> None:
     shape = model.input().get_partial_shape()
     if pool > 1:
         fits = shape == ov.PartialShape([-1, (size[0] // pool) * (size[1] // pool)])
-    elif _in_groups(shape):
-        groups, width = _group_shape(shape)
+    elif in_groups := _group_shape(shape):
+        groups, width = in_groups
         fits = (groups - 1) * width < size[0] * size[1] <= groups * width
     else:
         fits = shape == ov.PartialShape([-1, *size])
@@ -235,11 +235,10 @@ def _check(model: ov.Model, size: tuple[int, int], pool: int) -> None:
         raise IncompatibleModel(f"Expected input for images of {size}. Received: {shape}")
 
 
-def _in_groups(shape: ov.PartialShape) -> bool:
-    return len(shape) == 3 and shape[0].is_static
-
-
-def _group_shape(shape: ov.PartialShape) -> tuple[int, int]:
+def _group_shape(shape: ov.PartialShape) -> tuple[int, int] | None:
+    """Return (groups, width) of an input that takes pixels in groups; None: another one."""
+    if len(shape) != 3 or shape[0].is_dynamic:
+        return None
     groups, images, width = shape
     if images.is_static or width.is_dynamic:
         raise IncompatibleModel("Expected input of shape (groups, ?, width). Received: another")

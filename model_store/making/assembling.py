@@ -14,7 +14,7 @@ from model_store.bundle import pixels_sha256
 from model_store.engines.keras import KerasEngine, check_signature, check_weights, runtime
 from model_store.engines.keras_archive import CONFIG_MEMBER, METADATA_MEMBER, WEIGHTS_MEMBER
 from model_store.errors import IncompatibleModel
-from model_store.making.exporting import answer, export_engines
+from model_store.making.answers import answer
 from model_store.making.probes import MAX_GIVEN, write_probes
 from model_store.manifest import MODEL_FILE, BundleContents, Layer, Probe
 from model_store.spec import ImageSpec
@@ -46,6 +46,8 @@ def assemble(
         IncompatibleModel: model and labels or spec do not fit, or it gives no probabilities.
         ImageError: a probe file is no image.
     """
+    from model_store.making.exporting import export_engines  # not before Keras, for it brings it
+
     check_signature(model, spec, tuple(labels))
     check_weights(model)
     save_model(model, folder / MODEL_FILE)

@@ -2,17 +2,16 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model_store.engines.keras import KerasEngine
 from model_store.engines.openvino import open_file
 from model_store.errors import EngineUnavailable
+from model_store.making.answers import Answers, Images, Predict, answer
 from model_store.making.folding import FoldedNetwork, NotFoldable, fold
 from model_store.making.graphs import Weights, write_graph
 from model_store.manifest import MODEL_FILE, EngineName, EngineRecord, Parity
@@ -31,26 +30,6 @@ _TOLERANCE_FLOOR = 0.005  # another CPU, or another TensorFlow, sums in another 
 _TOLERANCE_FACTOR = 3  # or rounds differently
 _MAX_DIFFERENCE = 0.1
 _MEASURING_SECONDS = 0.2  # per batch size
-_BATCH = 32
-
-Images = NDArray[np.uint8]
-Probabilities = NDArray[np.float32]
-Predict = Callable[[Images], Probabilities]
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """Images and the Keras model's answers to them: what its engines are compared with."""
-
-    images: Images  # (N, H, W), N >= 1
-    probabilities: Probabilities  # (N, labels)
-
-
-def answer(predict: Predict, images: Images) -> Answers:
-    """Ask `predict` for the probabilities of (N, H, W) uint8 images, N >= 1, in batches."""
-    starts = range(0, len(images), _BATCH)
-    parts = [predict(images[start : start + _BATCH]) for start in starts]
-    return Answers(images, np.concatenate(parts))
 
 
 def export_engines(
@@ -91,14 +70,20 @@ def choose_default(records: Mapping[EngineName, EngineRecord]) -> EngineName:
     Fastest is the best throughput at any batch size. Among engines that are nearly equally fast,
     the one that is nearest to the model wins.
     """
-    faithful = [name for name, record in records.items() if _is_faithful(record)]
-    if not faithful:
+    differences = {name: r.parity.mean_abs_dp for name, r in records.items() if r.parity}
+    costs = {
+        name: min(milliseconds / int(size) for size, milliseconds in record.latency_ms.items())
+        for name, record in records.items()
+        if record.parity
+        and record.parity.top1_agreement >= MIN_TOP1_AGREEMENT
+        and record.parity.mean_abs_dp <= MAX_MEAN_ABS_DP
+    }
+    if not costs:
         return "keras"
-    costs = {name: _cost_ms(records[name]) for name in faithful}
     least = min(costs.values())
     most = max(_NOT_SLOWER * least, least + _NEGLIGIBLE_MS)
-    fast = [name for name in faithful if costs[name] <= most]
-    return min(fast, key=lambda name: _mean_abs_dp(records[name]))
+    fast = [name for name, cost in costs.items() if cost <= most]
+    return min(fast, key=lambda name: differences[name])
 
 
 def _export(
@@ -161,21 +146,6 @@ def _record(
 def _batch_worth_forming(latency_ms: Mapping[str, float]) -> int:
     rates = {int(size): int(size) / milliseconds for size, milliseconds in latency_ms.items()}
     return min(size for size, rate in rates.items() if rate >= _ENOUGH * max(rates.values()))
-
-
-def _is_faithful(record: EngineRecord) -> bool:
-    parity = record.parity
-    return parity is not None and (
-        parity.top1_agreement >= MIN_TOP1_AGREEMENT and parity.mean_abs_dp <= MAX_MEAN_ABS_DP
-    )
-
-
-def _cost_ms(record: EngineRecord) -> float:
-    return min(milliseconds / int(size) for size, milliseconds in record.latency_ms.items())
-
-
-def _mean_abs_dp(record: EngineRecord) -> float:
-    return record.parity.mean_abs_dp if record.parity else 0.0
 
 
 def _time_batches(predict: Predict, images: Images) -> dict[str, float]:

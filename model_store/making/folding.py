@@ -74,20 +74,6 @@ class FoldedNetwork:
     layers: tuple[DenseLayer, ...]  # first to last; a softmax follows
 
 
-@dataclass(frozen=True, slots=True)
-class _Affine:
-    """What was applied to the features since the last nonlinearity: `inputs * scale + offset`."""
-
-    scale: Vector  # () or (features,)
-    offset: Vector
-
-    def then(self, scale: Vector, offset: Vector) -> "_Affine":
-        return _Affine(self.scale * scale, self.offset * scale + offset)
-
-
-_UNTOUCHED = _Affine(np.ones(()), np.zeros(()))
-
-
 def fold(model: keras.Model) -> FoldedNetwork:
     """Return what stands between the pixels and the softmax.
 
@@ -105,7 +91,8 @@ class _Folder:
 
     def __init__(self) -> None:
         self._done: list[DenseLayer] = []
-        self._pending = _UNTOUCHED  # affine, and not yet in any kernel
+        # What was applied since the last nonlinearity, and is in no kernel yet.
+        self._scale, self._offset = np.ones(()), np.zeros(())  # () or (features,)
         self._softmax = False
         self._pool = 1
 
@@ -138,7 +125,7 @@ class _Folder:
         return FoldedNetwork(self._pool, tuple(self._done))
 
     def _add_pooling(self, size: int) -> None:
-        if self._done or self._pool != 1 or np.ndim(self._pending.scale):
+        if self._done or self._pool != 1 or np.ndim(self._scale) or np.ndim(self._offset):
             raise NotFoldable("Expected block means of pixels only. Received: of something else")
         self._pool = size
 
@@ -152,13 +139,13 @@ class _Folder:
         bias = _array(layer.bias).astype(np.float64) if layer.use_bias else np.zeros(outputs)
         dense = DenseLayer(
             kernel,
-            self._pending.scale,
+            self._scale,
             gain=np.ones(outputs),
-            bias=bias + _weigh(self._pending.offset, kernel),
+            bias=bias + _weigh(self._offset, kernel),
             activation="linear",
         )
         self._done.append(dense)
-        self._pending = _UNTOUCHED
+        self._scale, self._offset = np.ones(()), np.zeros(())
         self._activate(layer.activation)
 
     def _add_affine(self, scale: Vector, offset: Vector) -> None:
@@ -166,7 +153,7 @@ class _Folder:
             last = self._done[-1]
             self._done[-1] = replace(last, gain=last.gain * scale, bias=last.bias * scale + offset)
         else:
-            self._pending = self._pending.then(scale, offset)
+            self._scale, self._offset = self._scale * scale, self._offset * scale + offset
 
     def _activate(self, function: Any) -> None:
         if function is keras.activations.softmax:

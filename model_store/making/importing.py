@@ -4,7 +4,6 @@ Such a network usually takes floats that its author flattened and divided by 255
 two steps become its first layers, so that it takes pixels as `preprocess` returns them.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.bundle import Bundle
-from model_store.engines.keras import load_model, runtime
+from model_store.engines.keras import check_single, load_model, runtime
 from model_store.engines.keras_archive import read_archive
 from model_store.errors import ImageError, IncompatibleModel
+from model_store.making.answers import answer
 from model_store.making.assembling import assemble
 from model_store.making.chains import chain, every_layer
 from model_store.making.endings import finish
-from model_store.making.exporting import answer
 from model_store.making.pixel_range import PixelRange, doubt, range_of_layers
 from model_store.making.probes import MAX_GIVEN, draw_images
 from model_store.manifest import BundleContents, EngineName
@@ -66,7 +65,8 @@ def import_model(store: ModelStore, name: str, request: ImportRequest) -> Import
         notes: list[str] = []
         images = _images(request)
         model = wrap_network(load_model(read_archive(request.file)), request, images, notes)
-        probes = _probes(request.images)
+        given = request.images
+        probes = [given.encoded(k) for k in _spread(given, MAX_GIVEN)] if given else []
         contents = assemble(draft.folder, model, request.spec, request.labels, images, probes)
         del model
         if request.images is None:
@@ -88,33 +88,22 @@ def wrap_network(
     Raises:
         IncompatibleModel: it does not fit; the message says what was expected and received.
     """
-    _check_single(model)
+    check_single(model)
     layers = chain(model)
     pixels = _range(model, layers, request.pixels, notes)
 
     def network(range_: PixelRange, layers: list[Any]) -> Any:
         return _sequential(request.spec, [*_front(model, layers, request.spec, range_), *layers])
 
-    layers = finish(layers, _outputs(network(pixels, layers), images), request.labels, notes)
+    def outputs(model: Any) -> NDArray[np.float32]:
+        return answer(lambda batch: np.asarray(model(batch, training=False)), images).probabilities
+
+    unfinished = network(pixels, layers)
+    layers = finish(layers, lambda: outputs(unfinished), request.labels, notes)
     other: PixelRange = "0-1" if pixels == "0-255" else "0-255"
     wrapped = network(pixels, layers)
-    answers = [_outputs(each, images)() for each in (wrapped, network(other, layers))]
-    notes += doubt(pixels, *answers)
+    notes += doubt(pixels, outputs(wrapped), outputs(network(other, layers)))
     return wrapped
-
-
-def _check_single(model: Any) -> None:
-    try:
-        count = len(model.inputs), len(model.outputs)
-    except (AttributeError, ValueError) as error:
-        raise IncompatibleModel(
-            "Expected a model that knows the shape of its input. Received: one that was never "
-            "built. Call model.build((None, …)) where it was made, and save it again"
-        ) from error
-    if count != (1, 1):
-        raise IncompatibleModel(
-            f"Expected a model of one input and one output. Received: {count[0]} and {count[1]}"
-        )
 
 
 def _range(model: Any, layers: list[Any], pixels: Pixels, notes: list[str]) -> PixelRange:
@@ -140,22 +129,21 @@ def _front(model: Any, layers: list[Any], spec: ImageSpec, pixels: PixelRange) -
     scaling = [] if rescales else [keras.layers.Rescaling(scale, name="pixels")]
     shape = tuple(model.inputs[0].shape[1:])
     size, channel = (spec.height, spec.width), (spec.height, spec.width, 1)
+
+    def takes(given: tuple[int, ...]) -> bool:  # None is any size
+        return len(shape) == len(given) and all(
+            wanted in (None, length) for wanted, length in zip(shape, given, strict=True)
+        )
+
     if shape == (spec.height * spec.width,):
         return [*scaling, keras.layers.Flatten(name="flatten")]
-    if _takes(shape, size):
+    if takes(size):
         return scaling
-    if _takes(shape, channel):
+    if takes(channel):
         return [*scaling, keras.layers.Reshape(channel, name="reshape")]
     raise IncompatibleModel(
         f"Expected an input of ({size[0] * size[1]},), {size} or {channel}, "
         f"for images of {size[0]} x {size[1]} pixels in grayscale. Received: {shape}"
-    )
-
-
-def _takes(shape: tuple[int | None, ...], given: tuple[int, ...]) -> bool:
-    """Say whether an input of `shape`, where None is any size, takes what is given."""
-    return len(shape) == len(given) and all(
-        any_ is None or any_ == one for any_, one in zip(shape, given, strict=True)
     )
 
 
@@ -173,13 +161,6 @@ def _sequential(spec: ImageSpec, layers: list[Any]) -> Any:
     return model
 
 
-def _outputs(model: Any, images: NDArray[np.uint8]) -> Callable[[], NDArray[np.float32]]:
-    def predict(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return np.asarray(model(batch, training=False))
-
-    return lambda: answer(predict, images).probabilities
-
-
 def _images(request: ImportRequest) -> NDArray[np.uint8]:
     if request.images is None:
         return draw_images(request.spec, _DRAWN_IMAGES)
@@ -192,10 +173,6 @@ def _pixels(source: Source, index: int, spec: ImageSpec) -> NDArray[np.uint8]:
         return preprocess(source.encoded(index), spec)
     except ImageError as error:
         raise type(error)(f"{source.items[index].name}: {error}") from error
-
-
-def _probes(source: Source | None) -> list[bytes]:
-    return [source.encoded(index) for index in _spread(source, MAX_GIVEN)] if source else []
 
 
 def _spread(source: Source, most: int) -> list[int]:

@@ -15,7 +15,6 @@ import numpy as np
 from PIL import Image
 
 from model_store.errors import UndecodableImage, UnsupportedFormat
-from model_store.pixels.formats import ImageHeader
 from model_store.pixels.guards import check_size
 from model_store.spec import ImageFormat
 
@@ -29,10 +28,8 @@ _MOST_SECONDS = 120
 _TIFF_MODES = frozenset({"L", "LA", "I;16", "I;16B", "RGB", "RGBA", "RGBa", "RGBX"})
 
 
-def decode_contained(
-    data: bytes, kind: ImageFormat, max_pixels: int
-) -> tuple[Image.Image, int, ImageHeader]:
-    """Return the loaded first picture of a file, its EXIF orientation, and its header.
+def decode_contained(data: bytes, kind: ImageFormat, max_pixels: int) -> tuple[Image.Image, int]:
+    """Return the loaded first picture of a file, and its EXIF orientation.
 
     Raises:
         UnsupportedFormat: the library that decodes it is not installed.
@@ -57,17 +54,13 @@ def decode_contained(
     header = json.loads(done.stdout[:end])
     size = header["width"], header["height"]
     check_size(kind, size, max_pixels)
-    if kind == "TIFF":
-        _check_tiff(header["mode"], header["pages"])
-    done.check_returncode()
-    samples = np.frombuffer(done.stdout, np.uint8, offset=end + 1)
-    image = Image.frombuffer(header["mode"], size, samples, "raw", header["mode"], 0, 1)
-    return image, header["orientation"], ImageHeader(kind, header["mode"], *size)
-
-
-def _check_tiff(mode: str, pages: int) -> None:
-    if mode not in _TIFF_MODES or pages != 1:
+    mode, pages = header["mode"], header["pages"]
+    if kind == "TIFF" and (mode not in _TIFF_MODES or pages != 1):
         raise UndecodableImage(
             "Expected a TIFF of one page, in gray, RGB or RGBA of 8 or 16 bits. "
             f"Received: {pages} pages in mode {mode}"
         )
+    done.check_returncode()
+    samples = np.frombuffer(done.stdout, np.uint8, offset=end + 1)
+    image = Image.frombuffer(mode, size, samples, "raw", mode, 0, 1)
+    return image, header["orientation"]

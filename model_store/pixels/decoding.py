@@ -43,7 +43,7 @@ _DRAFT_GAP = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """Luma as it is stored, and how to turn it upright (EXIF orientation, 1 to 8)."""
+    """Luma as it is stored, how to turn it upright (EXIF orientation, 1 to 8), and its header."""
 
     luma: Image.Image
     orientation: int
@@ -64,7 +64,8 @@ def decode(data: bytes, spec: ImageSpec, max_pixels: int) -> Decoded:
     kind = _allowed_format(data, spec.formats)
     with _named_errors(data, kind):
         if kind in CONTAINED:
-            loaded, turn, source = decode_contained(data, kind, max_pixels)
+            loaded, turn = decode_contained(data, kind, max_pixels)
+            source = ImageHeader(kind, loaded.mode, *turned(loaded.size, turn))
             luma = to_grayscale(loaded, spec.alpha_background, depth16_max=spec.depth16_max)
             return Decoded(luma, turn, source)
         image, exif = open_image(data, kind, max_pixels)
@@ -99,9 +100,8 @@ def _named_errors(data: bytes, kind: ImageFormat) -> Iterator[None]:
 
 def _allowed_format(data: bytes, formats: tuple[ImageFormat, ...]) -> ImageFormat:
     received = format_of(data)
-    for kind in formats:
-        if kind == received:
-            return kind
+    if received in formats:
+        return received
     what = f"{len(data)} bytes of no known image format"
     if received is not None:
         what = f"{received}. {FORMATS[received].advice}"
@@ -126,8 +126,8 @@ def _loaded(image: ImageFile, exif: bytes | None, spec: ImageSpec) -> Decoded:
 
     A second `load` after a failed one can succeed, with pixels that are not there.
     """
-    source = ImageHeader(str(image.format), image.mode, image.width, image.height)
     turn = exif_orientation(exif) if spec.orientation == "exif" else 1
+    source = ImageHeader(str(image.format), image.mode, *turned(image.size, turn))
     tile = image.tile[0] if image.tile else None
     image.draft("L", _draft_floor(image.size, turn, spec) if spec.jpeg_draft else None)
     image.load()

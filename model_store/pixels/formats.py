@@ -18,7 +18,7 @@ class Format:
 
 @dataclass(frozen=True, slots=True)
 class ImageHeader:
-    """What the header of an encoded image says, before orientation is applied."""
+    """What the header of an encoded image says; the size is the upright image's."""
 
     format: str
     mode: str

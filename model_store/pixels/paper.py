@@ -25,12 +25,8 @@ def clean_ink(gray: Gray) -> Gray | None:
     Returns:
         (h, w) uint8, the background 0; None for a photograph, a scan, or something faint.
     """
-    paper, spread = _background(gray)
-    darker, brighter = paper - int(gray.min()), int(gray.max()) - paper
-    if spread or max(darker, brighter) < _STRONG:
-        return None
-    ink = paper - np.minimum(gray, paper) if darker > brighter else np.maximum(gray, paper) - paper
-    return None if _sheet(ink > 127) is not None else ink
+    ink, contrast, spread = _plain_ink(gray)
+    return None if spread or contrast < _STRONG or _sheet(ink > 127) is not None else ink
 
 
 def photographed_ink(gray: Gray) -> Gray:
@@ -42,12 +38,9 @@ def photographed_ink(gray: Gray) -> Gray:
     Returns:
         (h, w) uint8: 0 for paper, 255 for full ink; all 0 where no ink stands out.
     """
-    paper, spread = _background(gray)
-    darker, brighter = paper - int(gray.min()), int(gray.max()) - paper
-    contrast = max(darker, brighter)
+    ink, contrast, spread = _plain_ink(gray)
     if 4 * spread > contrast:
         return _stretched(_unevenly_lit_ink(gray))
-    ink = paper - np.minimum(gray, paper) if darker > brighter else np.maximum(gray, paper) - paper
     if (inside := _sheet(ink > contrast // 2)) is not None:
         strength = np.zeros_like(gray)
         strength[inside] = _stretched(_unevenly_lit_ink(gray[inside]))
@@ -55,12 +48,17 @@ def photographed_ink(gray: Gray) -> Gray:
     return _stretched(_unevenly_lit_ink(gray) if spread > _FLAT_SPREAD else ink.astype(np.float32))
 
 
-def _background(gray: Gray) -> tuple[int, int]:
-    """Return the usual level of the border, and how far eight in ten of its pixels spread."""
-    ring = max(1, min(gray.shape) // 32)
-    border = np.sort(_border(gray, ring))
+def _plain_ink(gray: Gray) -> tuple[Gray, int, int]:
+    """Return the ink on paper as even as its border, its contrast, and the border's spread.
+
+    Paper is the usual level of the border; the spread is that of eight in ten of its pixels.
+    """
+    border = np.sort(_border(gray, max(1, min(gray.shape) // 32)))
     tenth = len(border) // 10
-    return int(border[len(border) // 2]), int(border[-1 - tenth]) - int(border[tenth])
+    paper, spread = int(border[len(border) // 2]), int(border[-1 - tenth]) - int(border[tenth])
+    darker, brighter = paper - int(gray.min()), int(gray.max()) - paper
+    ink = paper - np.minimum(gray, paper) if darker > brighter else np.maximum(gray, paper) - paper
+    return ink, max(darker, brighter), spread
 
 
 def _sheet(mask: NDArray[np.bool_]) -> tuple[slice, slice] | None:

@@ -1,7 +1,6 @@
 """Encoded bytes to the pixels that a model sees: the one function for training and for serving."""
 
 import math
-from dataclasses import replace
 from functools import cache
 from io import BytesIO
 
@@ -69,17 +68,15 @@ def preprocess_with_source(
     max_pixels: int = DEFAULT_MAX_PIXELS,
     out: NDArray[np.uint8] | None = None,
 ) -> tuple[NDArray[np.uint8], ImageHeader]:
-    """Do what `preprocess` does, and tell what the header said; the size is the upright image's."""
+    """Do what `preprocess` does, and tell what the header said."""
     out = _checked(out, spec)
     decoded = decode(data, spec, max_pixels)
     luma, turn = decoded.luma, decoded.orientation
-    across, down = turned((decoded.source.width, decoded.source.height), turn)
-    source = replace(decoded.source, width=across, height=down)
     if spec.ink is not None:
         if (factor := math.ceil(max(luma.size) / WORKING_SIDE)) > 1:
             luma = luma.reduce(factor)
         out[...] = normalize_ink(np.asarray(_upright(luma, turn)), spec)
-        return out, source
+        return out, decoded.source
     size = turned((spec.width, spec.height), turn)
     if luma.size != size:
         filter_ = Image.Resampling[spec.resampling.upper()]
@@ -89,7 +86,7 @@ def preprocess_with_source(
     view = Image.frombuffer("L", (spec.width, spec.height), out, "raw", "L", 0, 1)
     view.readonly = 0
     view.paste(_upright(luma, turn))
-    return out, source
+    return out, decoded.source
 
 
 @cache

@@ -139,9 +139,10 @@ def _source(module: str) -> str:
     return file.read_text(encoding="utf-8")
 
 
-def test_importing_the_service_loads_nothing_heavy_that_it_may_not_need():
+@pytest.mark.parametrize("module", ["app.main", "model_store.__main__"])
+def test_importing_it_loads_nothing_heavy_that_it_may_not_need(module):
     code = (
-        "import app.main, sys;"
+        f"import {module}, sys;"
         "tops = {name.partition('.')[0] for name in sys.modules};"
         "tops |= {'opentelemetry.sdk'} & set(sys.modules);"
         "heavy = {'tensorflow', 'keras', 'sklearn', 'matplotlib', 'opentelemetry.sdk'};"

@@ -10,7 +10,7 @@ from pictures import encoded
 from PIL import Image
 from tiny_models import TINY_LABELS, TINY_SPEC, tiny_network
 
-import model_store.making.assembling
+import model_store.making.exporting
 from model_store.errors import IncompatibleModel
 from model_store.making.assembling import assemble, check_probabilities, save_model
 from model_store.pixels.preprocessing import encode_png
@@ -24,12 +24,12 @@ def images() -> np.ndarray[Any, np.dtype[np.uint8]]:
 def test_an_engine_of_another_network_is_left_out(
     tmp_path: Path, images: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = model_store.making.assembling.export_engines
+    real = model_store.making.exporting.export_engines
 
     def export_another(_: Any, *arguments: Any) -> Any:
         return real(tiny_network(seed=1), *arguments)
 
-    monkeypatch.setattr("model_store.making.assembling.export_engines", export_another)
+    monkeypatch.setattr("model_store.making.exporting.export_engines", export_another)
 
     made = assemble(tmp_path, tiny_network(seed=0), TINY_SPEC, TINY_LABELS, images, [])
 

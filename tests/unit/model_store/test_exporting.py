@@ -12,7 +12,8 @@ keras = runtime()[0]
 from model_store.engines.openvino import open_file  # noqa: E402
 from model_store.errors import EngineUnavailable  # noqa: E402
 from model_store.making import exporting  # noqa: E402 -- after a quiet import
-from model_store.making.exporting import Answers, answer, choose_default, export_engines  # noqa: E402
+from model_store.making.answers import Answers, answer  # noqa: E402
+from model_store.making.exporting import choose_default, export_engines  # noqa: E402
 from model_store.manifest import EngineName, EngineRecord, Parity  # noqa: E402
 
 SIZE = (12, 10)

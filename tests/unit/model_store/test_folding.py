@@ -201,6 +201,13 @@ NOT_FOLDABLE = {
         L.Flatten(),
         dense(LABELS, "softmax"),
     ),
+    "means of pixels that are not shifted alike": lambda: sequential(
+        L.Rescaling(1 / 255, offset=[k / 10 for k in range(SIZE[1])]),
+        L.Reshape((*SIZE, 1)),
+        L.AveragePooling2D(2),
+        L.Flatten(),
+        dense(LABELS, "softmax"),
+    ),
     "layer normalization": lambda: sequential(
         L.Flatten(), L.LayerNormalization(), dense(LABELS, "softmax")
     ),
