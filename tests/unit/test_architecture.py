@@ -73,7 +73,9 @@ def graph() -> dict[str, set[str]]:
         ("model_store", ("app", "training", "halftone", "tests", "benchmarks")),
     ],
 )
-def test_no_package_imports_past_the_model_store(graph, package, forbidden):
+def test_no_package_imports_past_the_model_store(
+    graph: dict[str, set[str]], package: str, forbidden: tuple[str, ...]
+) -> None:
     modules = inside(set(graph), package)
     wrong = {name: found for name in modules if (found := inside(graph[name], *forbidden))}
 
@@ -94,7 +96,9 @@ def test_no_package_imports_past_the_model_store(graph, package, forbidden):
         ("training.judge", ("training.learn", "training.report")),
     ],
 )
-def test_inner_modules_never_reach_outer_ones(graph, module, forbidden):
+def test_inner_modules_never_reach_outer_ones(
+    graph: dict[str, set[str]], module: str, forbidden: tuple[str, ...]
+) -> None:
     modules = inside(set(graph), module)
     wrong = {
         name: found for name in modules if (found := inside(reachable(graph, name), *forbidden))
@@ -105,24 +109,26 @@ def test_inner_modules_never_reach_outer_ones(graph, module, forbidden):
 
 
 @pytest.mark.parametrize("module", ["app.batching", "app.pipeline"])
-def test_pipeline_and_batching_know_nothing_of_http(graph, module):
+def test_pipeline_and_batching_know_nothing_of_http(
+    graph: dict[str, set[str]], module: str
+) -> None:
     web = inside(reachable(graph, module), "fastapi", "starlette", "uvicorn", "app.http")
 
     assert web == set()
 
 
-def test_no_room_has_more_than_fifteen_modules(graph):
+def test_no_room_has_more_than_fifteen_modules(graph: dict[str, set[str]]) -> None:
     rooms = Counter(n.rpartition(".")[0] for n in graph if not inside(set(graph) - {n}, n))
 
     assert {room: count for room, count in rooms.items() if count > 15} == {}
 
 
-def test_batching_knows_nothing_of_images(graph):
+def test_batching_knows_nothing_of_images(graph: dict[str, set[str]]) -> None:
     for module in inside(set(graph), "app.batching"):
         assert inside(graph[module], "PIL", "model_store") == set()
 
 
-def test_only_the_store_opens_image_files(graph):
+def test_only_the_store_opens_image_files(graph: dict[str, set[str]]) -> None:
     decoders = {"PIL.Image.open", "cv2", "imageio", "keras.preprocessing", "tensorflow.io"}
     importers = {
         name
@@ -140,7 +146,7 @@ def _source(module: str) -> str:
 
 
 @pytest.mark.parametrize("module", ["app.main", "model_store.__main__"])
-def test_importing_it_loads_nothing_heavy_that_it_may_not_need(module):
+def test_importing_it_loads_nothing_heavy_that_it_may_not_need(module: str) -> None:
     code = (
         f"import {module}, sys;"
         "tops = {name.partition('.')[0] for name in sys.modules};"
@@ -154,7 +160,7 @@ def test_importing_it_loads_nothing_heavy_that_it_may_not_need(module):
     assert done.stdout.split() == []
 
 
-def test_the_graph_sees_relative_lazy_and_type_only_imports(tmp_path):
+def test_the_graph_sees_relative_lazy_and_type_only_imports(tmp_path: Path) -> None:
     package = tmp_path / "house"
     (package / "inner").mkdir(parents=True)
     (package / "__init__.py").write_text("")

@@ -1,6 +1,6 @@
 """Answers while something moves: the camera, and a drawing in the making."""
 
-from canned_service import picture, problem
+from canned_service import CannedService, Opener, picture, problem
 from page_actions import choose
 from playwright.sync_api import Page, expect
 
@@ -17,7 +17,9 @@ def hold_frame(page: Page) -> None:
     expect(page.locator("#video")).to_be_hidden()
 
 
-def test_camera_is_answered_again_and_again_one_frame_at_a_time(page, service):
+def test_camera_is_answered_again_and_again_one_frame_at_a_time(
+    page: Page, service: CannedService
+) -> None:
     start_camera(page)
     expect(page.locator("#label")).to_have_text("9")
     started = len(service.predictions)
@@ -35,7 +37,7 @@ def test_camera_is_answered_again_and_again_one_frame_at_a_time(page, service):
     hold_frame(page)
 
 
-def test_held_frame_becomes_the_picture(page, service):
+def test_held_frame_becomes_the_picture(page: Page, service: CannedService) -> None:
     start_camera(page)
     expect(page.locator("#label")).to_have_text("9")
     hold_frame(page)
@@ -48,7 +50,7 @@ def test_held_frame_becomes_the_picture(page, service):
     expect(page.get_by_role("link", name="Save the picture")).to_be_visible()
 
 
-def test_camera_stops_when_the_page_is_hidden(page):
+def test_camera_stops_when_the_page_is_hidden(page: Page) -> None:
     start_camera(page)
     expect(page.locator("#label")).to_have_text("9")
     page.evaluate(
@@ -61,7 +63,7 @@ def test_camera_stops_when_the_page_is_hidden(page):
     assert page.evaluate("document.getElementById('video').srcObject") is None
 
 
-def test_another_picture_ends_the_camera(page):
+def test_another_picture_ends_the_camera(page: Page) -> None:
     start_camera(page)
     choose(page, picture("a.png"), picture("b.png"))
     expect(page.get_by_role("heading", name="2 answers")).to_be_visible()
@@ -69,7 +71,7 @@ def test_another_picture_ends_the_camera(page):
     expect(page.locator("#prompt")).to_be_visible()
 
 
-def test_heat_map_of_the_picture_before_does_not_stay_on_the_camera(page):
+def test_heat_map_of_the_picture_before_does_not_stay_on_the_camera(page: Page) -> None:
     choose(page, picture())
     page.get_by_label("Where it looked").fill("50")
     expect(page.locator("#heat")).to_be_visible()
@@ -81,7 +83,7 @@ def test_heat_map_of_the_picture_before_does_not_stay_on_the_camera(page):
     hold_frame(page)
 
 
-def test_refused_frames_are_said_and_the_camera_goes_on(page, service):
+def test_refused_frames_are_said_and_the_camera_goes_on(page: Page, service: CannedService) -> None:
     service.replies = [problem(503, "overloaded"), problem(422, "nothing_to_see")]
     start_camera(page)
     expect(page.locator("#label")).to_have_text("9")
@@ -89,7 +91,7 @@ def test_refused_frames_are_said_and_the_camera_goes_on(page, service):
     hold_frame(page)
 
 
-def test_missing_camera_is_a_sentence(open_page):
+def test_missing_camera_is_a_sentence(open_page: Opener) -> None:
     page = open_page()
     page.evaluate(
         """() => { navigator.mediaDevices.getUserMedia =
@@ -100,9 +102,10 @@ def test_missing_camera_is_a_sentence(open_page):
     expect(page.locator("#prompt")).to_be_visible()
 
 
-def test_drawing_is_answered_before_the_stroke_ends(page, service):
+def test_drawing_is_answered_before_the_stroke_ends(page: Page, service: CannedService) -> None:
     page.get_by_role("button", name="Draw").click()
     box = page.locator("#pad").bounding_box()
+    assert box is not None
     page.mouse.move(box["x"] + 50, box["y"] + 50)
     page.mouse.down()
     for step in range(1, 20):

@@ -4,12 +4,12 @@ import csv
 import io
 
 import pytest
-from canned_service import picture, problem
+from canned_service import CannedService, picture, problem
 from page_actions import choose
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 
-def test_several_pictures_become_a_table_in_their_order(page, service):
+def test_several_pictures_become_a_table_in_their_order(page: Page, service: CannedService) -> None:
     service.by_name = {
         "a.png": service.usual("/predict", top=2),
         "b.png": problem(422, "undecodable_image"),
@@ -24,7 +24,9 @@ def test_several_pictures_become_a_table_in_their_order(page, service):
     ]
 
 
-def test_table_downloads_as_csv_that_no_spreadsheet_runs(page, service):
+def test_table_downloads_as_csv_that_no_spreadsheet_runs(
+    page: Page, service: CannedService
+) -> None:
     refused = problem(422, "undecodable_image", detail='It says "no",\nso there.')
     service.by_name = {"b, c.png": refused}
     evil = '=HYPERLINK("http:x","y").png'
@@ -44,7 +46,7 @@ def test_table_downloads_as_csv_that_no_spreadsheet_runs(page, service):
     assert (second["label"], second["p(0)"]) == ("", "")
 
 
-def test_csv_cells_that_begin_like_formulas_are_kept_as_text(page):
+def test_csv_cells_that_begin_like_formulas_are_kept_as_text(page: Page) -> None:
     texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1"]
     line = page.evaluate(
         "async texts => texts.map((await import('/js/csv.js')).cell).join(',')", texts
@@ -52,14 +54,14 @@ def test_csv_cells_that_begin_like_formulas_are_kept_as_text(page):
     assert next(csv.reader(io.StringIO(line, newline=""))) == [f"'{text}" for text in texts]
 
 
-def test_overload_during_a_table_is_waited_out(page, service):
+def test_overload_during_a_table_is_waited_out(page: Page, service: CannedService) -> None:
     service.replies = [problem(503, "overloaded"), problem(503, "overloaded")]
     choose(page, picture("a.png"), picture("b.png"))
     expect(page.get_by_role("heading", name="2 answers")).to_be_visible()
     assert len(service.predictions) == 4
 
 
-def test_stopped_table_keeps_what_it_has(page, service):
+def test_stopped_table_keeps_what_it_has(page: Page, service: CannedService) -> None:
     service.replies = [service.usual("/predict")] + [None] * 4
     choose(page, *(picture(f"{i}.png") for i in range(8)))
     expect(page.locator("#rows")).to_contain_text("98.71 %")
@@ -68,7 +70,7 @@ def test_stopped_table_keeps_what_it_has(page, service):
     expect(page.get_by_role("link", name="Download CSV")).to_be_visible()
 
 
-def test_row_of_the_table_opens_as_a_full_answer(page):
+def test_row_of_the_table_opens_as_a_full_answer(page: Page) -> None:
     choose(page, picture("a.png"), picture("b.png"))
     page.get_by_role("button", name="b.png").click()
     expect(page.locator("#answer")).to_be_visible()
@@ -76,7 +78,7 @@ def test_row_of_the_table_opens_as_a_full_answer(page):
     expect(page.locator("#batch")).to_be_visible()
 
 
-def test_table_sorts_by_every_column_and_sums_up(page, service):
+def test_table_sorts_by_every_column_and_sums_up(page: Page, service: CannedService) -> None:
     service.by_name = {
         "10.png": service.usual("/predict", top=4),
         "bad.png": problem(422, "undecodable_image"),
@@ -97,7 +99,7 @@ def test_table_sorts_by_every_column_and_sums_up(page, service):
     expect(sorted_by).to_have_attribute("aria-sort", "descending")
 
 
-def test_csv_is_offered_when_all_answers_are_there(page, service):
+def test_csv_is_offered_when_all_answers_are_there(page: Page, service: CannedService) -> None:
     service.by_name = {"b.png": None}
     choose(page, picture("a.png"), picture("b.png"))
     expect(page.locator("#rows")).to_contain_text("98.71 %")
@@ -106,7 +108,7 @@ def test_csv_is_offered_when_all_answers_are_there(page, service):
     expect(page.get_by_role("link", name="Download CSV")).to_be_visible()
 
 
-def test_csv_of_a_stopped_table_says_what_is_missing(page, service):
+def test_csv_of_a_stopped_table_says_what_is_missing(page: Page, service: CannedService) -> None:
     service.replies = [service.usual("/predict")] + [None] * 4
     choose(page, *(picture(f"{i}.png") for i in range(6)))
     expect(page.locator("#rows")).to_contain_text("98.71 %")

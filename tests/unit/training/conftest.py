@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from class_folders import HEIGHT, WIDTH, write_classes
@@ -28,16 +28,24 @@ def cache(tmp_path: Path) -> PixelCache:
     return PixelCache(tmp_path / "cache", ImageSpec.for_size(HEIGHT, WIDTH))
 
 
+class Now:
+    """Hands on what is told to whoever listens now."""
+
+    listener: Any = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.listener, name)
+
+
 @pytest.fixture(scope="session")
 def one_process() -> Iterator[Callable[..., object]]:
     """What takes the place of `workers`: starting TensorFlow takes longer than tests train."""
-    to = SimpleNamespace(listener=None)
-    telling = Listener(lambda cost: to.listener.cost(cost), lambda end: to.listener.epoch(end))
-    with workers_module.workers(1, 1, telling) as made:
+    now = Now()
+    with workers_module.workers(1, 1, now) as made:  # type: ignore[arg-type]  # a listener
 
         @contextmanager
         def lent(_: int, __: int, listener: Listener) -> Iterator[Workers]:
-            to.listener = listener
+            now.listener = listener
             made.stop.clear()
             yield made
 
