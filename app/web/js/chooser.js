@@ -11,7 +11,12 @@ export class Chooser {
 
   /** `onChange` is called when another version was chosen. */
   constructor(onChange) {
-    for (const id of ["model", "beside"]) byId(id).addEventListener("change", onChange);
+    for (const id of ["model", "beside"]) {
+      byId(id).addEventListener("change", () => {
+        this.#keepApart();
+        onChange();
+      });
+    }
   }
 
   /** Ask the service what there is; a choice that can be kept is kept. */
@@ -25,13 +30,14 @@ export class Chooser {
     byId("model").disabled = count === 1;
     byId("beside-chooser").hidden = count === 1;
     if (!byId("model").value) byId("model").value = (models.find(isDefault) ?? models[0]).name;
+    this.#keepApart();
   }
 
   /** The chosen version and the one beside it, or null; a version not met yet is asked for. */
   async versions() {
     const values = [byId("model").value, byId("beside").value];
     const [asked, beside] = await Promise.all(values.map((value) => this.#describe(value)));
-    return { asked, beside: values[0] === values[1] ? null : beside };
+    return { asked, beside };
   }
 
   /** Write into the page's address what it shows, so that a link shows the same. */
@@ -75,6 +81,14 @@ export class Chooser {
     if (name) this.#select("model", name, version);
     const beside = address.get("beside");
     if (beside) this.#select("beside", ...beside.split("/"));
+    this.#keepApart();
+  }
+
+  /** Nothing stands beside itself. */
+  #keepApart() {
+    const { value } = byId("model");
+    for (const option of byId("beside").options) option.disabled = option.value === value;
+    if (byId("beside").value === value) byId("beside").value = "";
   }
 
   #select(id, name, version) {

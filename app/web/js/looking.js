@@ -38,6 +38,13 @@ export class Looking {
     for (const id of ["heat", "legend", "look", "blank"]) byId(id).hidden = true;
   }
 
+  /** Forget what was seen of another picture. */
+  clear() {
+    this.#request = null;
+    URL.revokeObjectURL(byId("saw").src);
+    byId("saw").removeAttribute("src");
+  }
+
   async #showPixels() {
     const { model, file, signal } = this.#request;
     const { height, width } = model.image;

@@ -20,7 +20,7 @@ const looking = new Looking();
 const chooser = new Chooser(() => switchVersions());
 const pad = new Pad(byId("pad"), draw, (png) => drawing.offer(png));
 const drawing = new Latest((png) => ask(png, { isLive: true }));
-const camera = new Camera(byId("video"), (frame) => ask(frame, { isLive: true }));
+const camera = new Camera(byId("video"), (frame) => askNext(frame, { isLive: true }));
 let described = null; // the version that the page describes
 let file = null; // the picture on the page
 let example = null; // its number, if it is one of the version's own
@@ -63,9 +63,16 @@ async function ask(picture, { isLive = false } = {}) {
   }
 }
 
+/** Ask about one of those that follow each other; only the first answer is scrolled to. */
+async function askNext(picture, options) {
+  const isFirst = !byId("empty").hidden;
+  await ask(picture, options);
+  if (isFirst && file === picture) keepInSight();
+}
+
 function draw(png) {
   leaveExample();
-  if (png) ask(png);
+  if (png) askNext(png);
   else forget();
 }
 
@@ -74,6 +81,7 @@ function forget() {
   retry = start;
   running.abort();
   drawing.drop();
+  looking.clear();
   busy(false);
   showNothing();
 }
@@ -89,10 +97,13 @@ function take(pictures) {
   clearBatch();
   files = [];
   leaveExample();
-  if (camera.isOn) frame("prompt");
   byId("output").classList.toggle("several", pictures.length > 1);
-  if (pictures.length === 1) show(pictures[0]);
-  else askAll(pictures);
+  if (pictures.length === 1) {
+    show(pictures[0]);
+  } else {
+    frame("prompt"); // what it showed is none of them
+    askAll(pictures);
+  }
 }
 
 async function show(picture) {

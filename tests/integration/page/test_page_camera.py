@@ -37,6 +37,25 @@ def test_camera_is_answered_again_and_again_one_frame_at_a_time(
     hold_frame(page)
 
 
+def test_pixels_of_another_picture_do_not_stand_beside_the_cameras_answers(page: Page) -> None:
+    choose(page, picture())
+    expect(page.get_by_role("img", name="The pixels the model saw")).to_be_visible()
+    start_camera(page)
+    expect(page.locator("#answer")).to_be_visible()
+    expect(page.locator("#saw-figure")).to_be_hidden()
+    hold_frame(page)
+    expect(page.locator("#saw-figure")).to_be_visible()
+
+
+def test_cameras_answer_is_in_sight_of_a_phone(open_page: Opener, service: CannedService) -> None:
+    service.models[0] = {**service.models[0], "examples": 10}
+    page = open_page(viewport={"width": 360, "height": 740}, has_touch=True)
+    start_camera(page)
+    expect(page.locator("#verdict")).to_be_in_viewport(ratio=0.9)
+    expect(page.locator("#video")).to_be_in_viewport(ratio=0.5)
+    hold_frame(page)
+
+
 def test_held_frame_becomes_the_picture(page: Page, service: CannedService) -> None:
     start_camera(page)
     expect(page.locator("#label")).to_have_text("9")
@@ -77,7 +96,7 @@ def test_heat_map_of_the_picture_before_does_not_stay_on_the_camera(page: Page) 
     expect(page.locator("#heat")).to_be_visible()
     start_camera(page)
     expect(page.locator("#answer")).to_be_visible()
-    expect(page.locator("#saw")).to_be_visible()
+    expect(page.locator("#saw")).to_be_hidden()  # it was of the picture before, too
     expect(page.locator("#heat")).to_be_hidden()
     expect(page.locator("#legend")).to_be_hidden()
     hold_frame(page)

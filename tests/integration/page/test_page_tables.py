@@ -24,6 +24,14 @@ def test_several_pictures_become_a_table_in_their_order(page: Page, service: Can
     ]
 
 
+def test_picture_of_before_does_not_stand_beside_a_table(page: Page) -> None:
+    choose(page, picture("before.png"))
+    expect(page.locator("#picture")).to_be_visible()
+    choose(page, picture("a.png"), picture("b.png"))
+    expect(page.get_by_role("heading", name="2 answers")).to_be_visible()
+    expect(page.locator("#picture")).to_be_hidden()
+
+
 def test_table_downloads_as_csv_that_no_spreadsheet_runs(
     page: Page, service: CannedService
 ) -> None:

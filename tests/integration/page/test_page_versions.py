@@ -52,6 +52,16 @@ def test_two_versions_answer_side_by_side(page: Page, service: CannedService) ->
     expect(page.locator("#agreement")).to_be_hidden()
 
 
+def test_nothing_stands_beside_itself(page: Page) -> None:
+    option = page.locator("#beside option", has_text="digits, version 1")
+    page.get_by_label("beside").select_option("digits, version 1")
+    page.get_by_label("Model").select_option("digits, version 1")
+    expect(option).to_be_disabled()
+    expect(page.get_by_label("beside")).to_have_value("")
+    page.get_by_label("Model").select_option("casting, version 3")
+    expect(option).to_be_enabled()
+
+
 def test_version_beside_that_cannot_answer_leaves_the_answer(
     page: Page, service: CannedService
 ) -> None:
@@ -161,7 +171,6 @@ def test_another_picture_takes_the_example_out_of_the_address(
 
 def test_keyboard_alone_compares_two_versions(page: Page) -> None:
     page.get_by_label("beside").focus()
-    page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowDown")
     choose(page, picture())
     expect(page.locator("#beside-who")).to_have_text("digits, version 2, says")
