@@ -5,6 +5,7 @@ import json
 import re
 import secrets
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ class Nodes:
 
 @pytest.fixture(scope="module", autouse=True)
 def _environment() -> None:
+    if sys.platform != "linux":
+        pytest.skip("the extra cluster is for Linux")
     done = run("scripts/setup", ENVIRONMENT.name, "requirements/cluster.txt", env={"PYTHON": ""})
     if done.returncode and re.search("from versions: none|[Cc]onnection|no release", done.stderr):
         pytest.skip(f"Ray cannot be downloaded: {done.stderr[-300:]}")

@@ -1,5 +1,6 @@
 """Where the images come from and the answers go: a folder that every node sees, or a bucket."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -34,7 +35,7 @@ def address_of(path: Path | str) -> str:
     Raises:
         InvalidLocation: it is another URL.
     """
-    return path.rstrip("/") if is_bucket(path) else str(Path(path).absolute())
+    return path.rstrip("/") if is_bucket(path) else os.path.abspath(path)
 
 
 class _Folder:

@@ -4,6 +4,7 @@ import errno
 import json
 import logging
 import os
+import re
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -26,6 +27,8 @@ from training.progress import Reporter
 
 # So many parts, or so: enough to spread, and to lose little with a node.
 _PARTS, _MOST_BATCHES = 1000, 64
+# Threads that read and decode for one CPU that infers. A bucket's mostly wait.
+_FOLDER_READERS, _BUCKET_READERS = 2, 8
 
 
 def predict_on_cluster(
@@ -101,7 +104,7 @@ def _scored(job: Job, parts: Sequence[Sequence[str]]) -> Iterator[dict[str, Any]
     from ray.data import ActorPoolStrategy, DataContext, from_items
 
     DataContext.get_current().enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # errors are ours to say
     rows = [{"names": json.dumps(part)} for part in parts]  # JSON holds names that are no UTF-8
     scored = from_items(rows, override_num_blocks=len(rows)).map_batches(
         Scorer,
@@ -114,8 +117,13 @@ def _scored(job: Job, parts: Sequence[Sequence[str]]) -> Iterator[dict[str, Any]
     try:
         yield from scored.iter_rows()
     except ray.exceptions.RayError as error:
-        reason = str(error).strip().rpartition("\n")[2]
-        raise ClusterError(f"A node of the cluster failed: {reason}") from error
+        raise ClusterError(f"A node of the cluster failed: {_reason(str(error))}") from error
+
+
+def _reason(traceback: str) -> str:
+    """Return the line of a traceback that says what happened."""
+    said = re.findall(r"^[\w.]+(?:Error|Exception)\b.*$", traceback, re.MULTILINE)
+    return str(said[-1]) if said else traceback.strip().partition("\n")[0]
 
 
 def _cpus() -> int:
@@ -129,6 +137,8 @@ class Scorer:
 
     def __init__(self, job: Job) -> None:
         self._job = job
+        self._source, self._target = place(job.source), place(job.target)
+        self._threads = _BUCKET_READERS if is_bucket(job.source) else _FOLDER_READERS
 
     def __call__(self, batch: Mapping[str, Any]) -> dict[str, list[Any]]:
         """Score one part; return how many images and errors it holds, or why it cannot be done."""
@@ -141,13 +151,11 @@ class Scorer:
         return {"images": [len(names)], "errors": [errors], "refused": [refused]}
 
     def _score(self, names: Sequence[str]) -> int:
-        images = _Images(place(self._job.source), names)
-        everything = iter(range(len(names)))
-        rows = list(predict_all(self._model, images, everything, lambda _: None, threads=1))
-        if all(row.error for row in rows) and images.source.read(names[0]) is None:
+        images, everything = _Images(self._source, names), iter(range(len(names)))
+        rows = list(predict_all(self._model, images, everything, lambda _: None, self._threads))
+        if all(row.error for row in rows) and self._source.read(names[0]) is None:
             raise ClusterError(f"{self._job.source} is not the same folder on every node")
-        target = place(self._job.target)
-        write_part(target, [printable(name) for name in names], rows, self._model.labels)
+        write_part(self._target, list(map(printable, names)), rows, self._model.labels)
         return sum(row.error is not None for row in rows)
 
     @cached_property
