@@ -139,7 +139,8 @@ class Reading:
             for few in _few(list(contents.items()), together)
         )
         waiting = max(1, min(_MOST_WAITING, _BYTES_WAITING // (together * pooling.image_bytes)))
-        found = chain.from_iterable(in_turn(self._executor, pooling, jobs, waiting))
+        answers: Iterator[list[Pooled]] = in_turn(self._executor, pooling.__call__, jobs, waiting)
+        found = chain.from_iterable(answers)
         for index, one in zip(contents.values(), found, strict=True):
             if not one.record.content:
                 self._require_unreadable_here(index)
