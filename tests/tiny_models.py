@@ -13,7 +13,7 @@ from model_store.spec import ImageSpec
 from model_store.store.store import ModelStore
 
 if TYPE_CHECKING:
-    from model_store.making.assembling import Assembled
+    from model_store.manifest import BundleContents
 
 TINY_LABELS = ("circle", "cross", "square")
 TINY_SPEC = ImageSpec.for_size(height=12, width=10)
@@ -42,7 +42,7 @@ def publish_tiny(
 
 
 @cache
-def _assembled(seed: int, pool: int) -> "tuple[Assembled, TemporaryDirectory[str]]":
+def _assembled(seed: int, pool: int) -> "tuple[BundleContents, TemporaryDirectory[str]]":
     """Exporting takes seconds, so each network is exported once."""
     from model_store.making.assembling import assemble
 

@@ -12,14 +12,14 @@ from pathlib import Path
 
 from ray.cluster_utils import Cluster
 
-from model_store.sources import FolderSource, open_labelled
+from model_store.sources import Source, open_labelled
 from model_store.spec import ImageSpec
 from training.cluster.executor import cluster_executor
 from training.data.cache import PixelCache
 
 
 @dataclass(frozen=True)
-class Slow(FolderSource):
+class Slow(Source):
     """Files that take their time, so that a node is lost in the middle of them."""
 
     def encoded(self, index: int) -> bytes:
@@ -27,13 +27,11 @@ class Slow(FolderSource):
         return super().encoded(index)
 
     def part(self, chosen: Sequence[int]) -> "Slow":
-        part = super().part(chosen)
-        return Slow(part.items, part.labels, part.files)
+        return Slow(super().part(chosen).items)
 
 
 def main(images: Path, caches: Path) -> None:
     source = open_labelled(images)
-    assert isinstance(source, FolderSource)
     spec = ImageSpec.for_size(24, 32)
     here, there = (PixelCache(caches / name, spec, 2) for name in ("here", "there"))
     records = here.index(source, lambda _: None)
@@ -48,7 +46,7 @@ def main(images: Path, caches: Path) -> None:
 
     try:
         with cluster_executor(cluster.address) as executor:
-            slow = Slow(source.items, source.labels, source.files)
+            slow = Slow(source.items)
             found = there.index(slow, lose_a_node, executor)
     finally:
         cluster.shutdown()
