@@ -1,4 +1,4 @@
-"""Take the picture of the page that opens the README: a drawn digit, and what the model says.
+"""Take the picture of the page that opens the README: an example, and what the model says of it.
 
 python -m scripts.photograph_page docs/page.png
 """
@@ -13,12 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import sync_playwright
 
 CHROMIUM = os.environ.get("CHROMIUM", "/usr/bin/chromium")
 PATIENCE_S = 60
-WIDTH, HEIGHT = 1200, 800
-TWO = [(0.32, 0.35), (0.4, 0.22), (0.58, 0.22), (0.64, 0.36), (0.33, 0.78), (0.7, 0.78)]
+WIDTH, HEIGHT = 1200, 900
 
 
 @contextmanager
@@ -55,26 +54,15 @@ def is_ready(address: str) -> bool:
         return False
 
 
-def draw(page: Page, points: list[tuple[float, float]]) -> None:
-    """Draw one stroke through points given as shares of the pad's sides."""
-    box = page.locator("#pad").bounding_box()
-    if box is None:
-        raise RuntimeError("the page has no pad")
-    for number, (x, y) in enumerate(points):
-        page.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=8)
-        if number == 0:
-            page.mouse.down()
-    page.mouse.up()
-
-
 def photograph(address: str, target: Path) -> None:
-    """Draw a digit on the page, show where the model looked, and write a PNG."""
+    """Ask about an example, show where the model looked, and write a PNG."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT}, color_scheme="light")
         page.goto(address)
-        page.get_by_role("button", name="Draw").click()
-        draw(page, TWO)
+        for number in (1, 3, 1, 4):  # the first answers of a service take longer
+            page.get_by_role("button", name=f"Example {number}", exact=True).click()
+            page.get_by_role("heading", name=str(number - 1), exact=True, level=2).wait_for()
         page.get_by_label("Where it looked").fill("60")
         page.locator("#heat").wait_for()
         page.wait_for_timeout(500)  # bars grow
