@@ -87,7 +87,6 @@ def train(task: Task, folder: Path, listener: Listener) -> Learned:
     """
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
-    listener.device(_device())
     task, recipe = _in_memory(task), task.recipe
     network = _compiled(task.what, recipe, task.steps, task.steps_per_call)
     inputs = _started(network, task)
@@ -111,13 +110,6 @@ def train(task: Task, folder: Path, listener: Listener) -> Learned:
         interrupted,
         best.logits,
     )
-
-
-def _device() -> str:
-    """Return what TensorFlow computes on: its first GPU, where there is one."""
-    for gpu in tf.config.list_physical_devices("GPU"):
-        return str(tf.config.experimental.get_device_details(gpu).get("device_name", "a GPU"))
-    return "the CPU"
 
 
 def _started(network: keras.Sequential, task: Task) -> Standardization:

@@ -128,7 +128,7 @@ def _start(told: Any, stop: Any, threads: int) -> None:
 
 
 def _listener() -> Listener:
-    return Listener(_told.put, _told.put, _stop.is_set, _told.put)
+    return Listener(_told.put, _told.put, _stop.is_set)
 
 
 def _trial(task: Task) -> Floats:
@@ -138,9 +138,18 @@ def _trial(task: Task) -> Floats:
 
 
 def _train(task: Task, folder: Path) -> Learned:
+    from model_store.engines.keras import runtime
     from training.learn.trainer import train
 
+    _told.put(_device(runtime()[1]))
     return train(task, folder, _listener())
+
+
+def _device(tf: Any) -> str:
+    """Return what TensorFlow computes on: its first GPU, where there is one."""
+    for gpu in tf.config.list_physical_devices("GPU"):
+        return str(tf.config.experimental.get_device_details(gpu).get("device_name", "a GPU"))
+    return "the CPU"
 
 
 def _end_with_parent() -> None:

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from training.learn import trainer
 from training.learn.task import Listener
-from training.learn.workers import _listen
+from training.learn.workers import _device, _listen
 
 
 @pytest.mark.parametrize(
@@ -20,15 +19,14 @@ from training.learn.workers import _listen
     ],
 )
 def test_the_first_gpu_is_named_where_there_is_one(
-    monkeypatch: pytest.MonkeyPatch, gpus: list[str], details: dict[str, str], said: str
+    gpus: list[str], details: dict[str, str], said: str
 ) -> None:
     config = SimpleNamespace(
         list_physical_devices=lambda kind: gpus if kind == "GPU" else ["cpu:0"],
         experimental=SimpleNamespace(get_device_details=lambda gpu: details),  # noqa: ARG005
     )
-    monkeypatch.setattr(trainer, "tf", SimpleNamespace(config=config))
 
-    assert trainer._device() == said
+    assert _device(SimpleNamespace(config=config)) == said
 
 
 def test_a_training_process_is_heard_saying_it() -> None:
