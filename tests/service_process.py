@@ -55,7 +55,6 @@ class Service:
         finally:
             self.process.kill()
             self._reader.join(PATIENCE_S)
-            assert self.process.stderr is not None
             self.process.stderr.close()
 
     def wait_for_log(self, pattern: str, times: int = 1) -> re.Match[str]:

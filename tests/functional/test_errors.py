@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import httpx
 import numpy as np
 import pytest
-from fake_models import FakeModel, FakeStore, Start, png
+from fake_models import png
 from heic_files import HEIC
 from pictures import encoded
 from PIL import Image
@@ -48,20 +48,20 @@ NOT_FOR_CLIENTS = {
 @pytest.mark.parametrize(
     "kind", [*leaves(errors.AppError), *leaves(store_errors.ModelStoreError)], ids=str
 )
-def test_every_error_has_exactly_one_row(kind: type[Exception]) -> None:
+def test_every_error_has_exactly_one_row(kind):
     assert (kind in TABLE) != (kind in NOT_FOR_CLIENTS)
 
 
-def test_rows_with_one_code_agree_on_status_and_title() -> None:
+def test_rows_with_one_code_agree_on_status_and_title():
     rows = {row.code: row for row in TABLE.values()}
     assert all(rows[row.code] == row for row in TABLE.values())
 
 
-def test_named_settings_exist() -> None:
+def test_named_settings_exist():
     assert {row.setting for row in TABLE.values()} - {None} <= set(Settings.model_fields)
 
 
-def test_unknown_exceptions_are_opaque() -> None:
+def test_unknown_exceptions_are_opaque():
     members = problem(RuntimeError("/secret/path"), "id")
 
     assert row_of(RuntimeError()).status == 500
@@ -78,14 +78,12 @@ def test_unknown_exceptions_are_opaque() -> None:
     ],
     ids=["empty", "text", "pdf", "truncated"],
 )
-async def test_bodies_that_are_no_image(
-    client: httpx.AsyncClient, body: bytes, status: int, code: str
-) -> None:
+async def test_bodies_that_are_no_image(client, body, status, code):
     check_problem(await client.post("/predict", content=body), status, code)
 
 
 @pytest.mark.usefixtures("toy")
-async def test_too_many_pixels_names_the_setting(start: Start) -> None:
+async def test_too_many_pixels_names_the_setting(start):
     async with start(max_pixels=50) as client:
         body = check_problem(await client.post("/predict", content=png()), 422, "too_many_pixels")
 
@@ -105,9 +103,7 @@ async def test_too_many_pixels_names_the_setting(start: Start) -> None:
         ("/models/none/versions/1/predict", "POST", 404, "model_not_found"),
     ],
 )
-async def test_wrong_addresses(
-    client: httpx.AsyncClient, url: str, method: str, status: int, code: str
-) -> None:
+async def test_wrong_addresses(client, url, method, status, code):
     check_problem(await client.request(method, url, content=png()), status, code)
 
 
@@ -120,9 +116,7 @@ async def test_wrong_addresses(
         ("PUT", "/health", 405, "Expected GET for /health. Received: PUT"),
     ],
 )
-async def test_wrong_addresses_are_told_what_there_is(
-    client: httpx.AsyncClient, method: str, url: str, status: int, detail: str
-) -> None:
+async def test_wrong_addresses_are_told_what_there_is(client, method, url, status, detail):
     code = "not_found" if status == 404 else "method_not_allowed"
     body = check_problem(await client.request(method, url), status, code)
     assert body["detail"] == detail
@@ -142,9 +136,7 @@ async def test_wrong_addresses_are_told_what_there_is(
         ("/v2/models/toy/infer?top_k=1", "Expected no query parameters. Received: 'top_k'."),
     ],
 )
-async def test_unknown_query_parameters_are_refused(
-    client: httpx.AsyncClient, url: str, detail: str
-) -> None:
+async def test_unknown_query_parameters_are_refused(client, url, detail):
     answer = await client.post(url, content=png())
 
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_parameter")
@@ -152,9 +144,7 @@ async def test_unknown_query_parameters_are_refused(
 
 
 @pytest.mark.parametrize("url", ["/predict", "/predict/batch", "/v2/models/toy/infer"])
-async def test_compressed_bodies_are_refused_by_the_headers_name(
-    client: httpx.AsyncClient, url: str
-) -> None:
+async def test_compressed_bodies_are_refused_by_the_headers_name(client, url):
     packed = gzip.compress(png())
     refused = await client.post(url, content=packed, headers={"content-encoding": "gzip"})
     plain = await client.post("/predict", content=png(), headers={"content-encoding": "identity"})
@@ -167,9 +157,7 @@ async def test_compressed_bodies_are_refused_by_the_headers_name(
 
 @pytest.mark.usefixtures("toy")
 @pytest.mark.parametrize("prefix", ["", "/vision/parts"], ids=["stripped", "left"])
-async def test_routes_are_found_under_a_prefix_with_and_without_a_slash(
-    start: Start, prefix: str
-) -> None:
+async def test_routes_are_found_under_a_prefix_with_and_without_a_slash(start, prefix):
     async with start(root_path="/vision/parts") as client:
         for path in ("/predict", "/predict/", "/v2/models/toy/infer/"):
             answer = await client.post(f"{prefix}{path}", content=b"")
@@ -184,7 +172,7 @@ async def test_routes_are_found_under_a_prefix_with_and_without_a_slash(
 
 @pytest.mark.usefixtures("toy")
 @pytest.mark.parametrize("announced", [True, False], ids=["by length", "by counting"])
-async def test_too_many_bytes(start: Start, announced: bool) -> None:
+async def test_too_many_bytes(start, announced):
     async def chunks():
         for _ in range(20):
             yield b"x" * 100
@@ -200,7 +188,7 @@ async def test_too_many_bytes(start: Start, announced: bool) -> None:
 
 
 @pytest.mark.usefixtures("toy")
-async def test_too_many_images(start: Start) -> None:
+async def test_too_many_images(start):
     async with start(max_images=2) as client:
         for count, status in [(2, 200), (3, 413), (60, 413)]:
             files = [("files", ("x.png", png()))] * count
@@ -226,22 +214,20 @@ async def test_too_many_images(start: Start) -> None:
     ],
     ids=["cut", "nonsense", "no boundary", "long boundary", "no header", "other field"],
 )
-async def test_malformed_forms(
-    client: httpx.AsyncClient, url: str, body: bytes, content_type: str
-) -> None:
+async def test_malformed_forms(client, url, body, content_type):
     response = await client.post(url, content=body, headers={"content-type": content_type})
 
     check_problem(response, 400, "malformed_upload")
 
 
-async def test_two_files_where_one_is_expected(client: httpx.AsyncClient) -> None:
+async def test_two_files_where_one_is_expected(client):
     response = await client.post("/predict", files=[("file", png()), ("file", png())])
 
     check_problem(response, 400, "malformed_upload")
     assert "Received: 2. Many images go to /predict/batch" in response.json()["detail"]
 
 
-async def test_batch_needs_a_form_with_images(client: httpx.AsyncClient) -> None:
+async def test_batch_needs_a_form_with_images(client):
     raw = await client.post("/predict/batch", content=png())
     check_problem(raw, 400, "malformed_upload")
     empty = await client.post(
@@ -252,7 +238,7 @@ async def test_batch_needs_a_form_with_images(client: httpx.AsyncClient) -> None
     check_problem(empty, 400, "empty_upload")
 
 
-async def test_an_empty_image_is_the_same_error_on_every_way(client: httpx.AsyncClient) -> None:
+async def test_an_empty_image_is_the_same_error_on_every_way(client):
     empty = ("x.png", b"")
     alone = [
         await client.post("/predict", content=b""),
@@ -294,9 +280,7 @@ LATER = "/v2/models/{name}/infer"
     ],
     ids=["base64", "lines", "URL-safe", "quoted", "data URL", "JSON", "pixels", "multipart"],
 )
-async def test_wrapped_images_are_refused_with_the_way_that_works(
-    client: httpx.AsyncClient, body: bytes, received: str, advice: str
-) -> None:
+async def test_wrapped_images_are_refused_with_the_way_that_works(client, body, received, advice):
     types = ("image/png", "application/json", "multipart/related")
     refused = [
         await client.post("/predict", content=body, headers={"content-type": kind})
@@ -317,9 +301,7 @@ def noise(kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ALL_FORMATS)
-async def test_a_truncated_image_is_called_so_without_our_internals(
-    client: httpx.AsyncClient, kind: str
-) -> None:
+async def test_a_truncated_image_is_called_so_without_our_internals(client, kind):
     image = HEIC["color"] if kind == "HEIC" else noise(kind)
     for size in (int(share * len(image)) for share in (0.3, 0.5, 0.95)):
         response = await client.post("/predict", content=image[:size])
@@ -330,7 +312,7 @@ async def test_a_truncated_image_is_called_so_without_our_internals(
         assert "Error" not in detail
 
 
-async def test_engine_failure_is_opaque(client: httpx.AsyncClient, toy: FakeModel) -> None:
+async def test_engine_failure_is_opaque(client, toy):
     toy.error = RuntimeError("/home/secret/weights.bin")
     response = await client.post("/predict", content=png())
 
@@ -340,16 +322,14 @@ async def test_engine_failure_is_opaque(client: httpx.AsyncClient, toy: FakeMode
     assert (await client.post("/predict", content=png())).status_code == 200
 
 
-async def test_numbers_that_are_not_finite_are_never_an_answer(
-    client: httpx.AsyncClient, toy: FakeModel
-) -> None:
+async def test_numbers_that_are_not_finite_are_never_an_answer(client, toy):
     toy.answers_nan = True
     response = await client.post("/predict", content=png())
 
     check_problem(response, 500, "output_not_finite")
 
 
-async def test_version_that_cannot_serve(start: Start, store: FakeStore) -> None:
+async def test_version_that_cannot_serve(start, store):
     store.publish("toy", 1)
     store.publish("toy", 2)
     store.broken["toy", 1] = ProbeMismatch("/srv/models/toy/1: differs")
@@ -361,7 +341,7 @@ async def test_version_that_cannot_serve(start: Start, store: FakeStore) -> None
     assert int(response.headers["retry-after"]) >= 1
 
 
-async def test_harmless_request_ids_are_kept_and_others_replaced(client: httpx.AsyncClient) -> None:
+async def test_harmless_request_ids_are_kept_and_others_replaced(client):
     for given in ("abc-123", "a" * 64, "A.b_c:d"):
         response = await client.post("/predict", content=b"", headers={"x-request-id": given})
         assert response.json()["request_id"] == given == response.headers["x-request-id"]

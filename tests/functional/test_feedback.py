@@ -107,9 +107,7 @@ async def test_quota_counts_what_lies_there_already(start, tmp_path):
     assert kept(tmp_path) == ["toy/left"]
 
 
-def test_workers_count_together_and_look_at_the_folder_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_workers_count_together_and_look_at_the_folder_once(tmp_path, monkeypatch):
     looked: list[Path] = []
 
     def look(folder: Path) -> Iterator[Path]:
@@ -130,9 +128,7 @@ def test_workers_count_together_and_look_at_the_folder_once(
 
 
 @pytest.mark.parametrize("count", ["", None])
-def test_count_that_was_cut_short_or_removed_is_taken_again(
-    tmp_path: Path, count: str | None
-) -> None:
+def test_count_that_was_cut_short_or_removed_is_taken_again(tmp_path, count):
     folder = feedback.FeedbackFolder(tmp_path, len(png()))
     folder.keep("toy", "up", png())
     (tmp_path / ".bytes").unlink()
@@ -143,9 +139,7 @@ def test_count_that_was_cut_short_or_removed_is_taken_again(
         folder.keep("toy", "up", png(seed=1))
 
 
-def test_folder_that_was_emptied_has_room_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_folder_that_was_emptied_has_room_again(tmp_path, monkeypatch):
     folder = feedback.FeedbackFolder(tmp_path, len(png()))
     (tmp_path / folder.keep("toy", "up", png())).unlink()
     with pytest.raises(FeedbackFull):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import httpx
 import pytest
-from fake_models import FakeModel, FakeStore, Start, png
+from fake_models import png
 from patience import eventually
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -28,9 +28,7 @@ def value(samples: Samples, name: str, **labels: str) -> float:
     return samples.get((f"halftone_{name}", tuple(sorted(labels.items()))), 0.0)
 
 
-async def test_predictions_are_counted_by_route_status_model_stage_and_label(
-    client: httpx.AsyncClient,
-) -> None:
+async def test_predictions_are_counted_by_route_status_model_stage_and_label(client):
     best = (await client.post("/predict", content=png())).json()["label"]
     await client.post("/models/toy/predict", content=png())
     await client.post("/predict", content=b"no image")
@@ -55,16 +53,14 @@ async def test_predictions_are_counted_by_route_status_model_stage_and_label(
 @pytest.mark.parametrize(
     "accept", ["", "*/*", "text/plain;version=x", "application/openmetrics-text;version=1.x", "é;"]
 )
-async def test_metrics_come_whatever_form_is_asked_for(
-    client: httpx.AsyncClient, accept: str
-) -> None:
+async def test_metrics_come_whatever_form_is_asked_for(client, accept):
     answer = await client.get("/metrics", headers={"accept": accept.encode("latin-1")})
 
     assert answer.status_code == 200
     assert "halftone_ready 1.0" in answer.text
 
 
-async def test_every_image_of_a_batch_counts(client: httpx.AsyncClient) -> None:
+async def test_every_image_of_a_batch_counts(client):
     files = [("files", ("x.png", image)) for image in (png(), b"bad", png())]
     await client.post("/predict/batch", files=files)
     samples = await scrape(client)
@@ -73,7 +69,7 @@ async def test_every_image_of_a_batch_counts(client: httpx.AsyncClient) -> None:
     assert value(samples, "refusals_total", code="unsupported_format") == 1
 
 
-async def test_clients_cannot_invent_labels(client: httpx.AsyncClient) -> None:
+async def test_clients_cannot_invent_labels(client):
     for n in range(30):
         await client.get(f"/nothing/{n}")
         await client.post(f"/models/none{n}/predict", content=png())
@@ -85,14 +81,14 @@ async def test_clients_cannot_invent_labels(client: httpx.AsyncClient) -> None:
     assert not any("none7" in str(key) or "BREW" in str(key) for key in samples)
 
 
-async def test_non_finite_answers_raise_an_alarm(client: httpx.AsyncClient, toy: FakeModel) -> None:
+async def test_non_finite_answers_raise_an_alarm(client, toy):
     toy.answers_nan = True
     await client.post("/predict", content=png())
 
     assert value(await scrape(client), "refusals_total", code="output_not_finite") == 1
 
 
-async def test_loads_and_their_failures_are_counted(start: Start, store: FakeStore) -> None:
+async def test_loads_and_their_failures_are_counted(start, store):
     store.publish("toy", 1)
 
     async def loads(client: httpx.AsyncClient, outcome: str) -> float:
@@ -117,7 +113,7 @@ async def test_loads_and_their_failures_are_counted(start: Start, store: FakeSto
 
 
 @pytest.mark.parametrize("accept", ["", "application/openmetrics-text", "*/*"])
-async def test_any_scraper_is_answered(client: httpx.AsyncClient, accept: str) -> None:
+async def test_any_scraper_is_answered(client, accept):
     response = await client.get("/metrics", headers={"accept": accept})
 
     assert response.status_code == 200

@@ -5,7 +5,7 @@ import threading
 
 import httpx
 import pytest
-from fake_models import PATIENCE_S, FakeModel, FakeStore, Start, png
+from fake_models import PATIENCE_S, FakeModel, FakeStore, png
 
 from app import registry
 from model_store.store.current import Pointers
@@ -45,9 +45,7 @@ async def ask(client: httpx.AsyncClient, version: int) -> httpx.Response:
     return await client.post(f"/models/toy/versions/{version}/predict", content=png())
 
 
-async def test_request_is_not_held_while_a_version_takes_long_to_open(
-    start: Start, store: SlowStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_request_is_not_held_while_a_version_takes_long_to_open(start, store, monkeypatch):
     monkeypatch.setattr(registry, "HOLD_SECONDS", 0.05)
     async with start() as client:
         held = await asyncio.gather(*(ask(client, version) for version in (1, 1, 2)))
@@ -62,9 +60,7 @@ async def test_request_is_not_held_while_a_version_takes_long_to_open(
     assert store.models["toy"][1].closed.is_set()
 
 
-async def test_client_that_goes_away_does_not_stop_the_opening(
-    start: Start, store: SlowStore
-) -> None:
+async def test_client_that_goes_away_does_not_stop_the_opening(start, store):
     async with start() as client:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
@@ -74,9 +70,7 @@ async def test_client_that_goes_away_does_not_stop_the_opening(
     assert store.asked.count("toy") == 1
 
 
-async def test_no_more_than_some_versions_wait_to_be_opened(
-    start: Start, store: SlowStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_more_than_some_versions_wait_to_be_opened(start, store, monkeypatch):
     monkeypatch.setattr(registry, "_MOST_OPENING", 1)
     async with start() as client:
         first = asyncio.create_task(ask(client, 1))
@@ -90,9 +84,7 @@ async def test_no_more_than_some_versions_wait_to_be_opened(
         assert (await ask(client, 2)).status_code == 200
 
 
-async def test_store_that_is_away_is_not_asked_for_other_versions(
-    start: Start, store: SlowStore
-) -> None:
+async def test_store_that_is_away_is_not_asked_for_other_versions(start, store):
     store.go.set()
     async with start() as client:
         assert (await ask(client, 2)).status_code == 200

@@ -58,7 +58,6 @@ class Azurite(ObjectServer):
         )
         deadline = time.monotonic() + PATIENCE_S
         while True:
-            assert self.process is not None
             assert self.process.poll() is None, self.log()
             try:
                 made = self._make_container()

@@ -39,11 +39,9 @@ class ObjectServer:
         return (self.folder / "log").read_text()[-2000:]
 
     def freeze(self) -> None:
-        assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        assert self.process is not None
         self.process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:

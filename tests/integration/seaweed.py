@@ -64,7 +64,6 @@ class Seaweed(ObjectServer):
         deadline = time.monotonic() + PATIENCE_S
         filer = f"http://127.0.0.1:{self.ports['filer']}/buckets/{BUCKET}/"
         while True:
-            assert self.process is not None
             assert self.process.poll() is None, self.log()
             try:
                 made = httpx.post(filer, timeout=5)

@@ -36,8 +36,6 @@ class Nodes:
 
     def kill(self, what: str) -> None:
         """Kill an actor that scores, or its node."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
         self.process.stdin.write(f"kill {what}\n")
         self.process.stdin.flush()
         assert int(self.process.stdout.readline()) > 0
@@ -71,7 +69,6 @@ def nodes() -> Iterator[Nodes]:
         text=True,
         cwd=ROOT,
     )
-    assert process.stdout is not None
     address = process.stdout.readline().strip()
     assert address, process.wait(PATIENCE_S)
     yield Nodes(process, address)
@@ -178,9 +175,7 @@ def assert_equal(target: Path, expected: dict[str, dict[str, str]]) -> None:
     assert found == expected
 
 
-def test_a_killed_actor_loses_nothing(
-    nodes: Nodes, images: Path, expected: dict[str, dict[str, str]], tmp_path: Path
-) -> None:
+def test_a_killed_actor_loses_nothing(nodes, images, expected, tmp_path):
     driver = start(images, tmp_path / "out", nodes)
     nodes.kill("actor")
     early = len(parts(tmp_path / "out"))
@@ -192,9 +187,7 @@ def test_a_killed_actor_loses_nothing(
     assert_equal(tmp_path / "out", expected)
 
 
-def test_a_killed_driver_goes_on_where_it_was(
-    nodes: Nodes, images: Path, expected: dict[str, dict[str, str]], tmp_path: Path
-) -> None:
+def test_a_killed_driver_goes_on_where_it_was(nodes, images, expected, tmp_path):
     driver = start(images, tmp_path / "out", nodes)
     driver.kill()
     driver.communicate()
@@ -209,9 +202,7 @@ def test_a_killed_driver_goes_on_where_it_was(
     assert_equal(tmp_path / "out", expected)
 
 
-def test_a_node_that_goes_loses_nothing(
-    nodes: Nodes, images: Path, expected: dict[str, dict[str, str]], tmp_path: Path
-) -> None:
+def test_a_node_that_goes_loses_nothing(nodes, images, expected, tmp_path):
     driver = start(images, tmp_path / "out", nodes)
     nodes.kill("node")
     early = len(parts(tmp_path / "out"))
@@ -221,9 +212,7 @@ def test_a_node_that_goes_loses_nothing(
     assert_equal(tmp_path / "out", expected)
 
 
-def test_from_a_bucket_into_a_bucket_on_a_cluster_of_its_own(
-    server: Seaweed, tmp_path: Path
-) -> None:
+def test_from_a_bucket_into_a_bucket_on_a_cluster_of_its_own(server, tmp_path):
     images = tmp_path / "images"
     write(images, 150)
     (images / "empty.png").write_bytes(b"")

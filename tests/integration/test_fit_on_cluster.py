@@ -63,7 +63,7 @@ def manifest(folder: Path) -> dict[str, Any]:
     return read
 
 
-def test_nodes_leave_the_pixels_that_this_machine_would(fitted: Path) -> None:
+def test_nodes_leave_the_pixels_that_this_machine_would(fitted):
     pixels, rows = cached(fitted / "here")
 
     assert len(rows) == 391
@@ -71,7 +71,7 @@ def test_nodes_leave_the_pixels_that_this_machine_would(fitted: Path) -> None:
     assert "row/broken.png" in (fitted / "cluster.txt").read_text()
 
 
-def test_trials_on_nodes_say_what_trials_here_do(fitted: Path) -> None:
+def test_trials_on_nodes_say_what_trials_here_do(fitted):
     here, cluster = (manifest(fitted / name)["training"] for name in ("here", "cluster"))
 
     assert len(here["selection"]["candidates"]) > 8
@@ -79,7 +79,7 @@ def test_trials_on_nodes_say_what_trials_here_do(fitted: Path) -> None:
     assert "Training on " in (fitted / "cluster.txt").read_text()
 
 
-def test_the_model_is_the_same(fitted: Path) -> None:
+def test_the_model_is_the_same(fitted):
     here, cluster = (manifest(fitted / name) for name in ("here", "cluster"))
 
     assert cluster["metrics"] == here["metrics"]
@@ -87,7 +87,7 @@ def test_the_model_is_the_same(fitted: Path) -> None:
     assert here["metrics"]["accuracy"] > 0.8
 
 
-def test_a_node_that_goes_while_it_reads_costs_no_image(tmp_path: Path) -> None:
+def test_a_node_that_goes_while_it_reads_costs_no_image(tmp_path):
     images = write_classes(tmp_path / "images", {"row": 400, "column": 400})
     script = Path(__file__).with_name("cluster_reading.py")
     caches = tmp_path / "caches"

@@ -47,13 +47,11 @@ def start_publisher(cache: Path, who: str, times: int) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
 
 
 def release(process: subprocess.Popen[str]) -> None:
-    assert process.stdin is not None
     process.stdin.write("go\n")
     process.stdin.flush()
 
@@ -73,9 +71,7 @@ def weights_of(store: ModelStore) -> list[str]:
     [(Seaweed, 4, 3), (Azurite, 4, 3), pytest.param(Seaweed, 16, 30, marks=pytest.mark.slow)],
     indirect=["server"],
 )
-def test_publishers_that_race_each_get_a_version(
-    server: ObjectServer, tmp_path: Path, publishers: int, rounds: int
-) -> None:
+def test_publishers_that_race_each_get_a_version(server, tmp_path, publishers, rounds):
     processes = [start_publisher(tmp_path, f"p{number}", rounds) for number in range(publishers)]
     for process in processes:
         release(process)
@@ -89,14 +85,11 @@ def test_publishers_that_race_each_get_a_version(
     expected = {f"p{who}-{number}" for who in range(publishers) for number in range(rounds)}
     assert set(weights_of(store)) == expected
     current = store.current("paper")
-    assert current is not None
     assert {current.version, current.previous} <= set(range(1, total + 1))
 
 
 @pytest.mark.slow
-def test_publishers_killed_at_random_moments_leave_only_whole_versions(
-    server: ObjectServer, tmp_path: Path
-) -> None:
+def test_publishers_killed_at_random_moments_leave_only_whole_versions(server, tmp_path):
     moments = random.Random(0)  # noqa: S311  # not for secrets
     store = paper_store(server, tmp_path / "reader")
     process = start_publisher(tmp_path, "first", 1)
@@ -195,11 +188,8 @@ def can_read(store: ModelStore) -> bool:
 @pytest.mark.slow
 @on_both_kinds
 def test_a_bucket_is_a_store_for_commands_and_service(
-    server: ObjectServer,
-    shared_tiny_store: ModelStore,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+    server, shared_tiny_store, tmp_path, monkeypatch
+):
     monkeypatch.setenv("HALFTONE_CACHE", str(tmp_path / "commands"))
     for _ in range(2):
         publish_copy(ModelStore(server.url, cache=tmp_path / "publisher"), shared_tiny_store)
@@ -222,8 +212,8 @@ def test_a_bucket_is_a_store_for_commands_and_service(
 
 @pytest.mark.slow
 def test_two_copies_take_a_version_over_within_the_poll_interval(
-    server: ObjectServer, shared_tiny_store: ModelStore, tmp_path: Path
-) -> None:
+    server, shared_tiny_store, tmp_path
+):
     store = ModelStore(server.url, cache=tmp_path / "publisher")
     publish_copy(store, shared_tiny_store)
     with ExitStack() as stack:
@@ -245,8 +235,8 @@ def test_two_copies_take_a_version_over_within_the_poll_interval(
 
 @pytest.mark.slow
 def test_a_bucket_that_freezes_or_dies_loses_no_request_and_is_told(
-    server: ObjectServer, shared_tiny_store: ModelStore, tmp_path: Path
-) -> None:
+    server, shared_tiny_store, tmp_path
+):
     store = ModelStore(server.url, cache=tmp_path / "publisher")
     publish_copy(store, shared_tiny_store)
     with serving(server, tmp_path / "copy") as service:
@@ -290,9 +280,7 @@ def test_a_bucket_that_freezes_or_dies_loses_no_request_and_is_told(
 
 
 @pytest.mark.slow
-def test_workers_share_one_copy(
-    server: ObjectServer, shared_tiny_store: ModelStore, tmp_path: Path
-) -> None:
+def test_workers_share_one_copy(server, shared_tiny_store, tmp_path):
     publish_copy(ModelStore(server.url, cache=tmp_path / "publisher"), shared_tiny_store)
     with serving(server, tmp_path / "copy", workers=2) as service:
         service.wait_until_ready()
@@ -310,7 +298,7 @@ def test_workers_share_one_copy(
 
 
 @on_both_kinds
-def test_wrong_keys_are_one_sentence(server: ObjectServer, tmp_path: Path) -> None:
+def test_wrong_keys_are_one_sentence(server, tmp_path):
     wrong = dict.fromkeys(("AWS_SECRET_ACCESS_KEY", "AZURE_STORAGE_ACCOUNT_KEY"), "d3Jvbmc=")
     done = python("-m", "model_store", "list", env={**wrong, "HALFTONE_CACHE": str(tmp_path)})
 
@@ -322,9 +310,7 @@ def test_wrong_keys_are_one_sentence(server: ObjectServer, tmp_path: Path) -> No
 
 
 @on_both_kinds
-def test_a_bucket_that_does_not_exist_is_one_sentence(
-    server: ObjectServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bucket_that_does_not_exist_is_one_sentence(server, monkeypatch):
     monkeypatch.setenv("HALFTONE_MODELS", f"{server.scheme}://nowhere/x")
     for line in ("list", "show tiny"):
         said = CliRunner().invoke(commands, line.split()).output

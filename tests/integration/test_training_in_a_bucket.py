@@ -1,18 +1,16 @@
 """Training whose store is a bucket, as the commands that a user types."""
 
 import json
-from pathlib import Path
 
 import pytest
 from class_folders import HEIGHT, WIDTH, write_classes
 from commands import python
-from object_server import ObjectServer
 
 pytest.importorskip("tensorflow")
 pytestmark = pytest.mark.slow
 
 
-def test_fit_evaluate_and_predict_work_on_a_bucket(server: ObjectServer, tmp_path: Path) -> None:
+def test_fit_evaluate_and_predict_work_on_a_bucket(server, tmp_path):
     data = write_classes(tmp_path / "data", {"row": 60, "column": 60, "diagonal": 60})
     new = write_classes(tmp_path / "new", {"row": 9, "column": 9, "diagonal": 9}, seed=1)
     environment = {"HALFTONE_CACHE": str(tmp_path / "cache")}

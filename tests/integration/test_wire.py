@@ -14,8 +14,6 @@ import pytest
 from commands import python, run
 from service_process import PATIENCE_S, Service, free_port, images, running
 
-from model_store.store.store import ModelStore
-
 SBIN = "/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin"
 LATE_BODY = b"x" * 5_000_000
 
@@ -183,9 +181,7 @@ def test_head_is_get_without_a_body(service):
 
 
 @pytest.mark.parametrize("host", ["::", "127.0.0.1", "0.0.0.0", ""])  # noqa: S104  # on purpose
-def test_health_check_asks_what_is_served_and_no_proxy(
-    shared_tiny_store: ModelStore, host: str
-) -> None:
+def test_health_check_asks_what_is_served_and_no_proxy(shared_tiny_store, host):
     if host == "::" and not socket.has_dualstack_ipv6():
         pytest.skip("no IPv6 here")
     port = free_port()

@@ -73,9 +73,7 @@ def graph() -> dict[str, set[str]]:
         ("model_store", ("app", "training", "halftone", "tests", "benchmarks")),
     ],
 )
-def test_no_package_imports_past_the_model_store(
-    graph: dict[str, set[str]], package: str, forbidden: tuple[str, ...]
-) -> None:
+def test_no_package_imports_past_the_model_store(graph, package, forbidden):
     modules = inside(set(graph), package)
     wrong = {name: found for name in modules if (found := inside(graph[name], *forbidden))}
 
@@ -96,9 +94,7 @@ def test_no_package_imports_past_the_model_store(
         ("training.judge", ("training.learn", "training.report")),
     ],
 )
-def test_inner_modules_never_reach_outer_ones(
-    graph: dict[str, set[str]], module: str, forbidden: tuple[str, ...]
-) -> None:
+def test_inner_modules_never_reach_outer_ones(graph, module, forbidden):
     modules = inside(set(graph), module)
     wrong = {
         name: found for name in modules if (found := inside(reachable(graph, name), *forbidden))
@@ -109,26 +105,24 @@ def test_inner_modules_never_reach_outer_ones(
 
 
 @pytest.mark.parametrize("module", ["app.batching", "app.pipeline"])
-def test_pipeline_and_batching_know_nothing_of_http(
-    graph: dict[str, set[str]], module: str
-) -> None:
+def test_pipeline_and_batching_know_nothing_of_http(graph, module):
     web = inside(reachable(graph, module), "fastapi", "starlette", "uvicorn", "app.http")
 
     assert web == set()
 
 
-def test_no_room_has_more_than_fifteen_modules(graph: dict[str, set[str]]) -> None:
+def test_no_room_has_more_than_fifteen_modules(graph):
     rooms = Counter(n.rpartition(".")[0] for n in graph if not inside(set(graph) - {n}, n))
 
     assert {room: count for room, count in rooms.items() if count > 15} == {}
 
 
-def test_batching_knows_nothing_of_images(graph: dict[str, set[str]]) -> None:
+def test_batching_knows_nothing_of_images(graph):
     for module in inside(set(graph), "app.batching"):
         assert inside(graph[module], "PIL", "model_store") == set()
 
 
-def test_only_the_store_opens_image_files(graph: dict[str, set[str]]) -> None:
+def test_only_the_store_opens_image_files(graph):
     decoders = {"PIL.Image.open", "cv2", "imageio", "keras.preprocessing", "tensorflow.io"}
     importers = {
         name
@@ -146,7 +140,7 @@ def _source(module: str) -> str:
 
 
 @pytest.mark.parametrize("module", ["app.main", "model_store.__main__"])
-def test_importing_it_loads_nothing_heavy_that_it_may_not_need(module: str) -> None:
+def test_importing_it_loads_nothing_heavy_that_it_may_not_need(module):
     code = (
         f"import {module}, sys;"
         "tops = {name.partition('.')[0] for name in sys.modules};"
@@ -160,7 +154,7 @@ def test_importing_it_loads_nothing_heavy_that_it_may_not_need(module: str) -> N
     assert done.stdout.split() == []
 
 
-def test_the_graph_sees_relative_lazy_and_type_only_imports(tmp_path: Path) -> None:
+def test_the_graph_sees_relative_lazy_and_type_only_imports(tmp_path):
     package = tmp_path / "house"
     (package / "inner").mkdir(parents=True)
     (package / "__init__.py").write_text("")

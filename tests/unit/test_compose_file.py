@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[2]
 SERVICES = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))["services"]
 
 
-def test_training_on_a_gpu_differs_by_device_and_packages_alone() -> None:
+def test_training_on_a_gpu_differs_by_device_and_packages_alone():
     plain, gpu = dict(SERVICES["train"]), dict(SERVICES["train-gpu"])
     packages = gpu["build"].pop("args")["TRAINING_PACKAGES"]
     (device,) = gpu.pop("deploy")["resources"]["reservations"]["devices"]

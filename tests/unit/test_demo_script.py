@@ -1,11 +1,9 @@
 """scripts/demo, where it refuses; tests/integration/test_readme.py lets it serve."""
 
-from pathlib import Path
-
 from commands import run
 
 
-def test_demo_says_of_a_bucket_what_serves_one_and_repeats_no_address() -> None:
+def test_demo_says_of_a_bucket_what_serves_one_and_repeats_no_address():
     done = run("scripts/demo", env={"HALFTONE_MODELS": "s3://key:secret@bucket"})
 
     assert done.returncode == 1
@@ -14,7 +12,7 @@ def test_demo_says_of_a_bucket_what_serves_one_and_repeats_no_address() -> None:
     assert "secret" not in done.stderr
 
 
-def test_demo_says_of_a_folder_without_the_model_what_brings_it(tmp_path: Path) -> None:
+def test_demo_says_of_a_folder_without_the_model_what_brings_it(tmp_path):
     done = run("scripts/demo", env={"HALFTONE_MODELS": str(tmp_path)})
 
     assert done.returncode == 1

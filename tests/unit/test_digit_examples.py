@@ -10,7 +10,7 @@ from model_store.pixels.preprocessing import preprocess
 from scripts.draw_digits import BUNDLE, add_examples, draw
 
 
-def test_the_shipped_model_answers_its_ten_examples_right() -> None:
+def test_the_shipped_model_answers_its_ten_examples_right():
     bundle = read_bundle(BUNDLE)
     shown = [not probe.drawn for probe in bundle.manifest.probes]
     model = open_model(bundle)
@@ -21,14 +21,14 @@ def test_the_shipped_model_answers_its_ten_examples_right() -> None:
     assert answers.max(axis=1).min() > 0.99
 
 
-def test_the_shipped_examples_are_those_that_the_script_draws() -> None:
+def test_the_shipped_examples_are_those_that_the_script_draws():
     manifest = read_bundle(BUNDLE).manifest
     shown = [probe.pixels_sha256 for probe in manifest.probes if not probe.drawn]
 
     assert shown == [pixels_sha256(preprocess(draw(digit), manifest.image)) for digit in range(10)]
 
 
-def test_drawing_them_again_leaves_the_rest_of_the_bundle(tmp_path: Path) -> None:
+def test_drawing_them_again_leaves_the_rest_of_the_bundle(tmp_path):
     pytest.importorskip("tensorflow")
     shipped = read_bundle(BUNDLE).manifest
     folder = Path(shutil.copytree(BUNDLE, tmp_path / "1"))

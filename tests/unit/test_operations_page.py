@@ -18,23 +18,23 @@ ALERTS = {
 }
 
 
-def test_every_alert_has_its_row_and_no_other_has() -> None:
+def test_every_alert_has_its_row_and_no_other_has():
     assert set(re.findall(r"^\| (Halftone\w+) \|", PAGE, re.MULTILINE)) == ALERTS
 
 
-def test_every_alert_that_the_text_names_exists() -> None:
+def test_every_alert_that_the_text_names_exists():
     assert set(re.findall(r"\bHalftone[A-Z]\w+", PAGE)) <= ALERTS
 
 
 @pytest.mark.parametrize(
     "name", ["MEMORY", "BIND", "PORT", "STORE", "PROMETHEUS_PORT", "GRAFANA_PORT"]
 )
-def test_variables_of_docker_compose_are_its_own(name: str) -> None:
+def test_variables_of_docker_compose_are_its_own(name):
     assert f"`{name}`" in PAGE
     assert f"${{{name}:-" in (ROOT / "docker-compose.yml").read_text()
 
 
-def test_every_setting_reaches_the_container() -> None:
+def test_every_setting_reaches_the_container():
     """One that is forgotten, like the file of keys, would let everybody in."""
     service = COMPOSE["services"]["app"]
     passed = {entry.partition("=")[0] for entry in service["environment"]}
@@ -46,14 +46,14 @@ def test_every_setting_reaches_the_container() -> None:
     assert any("HALFTONE_API_KEYS_FILE" in volume for volume in service["volumes"])
 
 
-def test_training_in_compose_takes_the_store_that_serving_takes() -> None:
+def test_training_in_compose_takes_the_store_that_serving_takes():
     app, train = COMPOSE["services"]["app"], COMPOSE["services"]["train"]
 
     assert train["environment"] == app["environment"]
     assert "HALFTONE_MODELS=${STORE:-/models}" in train["environment"]
 
 
-def test_grace_period_covers_draining_and_finishing() -> None:
+def test_grace_period_covers_draining_and_finishing():
     settings = Settings()
     needed = settings.drain_seconds + settings.grace_seconds
     given = COMPOSE["services"]["app"]["stop_grace_period"]

@@ -12,7 +12,6 @@ def choose(page: Page, *pictures: dict[str, Any]) -> None:
 def stroke(page: Page, *points: tuple[float, float]) -> None:
     """Draw through points given as shares of the pad's sides, and wait for the whole answer."""
     box = page.locator("#pad").bounding_box()
-    assert box is not None
     at = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
     page.mouse.move(*at[0])
     page.mouse.down()

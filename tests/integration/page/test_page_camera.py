@@ -1,6 +1,6 @@
 """Answers while something moves: the camera, and a drawing in the making."""
 
-from canned_service import CannedService, Opener, picture, problem
+from canned_service import picture, problem
 from page_actions import choose
 from playwright.sync_api import Page, expect
 
@@ -17,9 +17,7 @@ def hold_frame(page: Page) -> None:
     expect(page.locator("#video")).to_be_hidden()
 
 
-def test_camera_is_answered_again_and_again_one_frame_at_a_time(
-    page: Page, service: CannedService
-) -> None:
+def test_camera_is_answered_again_and_again_one_frame_at_a_time(page, service):
     start_camera(page)
     expect(page.locator("#label")).to_have_text("9")
     started = len(service.predictions)
@@ -37,7 +35,7 @@ def test_camera_is_answered_again_and_again_one_frame_at_a_time(
     hold_frame(page)
 
 
-def test_pixels_of_another_picture_do_not_stand_beside_the_cameras_answers(page: Page) -> None:
+def test_pixels_of_another_picture_do_not_stand_beside_the_cameras_answers(page):
     choose(page, picture())
     expect(page.get_by_role("img", name="The pixels the model saw")).to_be_visible()
     start_camera(page)
@@ -47,7 +45,7 @@ def test_pixels_of_another_picture_do_not_stand_beside_the_cameras_answers(page:
     expect(page.locator("#saw-figure")).to_be_visible()
 
 
-def test_cameras_answer_is_in_sight_of_a_phone(open_page: Opener, service: CannedService) -> None:
+def test_cameras_answer_is_in_sight_of_a_phone(open_page, service):
     service.models[0] = {**service.models[0], "examples": 10}
     page = open_page(viewport={"width": 360, "height": 740}, has_touch=True)
     start_camera(page)
@@ -56,7 +54,7 @@ def test_cameras_answer_is_in_sight_of_a_phone(open_page: Opener, service: Canne
     hold_frame(page)
 
 
-def test_held_frame_becomes_the_picture(page: Page, service: CannedService) -> None:
+def test_held_frame_becomes_the_picture(page, service):
     start_camera(page)
     expect(page.locator("#label")).to_have_text("9")
     hold_frame(page)
@@ -69,7 +67,7 @@ def test_held_frame_becomes_the_picture(page: Page, service: CannedService) -> N
     expect(page.get_by_role("link", name="Save the picture")).to_be_visible()
 
 
-def test_camera_stops_when_the_page_is_hidden(page: Page) -> None:
+def test_camera_stops_when_the_page_is_hidden(page):
     start_camera(page)
     expect(page.locator("#label")).to_have_text("9")
     page.evaluate(
@@ -82,7 +80,7 @@ def test_camera_stops_when_the_page_is_hidden(page: Page) -> None:
     assert page.evaluate("document.getElementById('video').srcObject") is None
 
 
-def test_another_picture_ends_the_camera(page: Page) -> None:
+def test_another_picture_ends_the_camera(page):
     start_camera(page)
     choose(page, picture("a.png"), picture("b.png"))
     expect(page.get_by_role("heading", name="2 answers")).to_be_visible()
@@ -90,7 +88,7 @@ def test_another_picture_ends_the_camera(page: Page) -> None:
     expect(page.locator("#prompt")).to_be_visible()
 
 
-def test_heat_map_of_the_picture_before_does_not_stay_on_the_camera(page: Page) -> None:
+def test_heat_map_of_the_picture_before_does_not_stay_on_the_camera(page):
     choose(page, picture())
     page.get_by_label("Where it looked").fill("50")
     expect(page.locator("#heat")).to_be_visible()
@@ -102,7 +100,7 @@ def test_heat_map_of_the_picture_before_does_not_stay_on_the_camera(page: Page) 
     hold_frame(page)
 
 
-def test_refused_frames_are_said_and_the_camera_goes_on(page: Page, service: CannedService) -> None:
+def test_refused_frames_are_said_and_the_camera_goes_on(page, service):
     service.replies = [problem(503, "overloaded"), problem(422, "nothing_to_see")]
     start_camera(page)
     expect(page.locator("#label")).to_have_text("9")
@@ -110,7 +108,7 @@ def test_refused_frames_are_said_and_the_camera_goes_on(page: Page, service: Can
     hold_frame(page)
 
 
-def test_missing_camera_is_a_sentence(open_page: Opener) -> None:
+def test_missing_camera_is_a_sentence(open_page):
     page = open_page()
     page.evaluate(
         """() => { navigator.mediaDevices.getUserMedia =
@@ -121,10 +119,9 @@ def test_missing_camera_is_a_sentence(open_page: Opener) -> None:
     expect(page.locator("#prompt")).to_be_visible()
 
 
-def test_drawing_is_answered_before_the_stroke_ends(page: Page, service: CannedService) -> None:
+def test_drawing_is_answered_before_the_stroke_ends(page, service):
     page.get_by_role("button", name="Draw").click()
     box = page.locator("#pad").bounding_box()
-    assert box is not None
     page.mouse.move(box["x"] + 50, box["y"] + 50)
     page.mouse.down()
     for step in range(1, 20):

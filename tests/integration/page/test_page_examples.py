@@ -3,9 +3,9 @@
 import re
 
 import pytest
-from canned_service import CASTING, DIGITS, CannedService, Opener, gradient, picture, png, problem
+from canned_service import CASTING, DIGITS, CannedService, gradient, picture, png, problem
 from page_actions import choose
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 
 @pytest.fixture(autouse=True)
@@ -13,7 +13,7 @@ def _examples(service: CannedService) -> None:
     service.models = [{**DIGITS, "examples": 3, "has_report": True}, CASTING]
 
 
-def test_one_click_answers_an_example(page: Page, service: CannedService) -> None:
+def test_one_click_answers_an_example(page, service):
     expect(page.get_by_role("button", name=re.compile("^Example"))).to_have_count(3)
     page.get_by_role("button", name="Example 2").click()
     expect(page.locator("#label")).to_have_text("9")
@@ -23,9 +23,7 @@ def test_one_click_answers_an_example(page: Page, service: CannedService) -> Non
 
 
 @pytest.mark.parametrize(("width", "height"), [(1200, 720), (360, 740)])
-def test_examples_are_in_sight_and_so_is_what_is_said_of_one(
-    open_page: Opener, service: CannedService, width: int, height: int
-) -> None:
+def test_examples_are_in_sight_and_so_is_what_is_said_of_one(open_page, service, width, height):
     service.models = [{**DIGITS, "examples": 10}]
     page = open_page(viewport={"width": width, "height": height}, has_touch=width < 500)
     example = page.get_by_role("button", name="Example 3")
@@ -35,13 +33,13 @@ def test_examples_are_in_sight_and_so_is_what_is_said_of_one(
     expect(page.locator("#verdict")).to_be_in_viewport(ratio=0.9)
 
 
-def test_thumbnails_are_the_versions_own(page: Page) -> None:
+def test_thumbnails_are_the_versions_own(page):
     image = page.get_by_role("img", name="Example 1")
     expect(image).to_have_attribute("src", re.compile("/models/digits/versions/3/examples/1$"))
     expect(image).to_have_js_property("naturalWidth", 40)
 
 
-def test_models_without_images_offer_none(page: Page) -> None:
+def test_models_without_images_offer_none(page):
     page.get_by_role("button", name="Example 1").click()
     expect(page.locator("#label")).to_have_text("9")
     page.get_by_label("Model").select_option("casting, version 3")
@@ -51,20 +49,18 @@ def test_models_without_images_offer_none(page: Page) -> None:
     expect(page.locator("#picture")).to_be_hidden()
 
 
-def test_report_is_linked(page: Page) -> None:
+def test_report_is_linked(page):
     link = page.get_by_role("link", name="How it was trained")
     expect(link).to_have_attribute("href", re.compile("/models/digits/versions/3/report$"))
 
 
-def test_error_names_the_file(page: Page, service: CannedService) -> None:
+def test_error_names_the_file(page, service):
     service.replies = [problem(415, "unsupported_format")]
     choose(page, picture("broken.png"))
     expect(page.get_by_role("alert")).to_contain_text("broken.png")
 
 
-def test_copied_commands_carry_the_keys_header_where_keys_are_asked_for(
-    open_page: Opener, service: CannedService
-) -> None:
+def test_copied_commands_carry_the_keys_header_where_keys_are_asked_for(open_page, service):
     service.asks_for_keys = True
     page = open_page()
     choose(page, picture())
@@ -74,7 +70,7 @@ def test_copied_commands_carry_the_keys_header_where_keys_are_asked_for(
     assert 'headers={"X-API-Key": os.environ["API_KEY"]}' in code
 
 
-def test_even_picture_is_cautioned_about(page: Page, service: CannedService) -> None:
+def test_even_picture_is_cautioned_about(page, service):
     service.seen = png(28, 28, 200)
     choose(page, picture())
     expect(page.locator("#blank")).to_be_visible()
@@ -84,7 +80,7 @@ def test_even_picture_is_cautioned_about(page: Page, service: CannedService) -> 
     expect(page.locator("#blank")).to_be_hidden()
 
 
-def test_empty_heat_map_explains_itself(page: Page, service: CannedService) -> None:
+def test_empty_heat_map_explains_itself(page, service):
     from io import BytesIO
 
     from PIL import Image

@@ -135,9 +135,7 @@ def test_table_holds_one_row_per_picture_good_or_broken(browser, tiny):
     page.close()
 
 
-def test_each_example_of_the_shipped_model_is_answered_right_by_one_click(
-    browser: Browser, digits: str
-) -> None:
+def test_each_example_of_the_shipped_model_is_answered_right_by_one_click(browser, digits):
     page = visit(browser, digits)
     for digit in range(10):
         page.get_by_role("button", name=f"Example {digit + 1}", exact=True).click()

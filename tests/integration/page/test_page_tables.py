@@ -4,12 +4,12 @@ import csv
 import io
 
 import pytest
-from canned_service import CannedService, picture, problem
+from canned_service import picture, problem
 from page_actions import choose
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 
-def test_several_pictures_become_a_table_in_their_order(page: Page, service: CannedService) -> None:
+def test_several_pictures_become_a_table_in_their_order(page, service):
     service.by_name = {
         "a.png": service.usual("/predict", top=2),
         "b.png": problem(422, "undecodable_image"),
@@ -24,7 +24,7 @@ def test_several_pictures_become_a_table_in_their_order(page: Page, service: Can
     ]
 
 
-def test_picture_of_before_does_not_stand_beside_a_table(page: Page) -> None:
+def test_picture_of_before_does_not_stand_beside_a_table(page):
     choose(page, picture("before.png"))
     expect(page.locator("#picture")).to_be_visible()
     choose(page, picture("a.png"), picture("b.png"))
@@ -32,9 +32,7 @@ def test_picture_of_before_does_not_stand_beside_a_table(page: Page) -> None:
     expect(page.locator("#picture")).to_be_hidden()
 
 
-def test_table_downloads_as_csv_that_no_spreadsheet_runs(
-    page: Page, service: CannedService
-) -> None:
+def test_table_downloads_as_csv_that_no_spreadsheet_runs(page, service):
     refused = problem(422, "undecodable_image", detail='It says "no",\nso there.')
     service.by_name = {"b, c.png": refused}
     evil = '=HYPERLINK("http:x","y").png'
@@ -54,7 +52,7 @@ def test_table_downloads_as_csv_that_no_spreadsheet_runs(
     assert (second["label"], second["p(0)"]) == ("", "")
 
 
-def test_csv_cells_that_begin_like_formulas_are_kept_as_text(page: Page) -> None:
+def test_csv_cells_that_begin_like_formulas_are_kept_as_text(page):
     texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1"]
     line = page.evaluate(
         "async texts => texts.map((await import('/js/csv.js')).cell).join(',')", texts
@@ -62,14 +60,14 @@ def test_csv_cells_that_begin_like_formulas_are_kept_as_text(page: Page) -> None
     assert next(csv.reader(io.StringIO(line, newline=""))) == [f"'{text}" for text in texts]
 
 
-def test_overload_during_a_table_is_waited_out(page: Page, service: CannedService) -> None:
+def test_overload_during_a_table_is_waited_out(page, service):
     service.replies = [problem(503, "overloaded"), problem(503, "overloaded")]
     choose(page, picture("a.png"), picture("b.png"))
     expect(page.get_by_role("heading", name="2 answers")).to_be_visible()
     assert len(service.predictions) == 4
 
 
-def test_stopped_table_keeps_what_it_has(page: Page, service: CannedService) -> None:
+def test_stopped_table_keeps_what_it_has(page, service):
     service.replies = [service.usual("/predict")] + [None] * 4
     choose(page, *(picture(f"{i}.png") for i in range(8)))
     expect(page.locator("#rows")).to_contain_text("98.71 %")
@@ -78,7 +76,7 @@ def test_stopped_table_keeps_what_it_has(page: Page, service: CannedService) -> 
     expect(page.get_by_role("link", name="Download CSV")).to_be_visible()
 
 
-def test_row_of_the_table_opens_as_a_full_answer(page: Page) -> None:
+def test_row_of_the_table_opens_as_a_full_answer(page):
     choose(page, picture("a.png"), picture("b.png"))
     page.get_by_role("button", name="b.png").click()
     expect(page.locator("#answer")).to_be_visible()
@@ -86,7 +84,7 @@ def test_row_of_the_table_opens_as_a_full_answer(page: Page) -> None:
     expect(page.locator("#batch")).to_be_visible()
 
 
-def test_table_sorts_by_every_column_and_sums_up(page: Page, service: CannedService) -> None:
+def test_table_sorts_by_every_column_and_sums_up(page, service):
     service.by_name = {
         "10.png": service.usual("/predict", top=4),
         "bad.png": problem(422, "undecodable_image"),
@@ -107,7 +105,7 @@ def test_table_sorts_by_every_column_and_sums_up(page: Page, service: CannedServ
     expect(sorted_by).to_have_attribute("aria-sort", "descending")
 
 
-def test_csv_is_offered_when_all_answers_are_there(page: Page, service: CannedService) -> None:
+def test_csv_is_offered_when_all_answers_are_there(page, service):
     service.by_name = {"b.png": None}
     choose(page, picture("a.png"), picture("b.png"))
     expect(page.locator("#rows")).to_contain_text("98.71 %")
@@ -116,7 +114,7 @@ def test_csv_is_offered_when_all_answers_are_there(page: Page, service: CannedSe
     expect(page.get_by_role("link", name="Download CSV")).to_be_visible()
 
 
-def test_csv_of_a_stopped_table_says_what_is_missing(page: Page, service: CannedService) -> None:
+def test_csv_of_a_stopped_table_says_what_is_missing(page, service):
     service.replies = [service.usual("/predict")] + [None] * 4
     choose(page, *(picture(f"{i}.png") for i in range(6)))
     expect(page.locator("#rows")).to_contain_text("98.71 %")

@@ -5,9 +5,9 @@ import io
 import re
 
 import pytest
-from canned_service import CASTING, DIGITS, CannedService, Opener, picture, problem
+from canned_service import CASTING, DIGITS, CannedService, picture, problem
 from page_actions import choose
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 OLD = "/models/digits/versions/1/predict"
 
@@ -17,9 +17,7 @@ def _versions(service: CannedService) -> None:
     service.models = [{**DIGITS, "versions": [1, 2, 3]}, CASTING]
 
 
-def test_chooser_lists_every_version_and_asks_the_chosen_one(
-    page: Page, service: CannedService
-) -> None:
+def test_chooser_lists_every_version_and_asks_the_chosen_one(page, service):
     assert page.locator("#model option").all_inner_texts() == [
         "digits, version 3, current",
         "digits, version 2",
@@ -34,7 +32,7 @@ def test_chooser_lists_every_version_and_asks_the_chosen_one(
     assert [path for path, _, _ in service.predictions] == [OLD]
 
 
-def test_two_versions_answer_side_by_side(page: Page, service: CannedService) -> None:
+def test_two_versions_answer_side_by_side(page, service):
     service.by_path = {OLD: service.usual(OLD, top=4)}
     choose(page, picture())
     expect(page.locator("#label")).to_have_text("9")
@@ -52,7 +50,7 @@ def test_two_versions_answer_side_by_side(page: Page, service: CannedService) ->
     expect(page.locator("#agreement")).to_be_hidden()
 
 
-def test_nothing_stands_beside_itself(page: Page) -> None:
+def test_nothing_stands_beside_itself(page):
     option = page.locator("#beside option", has_text="digits, version 1")
     page.get_by_label("beside").select_option("digits, version 1")
     page.get_by_label("Model").select_option("digits, version 1")
@@ -62,9 +60,7 @@ def test_nothing_stands_beside_itself(page: Page) -> None:
     expect(option).to_be_enabled()
 
 
-def test_version_beside_that_cannot_answer_leaves_the_answer(
-    page: Page, service: CannedService
-) -> None:
+def test_version_beside_that_cannot_answer_leaves_the_answer(page, service):
     service.by_path = {OLD: problem(503, "model_unusable")}
     page.get_by_label("beside").select_option("digits, version 1")
     choose(page, picture())
@@ -72,7 +68,7 @@ def test_version_beside_that_cannot_answer_leaves_the_answer(
     expect(page.locator("#agreement")).to_contain_text("Title of model_unusable")
 
 
-def test_classes_that_only_one_of_two_models_knows_have_one_value(page: Page) -> None:
+def test_classes_that_only_one_of_two_models_knows_have_one_value(page):
     page.get_by_label("beside").select_option("casting, version 3")
     choose(page, picture())
     expect(page.locator("#bars li")).to_have_count(12)
@@ -81,7 +77,7 @@ def test_classes_that_only_one_of_two_models_knows_have_one_value(page: Page) ->
     assert last.locator(".value:visible").all_inner_texts() == ["–", "1.29 %"]
 
 
-def test_compared_table_has_the_rows_that_differ_on_top(page: Page, service: CannedService) -> None:
+def test_compared_table_has_the_rows_that_differ_on_top(page, service):
     page.get_by_label("beside").select_option("digits, version 1")
     service.by_name = {"c.png": None}
     choose(page, *(picture(f"{name}.png") for name in "abcd"))
@@ -108,9 +104,7 @@ def test_compared_table_has_the_rows_that_differ_on_top(page: Page, service: Can
     assert {row["beside_version"] for row in rows} >= {"1"}
 
 
-def test_switching_clears_the_table_of_the_other_model_and_asks_again(
-    page: Page, service: CannedService
-) -> None:
+def test_switching_clears_the_table_of_the_other_model_and_asks_again(page, service):
     choose(page, picture("a.png"), picture("b.png"))
     expect(page.get_by_role("heading", name="2 answers")).to_be_visible()
     service.by_name = {"a.png": None, "b.png": None}
@@ -126,7 +120,7 @@ def test_switching_clears_the_table_of_the_other_model_and_asks_again(
     expect(page.locator("#sums")).to_have_text("ok_front 2")
 
 
-def test_address_shows_a_colleague_the_same(open_page: Opener, service: CannedService) -> None:
+def test_address_shows_a_colleague_the_same(open_page, service):
     service.models[0]["examples"] = 2
     page = open_page()
     page.get_by_label("Model").select_option("digits, version 1")
@@ -141,7 +135,7 @@ def test_address_shows_a_colleague_the_same(open_page: Opener, service: CannedSe
     expect(other.get_by_role("button", name="Example 2")).to_have_attribute("aria-pressed", "true")
 
 
-def test_reload_keeps_the_model(page: Page) -> None:
+def test_reload_keeps_the_model(page):
     page.get_by_label("Model").select_option("casting, version 3")
     expect(page).to_have_url(re.compile(r"\?model=casting&version=3$"))
     page.reload()
@@ -149,7 +143,7 @@ def test_reload_keeps_the_model(page: Page) -> None:
     expect(page.locator("#facts")).to_contain_text("48 × 96")
 
 
-def test_address_of_a_version_that_is_gone_is_a_sentence(open_page: Opener) -> None:
+def test_address_of_a_version_that_is_gone_is_a_sentence(open_page):
     page = open_page("?model=digits&version=9")
     expect(page.get_by_role("alert")).to_contain_text("It asks for digits, version 9.")
     expect(page.locator("#model option:checked")).to_have_text("digits, version 3, current")
@@ -157,9 +151,7 @@ def test_address_of_a_version_that_is_gone_is_a_sentence(open_page: Opener) -> N
     expect(page.locator("#label")).to_have_text("9")
 
 
-def test_another_picture_takes_the_example_out_of_the_address(
-    open_page: Opener, service: CannedService
-) -> None:
+def test_another_picture_takes_the_example_out_of_the_address(open_page, service):
     service.models[0]["examples"] = 2
     page = open_page("?example=1")
     expect(page.locator("#label")).to_have_text("9")
@@ -169,7 +161,7 @@ def test_another_picture_takes_the_example_out_of_the_address(
     expect(page.get_by_role("button", name="Example 1")).to_have_attribute("aria-pressed", "false")
 
 
-def test_keyboard_alone_compares_two_versions(page: Page) -> None:
+def test_keyboard_alone_compares_two_versions(page):
     page.get_by_label("beside").focus()
     page.keyboard.press("ArrowDown")
     choose(page, picture())

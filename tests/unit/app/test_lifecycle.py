@@ -2,14 +2,10 @@
 
 import asyncio
 
-import pytest
-
 from app.lifecycle import every
 
 
-async def test_what_is_done_every_second_goes_on_after_it_failed(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+async def test_what_is_done_every_second_goes_on_after_it_failed(caplog):
     turns = 0
     enough = asyncio.Event()
 

@@ -55,7 +55,7 @@ def port(answering: Answering) -> Iterator[int]:
         thread.join()
 
 
-def test_client_that_sent_ahead_and_went_away_is_noticed(port: int, answering: Answering) -> None:
+def test_client_that_sent_ahead_and_went_away_is_noticed(port, answering):
     with socket.create_connection(("127.0.0.1", port), PATIENCE_S) as client:
         client.sendall(REQUEST * 2)
         assert answering.has_begun.wait(PATIENCE_S)

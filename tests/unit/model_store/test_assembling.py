@@ -1,6 +1,5 @@
 import json
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -21,9 +20,7 @@ def images() -> np.ndarray[Any, np.dtype[np.uint8]]:
     return np.random.default_rng(5).integers(0, 256, (9, 12, 10), np.uint8)
 
 
-def test_an_engine_of_another_network_is_left_out(
-    tmp_path: Path, images: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_engine_of_another_network_is_left_out(tmp_path, images, monkeypatch):
     real = model_store.making.exporting.export_engines
 
     def export_another(_: Any, *arguments: Any) -> Any:
@@ -38,7 +35,7 @@ def test_an_engine_of_another_network_is_left_out(
     assert list((tmp_path / "engine").iterdir()) == []
 
 
-def test_at_most_eight_given_images_become_probes(tmp_path: Path, images: Any) -> None:
+def test_at_most_eight_given_images_become_probes(tmp_path, images):
     given = [encode_png(image) for image in images]
 
     made = assemble(tmp_path, tiny_network(seed=0), TINY_SPEC, TINY_LABELS, images, given)
@@ -49,7 +46,7 @@ def test_at_most_eight_given_images_become_probes(tmp_path: Path, images: Any) -
     assert given[8] not in stored
 
 
-def test_a_given_probe_is_called_by_its_format(tmp_path: Path, images: Any) -> None:
+def test_a_given_probe_is_called_by_its_format(tmp_path, images):
     given = [encoded(Image.fromarray(images[0]), kind) for kind in ("TIFF", "AVIF", "JPEG")]
 
     assemble(tmp_path, tiny_network(seed=0), TINY_SPEC, TINY_LABELS, images, given)
@@ -58,7 +55,7 @@ def test_a_given_probe_is_called_by_its_format(tmp_path: Path, images: Any) -> N
     assert [names[name] for name in ("10.tif", "11.avif", "12.jpg")] == given
 
 
-def test_the_saved_file_is_what_keras_itself_would_save(tmp_path: Path, images: Any) -> None:
+def test_the_saved_file_is_what_keras_itself_would_save(tmp_path, images):
     model = tiny_network(seed=0)
     save_model(model, tmp_path / "ours.keras")
     model.save(tmp_path / "theirs.keras")  # type: ignore[attr-defined]  # Keras ships no types
@@ -92,6 +89,6 @@ def _without_ids(value: Any) -> Any:
         ([[0.5, 0.5], [0, 0]], "sum to 0 to 1"),
     ],
 )
-def test_outputs_that_are_no_probabilities_are_refused(rows: Any, message: str) -> None:
+def test_outputs_that_are_no_probabilities_are_refused(rows, message):
     with pytest.raises(IncompatibleModel, match=message):
         check_probabilities(np.array(rows, np.float32))

@@ -23,7 +23,7 @@ def usual() -> Usual:
     return describe_usual(photos[:300], photos[300:])
 
 
-def test_few_images_of_the_same_kind_are_unusual(usual: Usual) -> None:
+def test_few_images_of_the_same_kind_are_unusual(usual):
     novelty = Novelty(usual)
 
     assert sum(novelty.is_unusual(photo(seed)) for seed in range(1000, 1500)) <= 25
@@ -40,18 +40,18 @@ def test_few_images_of_the_same_kind_are_unusual(usual: Usual) -> None:
     ],
     ids=["black", "white", "negative", "cut in two", "noise"],
 )
-def test_another_kind_of_image_is_unusual(usual: Usual, other: NDArray[np.uint8]) -> None:
+def test_another_kind_of_image_is_unusual(usual, other):
     assert Novelty(usual).is_unusual(other)
 
 
-def test_at_most_one_in_a_hundred_known_images_lies_beyond_the_threshold(usual: Usual) -> None:
+def test_at_most_one_in_a_hundred_known_images_lies_beyond_the_threshold(usual):
     novelty = Novelty(usual)
 
     assert 1 <= sum(novelty.is_unusual(photo(seed)) for seed in range(300)) <= 3
     assert sum(novelty.is_unusual(photo(seed)) for seed in range(300, 400)) <= 1
 
 
-def test_few_held_out_images_do_not_make_others_of_their_kind_unusual() -> None:
+def test_few_held_out_images_do_not_make_others_of_their_kind_unusual():
     photos = [cell_means(photo(seed)) for seed in range(110)]
     novelty = Novelty(describe_usual(photos[:100], photos[100:]))
 
@@ -59,7 +59,7 @@ def test_few_held_out_images_do_not_make_others_of_their_kind_unusual() -> None:
     assert sum(novelty.is_unusual(photo(seed)) for seed in range(1000, 1500)) <= 25
 
 
-def test_cells_that_never_change_are_no_reason_for_infinity() -> None:
+def test_cells_that_never_change_are_no_reason_for_infinity():
     black = [np.zeros(64, np.float32)] * 20
     usual = describe_usual(black, black)
 
@@ -71,7 +71,7 @@ def test_cells_that_never_change_are_no_reason_for_infinity() -> None:
     ("shape", "cells"),
     [((960, 480), 17 * 8), ((28, 28), 81), ((8, 8), 64), ((8, 60), 8 * 60)],
 )
-def test_cells_follow_the_shape(shape: tuple[int, int], cells: int) -> None:
+def test_cells_follow_the_shape(shape, cells):
     pixels = np.full(shape, 7, np.uint8)
 
     assert cell_means(pixels).tolist() == [7.0] * cells

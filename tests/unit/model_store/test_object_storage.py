@@ -55,14 +55,14 @@ def serving(store: ModelStore, name: str = "paper") -> tuple[int, int | None] | 
     return (current.version, current.previous) if current else None
 
 
-def test_an_empty_bucket_is_an_empty_store(store: ModelStore) -> None:
+def test_an_empty_bucket_is_an_empty_store(store):
     assert store.names() == []
     assert store.versions("paper") == []
     assert store.current("paper") is None
     assert store.pointers().current == {}
 
 
-def test_publish_promote_and_roll_back(store: ModelStore, bucket: SmallBucket) -> None:
+def test_publish_promote_and_roll_back(store, bucket):
     first = publish(store, weights=b"first")
     publish(store, weights=b"second")
     publish(store, "other")
@@ -80,7 +80,7 @@ def test_publish_promote_and_roll_back(store: ModelStore, bucket: SmallBucket) -
     assert not [key for key in bucket.objects if ".probe-" in key]
 
 
-def test_what_is_not_there_is_named(store: ModelStore) -> None:
+def test_what_is_not_there_is_named(store):
     publish(store, promote=False)
 
     with pytest.raises(VersionNotFound, match="paper has no version 2, only 1"):
@@ -114,8 +114,8 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, at: int) -> list[str]:
 
 
 def test_a_publish_killed_at_any_request_leaves_the_old_state_or_the_new(
-    bucket: SmallBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    bucket, tmp_path, monkeypatch
+):
     monkeypatch.setattr(object_storage, "HOLD", timedelta(0))
     publish(paper_store(bucket, tmp_path / "0"), weights=b"first")
     pristine = dict(bucket.objects)
@@ -151,9 +151,7 @@ def numbers_with_files(bucket: SmallBucket) -> list[int]:
     return sorted(int(name) for name in folders if name.isdigit())
 
 
-def test_who_took_too_long_gives_up_and_leaves_nothing(
-    bucket: SmallBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_took_too_long_gives_up_and_leaves_nothing(bucket, tmp_path, monkeypatch):
     monkeypatch.setattr(object_storage, "HOLD", timedelta(0))
     slow, fast = (paper_store(bucket, tmp_path / who) for who in ("slow", "fast"))
     write = Bucket.write
@@ -172,7 +170,7 @@ def test_who_took_too_long_gives_up_and_leaves_nothing(
     assert serving(fast) == (2, None)
 
 
-def test_publishers_that_live_are_not_swept(bucket: SmallBucket, tmp_path: Path) -> None:
+def test_publishers_that_live_are_not_swept(bucket, tmp_path):
     slow, fast = (paper_store(bucket, tmp_path / who) for who in ("slow", "fast"))
     with slow.draft("paper") as draft:
         write_files(draft.folder, b"slow")
@@ -184,9 +182,7 @@ def test_publishers_that_live_are_not_swept(bucket: SmallBucket, tmp_path: Path)
     assert (bundle.folder / "model.keras").read_bytes() == b"slow"
 
 
-def test_a_number_is_not_reused_when_a_version_is_removed(
-    store: ModelStore, bucket: SmallBucket
-) -> None:
+def test_a_number_is_not_reused_when_a_version_is_removed(store, bucket):
     publish(store)
     for key in [key for key in bucket.objects if "/paper/1/" in key]:
         del bucket.objects[key]
@@ -194,9 +190,7 @@ def test_a_number_is_not_reused_when_a_version_is_removed(
     assert publish(store).manifest.version == 2
 
 
-def test_a_server_that_ignores_conditions_is_refused(
-    store: ModelStore, bucket: SmallBucket
-) -> None:
+def test_a_server_that_ignores_conditions_is_refused(store, bucket):
     bucket.heeds_conditions = False
 
     with pytest.raises(StoreUnwritable, match="ignores the conditions If-None-Match"):
@@ -204,9 +198,7 @@ def test_a_server_that_ignores_conditions_is_refused(
     assert bucket.objects == {}
 
 
-def test_an_unchanged_look_is_one_conditional_request(
-    store: ModelStore, bucket: SmallBucket
-) -> None:
+def test_an_unchanged_look_is_one_conditional_request(store, bucket):
     publish(store)
     publish(store, "other")
     store.pointers()
@@ -218,9 +210,7 @@ def test_an_unchanged_look_is_one_conditional_request(
     assert bucket.requests == [("GET", bucket.key("current.json"), 304)] * 3
 
 
-def test_what_was_seen_stands_in_for_a_bucket_that_is_away(
-    tmp_path: Path, bucket: SmallBucket
-) -> None:
+def test_what_was_seen_stands_in_for_a_bucket_that_is_away(tmp_path, bucket):
     writer, reader = (paper_store(bucket, tmp_path / who) for who in ("writer", "reader"))
     publish(writer)
     assert reader.pointers().stale is None
@@ -243,9 +233,7 @@ def test_what_was_seen_stands_in_for_a_bucket_that_is_away(
     assert again.pointers().stale is None
 
 
-def test_what_somebody_waits_for_is_asked_of_the_bucket_once(
-    tmp_path: Path, bucket: SmallBucket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_somebody_waits_for_is_asked_of_the_bucket_once(tmp_path, bucket, monkeypatch):
     retries = {"max_retries": 1, "backoff": {"init_backoff": timedelta(milliseconds=1)}}
     monkeypatch.setattr(requests_module, "_RETRIES", retries)
     store = paper_store(bucket, tmp_path)
@@ -264,7 +252,7 @@ def test_what_somebody_waits_for_is_asked_of_the_bucket_once(
     assert requests_of(lambda: store.bundle("paper", 2)) == 2  # of which there is no copy
 
 
-def test_only_what_is_verified_is_brought(tmp_path: Path, bucket: SmallBucket) -> None:
+def test_only_what_is_verified_is_brought(tmp_path, bucket):
     publish(paper_store(bucket, tmp_path / "writer"))
     bundle = paper_store(bucket, tmp_path / "reader").bundle("paper")
 
@@ -275,9 +263,7 @@ def test_only_what_is_verified_is_brought(tmp_path: Path, bucket: SmallBucket) -
     assert files_of(bundle) == {"manifest.json", *bundle.manifest.files}
 
 
-def test_a_file_that_was_not_needed_is_brought_when_it_is_read(
-    tmp_path: Path, bucket: SmallBucket
-) -> None:
+def test_a_file_that_was_not_needed_is_brought_when_it_is_read(tmp_path, bucket):
     publish(paper_store(bucket, tmp_path / "writer"))
     bundle = paper_store(bucket, tmp_path / "reader").bundle("paper")
     bundle.verify_files({"model.keras"})
@@ -288,9 +274,7 @@ def test_a_file_that_was_not_needed_is_brought_when_it_is_read(
     assert other in files_of(bundle)
 
 
-def test_processes_that_open_a_version_at_once_keep_what_each_other_brought(
-    tmp_path: Path, bucket: SmallBucket
-) -> None:
+def test_processes_that_open_a_version_at_once_keep_what_each_other_brought(tmp_path, bucket):
     publish(paper_store(bucket, tmp_path / "writer"))
     store = paper_store(bucket, tmp_path / "reader")
     bundle = store.bundle("paper")
@@ -307,7 +291,7 @@ def files_of(bundle: Bundle) -> set[str]:
     return {path.relative_to(bundle.folder).as_posix() for path in paths}
 
 
-def test_a_copy_that_was_damaged_is_brought_again(store: ModelStore) -> None:
+def test_a_copy_that_was_damaged_is_brought_again(store):
     bundle = publish(store)
     (bundle.folder / "model.keras").write_bytes(b"damaged")
 
@@ -316,9 +300,7 @@ def test_a_copy_that_was_damaged_is_brought_again(store: ModelStore) -> None:
     assert (bundle.folder / "model.keras").read_bytes() == b"weights"
 
 
-def test_damage_in_the_bucket_is_found_though_the_copy_is_sound(
-    store: ModelStore, bucket: SmallBucket
-) -> None:
+def test_damage_in_the_bucket_is_found_though_the_copy_is_sound(store, bucket):
     publish(store).verify_files()
     publish(store)
     bucket.objects[bucket.key("paper/1/model.keras")] = (b"damaged", time.time())
@@ -329,9 +311,7 @@ def test_damage_in_the_bucket_is_found_though_the_copy_is_sound(
     store.bundle("paper", 1).verify_files()  # from the copy
 
 
-def test_a_bucket_that_was_made_anew_is_not_taken_for_the_old_one(
-    store: ModelStore, bucket: SmallBucket, tmp_path: Path
-) -> None:
+def test_a_bucket_that_was_made_anew_is_not_taken_for_the_old_one(store, bucket, tmp_path):
     publish(store, weights=b"old")
     bucket.objects.clear()
     publish(paper_store(bucket, tmp_path / "elsewhere"), weights=b"new")
@@ -342,9 +322,7 @@ def test_a_bucket_that_was_made_anew_is_not_taken_for_the_old_one(
     assert (bundle.folder / "model.keras").read_bytes() == b"new"
 
 
-def test_the_copy_served_least_recently_goes_when_room_is_needed(
-    tmp_path: Path, bucket: SmallBucket, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_copy_served_least_recently_goes_when_room_is_needed(tmp_path, bucket, monkeypatch):
     monkeypatch.setattr(cached, "_IN_USE_SECONDS", -1.0)
     writer = paper_store(bucket, tmp_path / "writer")
     for number in range(3):
@@ -360,9 +338,7 @@ def test_the_copy_served_least_recently_goes_when_room_is_needed(
     assert [bundle.folder.exists() for bundle in copies] == [True, False]
 
 
-def test_what_is_larger_than_the_cache_says_which_setting_decides(
-    tmp_path: Path, bucket: SmallBucket
-) -> None:
+def test_what_is_larger_than_the_cache_says_which_setting_decides(tmp_path, bucket):
     publish(paper_store(bucket, tmp_path / "writer"), weights=b"x" * 10_000)
     reader = paper_store(bucket, tmp_path / "reader", cache_bytes=9_000)
 
@@ -370,9 +346,7 @@ def test_what_is_larger_than_the_cache_says_which_setting_decides(
         reader.bundle("paper").verify_files()
 
 
-def test_a_pointer_that_cannot_be_understood_hides_no_other(
-    store: ModelStore, bucket: SmallBucket
-) -> None:
+def test_a_pointer_that_cannot_be_understood_hides_no_other(store, bucket):
     publish(store)
     key = bucket.key("current.json")
     document = json.loads(bucket.objects[key][0]) | {"odd": {"version": "one"}}
@@ -387,9 +361,7 @@ def test_a_pointer_that_cannot_be_understood_hides_no_other(
 
 
 @pytest.mark.parametrize("status", [403, 500])
-def test_what_fails_is_one_sentence_without_the_keys(
-    store: ModelStore, bucket: SmallBucket, status: int
-) -> None:
+def test_what_fails_is_one_sentence_without_the_keys(store, bucket, status):
     bucket.status = status
     for ask in (
         store.names,
@@ -410,7 +382,7 @@ def test_what_fails_is_one_sentence_without_the_keys(
     "root",
     [f"s3://key:{SECRET}@models", f"s3://models?X-Amz-Signature={SECRET}", f"http://{SECRET}"],
 )
-def test_other_addresses_are_refused_and_not_repeated(root: str) -> None:
+def test_other_addresses_are_refused_and_not_repeated(root):
     with pytest.raises(InvalidLocation) as refused:
         ModelStore(root)
 
@@ -418,9 +390,7 @@ def test_other_addresses_are_refused_and_not_repeated(root: str) -> None:
     assert SECRET not in str(refused.value)
 
 
-def test_commands_take_a_bucket(
-    store: ModelStore, bucket: SmallBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_commands_take_a_bucket(store, bucket, tmp_path, monkeypatch):
     publish(store)
     publish(store)
     monkeypatch.setenv("HALFTONE_MODELS", bucket.url)
@@ -440,8 +410,8 @@ def test_commands_take_a_bucket(
 
 
 def test_list_claims_no_damage_when_the_bucket_goes_away_meanwhile(
-    store: ModelStore, bucket: SmallBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+    store, bucket, tmp_path, monkeypatch
+):
     publish(store)
     monkeypatch.setenv("HALFTONE_MODELS", bucket.url)
     monkeypatch.setenv("HALFTONE_CACHE", str(tmp_path / "commands"))

@@ -22,7 +22,7 @@ def save_npz(path: Path, **arrays: np.ndarray) -> Path:
     return path
 
 
-def test_class_folders_give_sorted_labels_and_no_split(tmp_path: Path) -> None:
+def test_class_folders_give_sorted_labels_and_no_split(tmp_path):
     source = open_labelled(write_classes(tmp_path, {"ok": 2, "bad": 1}))
     assert source.labels == ["bad", "ok"]
     assert [(item.name, item.label, item.split) for item in source.items] == [
@@ -46,7 +46,7 @@ def leave_junk(root: Path) -> None:
             Image.new("L", (2, 2)).save(folder / name / "junk.png")
 
 
-def test_what_systems_leave_in_folders_is_no_data(tmp_path: Path) -> None:
+def test_what_systems_leave_in_folders_is_no_data(tmp_path):
     write_classes(tmp_path / "data", {"a": 1, "b": 1})
     leave_junk(tmp_path)
     source = open_labelled(tmp_path / "data")
@@ -56,7 +56,7 @@ def test_what_systems_leave_in_folders_is_no_data(tmp_path: Path) -> None:
     assert names == ["data/a/000.png", "data/b/000.png"]
 
 
-def test_an_image_is_what_is_named_or_begins_like_one(tmp_path: Path) -> None:
+def test_an_image_is_what_is_named_or_begins_like_one(tmp_path):
     Image.new("L", (2, 2)).save(tmp_path / "no-ending", format="PNG")
     for name in ("broken.png", "photo.JPEG", "scan.tif", "x.webp", "list.csv", "readme"):
         (tmp_path / name).write_bytes(b"nothing that any format begins with")
@@ -65,14 +65,14 @@ def test_an_image_is_what_is_named_or_begins_like_one(tmp_path: Path) -> None:
     assert images == {"no-ending", "broken.png", "photo.JPEG", "scan.tif", "x.webp"}
 
 
-def test_images_in_deeper_folders_belong_to_their_class(tmp_path: Path) -> None:
+def test_images_in_deeper_folders_belong_to_their_class(tmp_path):
     write_classes(tmp_path / "a", {"camera-1": 1})
     write_classes(tmp_path, {"b": 1})
     assert [item.label for item in open_labelled(tmp_path).items] == ["a", "b"]
 
 
 @pytest.mark.parametrize("kind", ["missing", "no folders", "empty folders"])
-def test_a_path_without_labelled_images_is_refused(tmp_path: Path, kind: str) -> None:
+def test_a_path_without_labelled_images_is_refused(tmp_path, kind):
     path, error = tmp_path, InvalidLayout
     if kind == "missing":
         path = tmp_path / "nowhere"
@@ -83,14 +83,14 @@ def test_a_path_without_labelled_images_is_refused(tmp_path: Path, kind: str) ->
         open_labelled(path)
 
 
-def test_images_without_class_folders_are_said_with_what_to_do(tmp_path: Path) -> None:
+def test_images_without_class_folders_are_said_with_what_to_do(tmp_path):
     folder = write_classes(tmp_path, {"ok": 3}) / "ok"
     (folder / "notes.txt").write_text("none of them")
     with pytest.raises(InvalidLayout, match="image files: 3.*give the folder above"):
         open_labelled(folder)
 
 
-def test_npz_labels_are_in_numeric_order_and_pixels_survive(tmp_path: Path) -> None:
+def test_npz_labels_are_in_numeric_order_and_pixels_survive(tmp_path):
     source = open_labelled(save_npz(tmp_path / "data.npz"))
     assert source.labels == ["0", "2", "10"]
     assert source.items[1].name == "x_train[1]"
@@ -109,15 +109,13 @@ def test_npz_labels_are_in_numeric_order_and_pixels_survive(tmp_path: Path) -> N
         ({"x_train": np.array([object()] * 6, dtype=object)}, "pickled"),
     ],
 )
-def test_npz_with_wrong_arrays_is_refused(
-    tmp_path: Path, arrays: dict[str, np.ndarray], message: str
-) -> None:
+def test_npz_with_wrong_arrays_is_refused(tmp_path, arrays, message):
     with pytest.raises(InvalidLayout, match=message):
         open_labelled(save_npz(tmp_path / "data.npz", **arrays))
 
 
 @pytest.mark.parametrize("kind", ["cut short", "one array", "damaged"])
-def test_npz_that_is_no_sound_archive_is_refused(tmp_path: Path, kind: str) -> None:
+def test_npz_that_is_no_sound_archive_is_refused(tmp_path, kind):
     path = save_npz(tmp_path / "data.npz")
     data = path.read_bytes()
     if kind == "cut short":
@@ -131,13 +129,13 @@ def test_npz_that_is_no_sound_archive_is_refused(tmp_path: Path, kind: str) -> N
         open_labelled(path)
 
 
-def test_npz_without_an_array_names_what_is_expected(tmp_path: Path) -> None:
+def test_npz_without_an_array_names_what_is_expected(tmp_path):
     np.savez(tmp_path / "data.npz", x=np.zeros(3))
     with pytest.raises(InvalidLayout, match="x_train, x_test, y_train, y_test.*Received: x"):
         open_labelled(tmp_path / "data.npz")
 
 
-def test_unlabelled_files_come_in_name_order(tmp_path: Path) -> None:
+def test_unlabelled_files_come_in_name_order(tmp_path):
     for name in ("b.png", "a/z.png", "a10.png", "a2.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("L", (2, 2)).save(tmp_path / name)

@@ -29,18 +29,17 @@ def store(tmp_path: Path) -> ModelStore:
 def pointer(store: ModelStore) -> tuple[int, int | None]:
     """Return the current and the previous version."""
     current = store.current("paper")
-    assert current is not None
     return current.version, current.previous
 
 
-def test_a_store_that_does_not_exist_is_empty(store: ModelStore) -> None:
+def test_a_store_that_does_not_exist_is_empty(store):
     assert store.names() == []
     assert store.versions("paper") == []
     assert store.current("paper") is None
     assert store.pointers().current == {}
 
 
-def test_each_publish_makes_the_next_version_current(store: ModelStore) -> None:
+def test_each_publish_makes_the_next_version_current(store):
     bundle = publish(store)
     assert (bundle.manifest.version, bundle.folder) == (1, store.root / "paper" / "1")
     assert (store.names(), pointer(store)) == (["paper"], (1, None))
@@ -49,7 +48,7 @@ def test_each_publish_makes_the_next_version_current(store: ModelStore) -> None:
     assert (store.versions("paper"), pointer(store)) == ([1, 2], (2, 1))
 
 
-def test_a_published_manifest_names_model_files_and_libraries(store: ModelStore) -> None:
+def test_a_published_manifest_names_model_files_and_libraries(store):
     manifest = read_manifest(publish(store).folder)
 
     assert manifest.name == "paper"
@@ -59,7 +58,7 @@ def test_a_published_manifest_names_model_files_and_libraries(store: ModelStore)
 
 
 @pytest.mark.parametrize("kept", [".last-version", "current.json"])
-def test_the_number_of_a_removed_version_is_not_used_again(store: ModelStore, kept: str) -> None:
+def test_the_number_of_a_removed_version_is_not_used_again(store, kept):
     publish(store)
     shutil.rmtree(publish(store).folder)
     for name in {".last-version", "current.json"} - {kept}:
@@ -68,7 +67,7 @@ def test_the_number_of_a_removed_version_is_not_used_again(store: ModelStore, ke
     assert publish(store).manifest.version == 3
 
 
-def test_rollback_swaps_current_and_previous_where_there_is_one(store: ModelStore) -> None:
+def test_rollback_swaps_current_and_previous_where_there_is_one(store):
     publish(store)
     with pytest.raises(VersionNotFound, match="no previous version"):
         store.rollback("paper")
@@ -82,7 +81,7 @@ def test_rollback_swaps_current_and_previous_where_there_is_one(store: ModelStor
     assert pointer(store) == (2, 1)
 
 
-def test_a_version_that_fails_verification_is_not_promoted(store: ModelStore) -> None:
+def test_a_version_that_fails_verification_is_not_promoted(store):
     damaged = publish(store)
     publish(store)
     (damaged.folder / "model.keras").write_bytes(b"weighty")
@@ -94,7 +93,7 @@ def test_a_version_that_fails_verification_is_not_promoted(store: ModelStore) ->
     assert pointer(store) == (2, 1)
 
 
-def test_a_draft_that_fails_verification_or_is_abandoned_leaves_no_trace(tmp_path: Path) -> None:
+def test_a_draft_that_fails_verification_or_is_abandoned_leaves_no_trace(tmp_path):
     def refuse(bundle: Bundle) -> None:
         raise ProbeMismatch(f"{bundle.manifest.name} answers wrong")
 
@@ -108,7 +107,7 @@ def test_a_draft_that_fails_verification_or_is_abandoned_leaves_no_trace(tmp_pat
     assert _debris(tmp_path / "paper") == []
 
 
-def test_publishing_sweeps_what_a_dead_publisher_left(store: ModelStore) -> None:
+def test_publishing_sweeps_what_a_dead_publisher_left(store):
     publish(store)
     debris = store.root / "paper" / ".draft-0123"
     debris.mkdir()
@@ -120,7 +119,7 @@ def test_publishing_sweeps_what_a_dead_publisher_left(store: ModelStore) -> None
     assert _debris(store.root / "paper") == []
 
 
-def test_publishing_spares_the_draft_of_a_living_publisher(store: ModelStore) -> None:
+def test_publishing_spares_the_draft_of_a_living_publisher(store):
     with store.draft("paper") as slow:
         write_files(slow.folder, b"slow")
         publish(store, weights=b"fast")
@@ -131,7 +130,7 @@ def test_publishing_spares_the_draft_of_a_living_publisher(store: ModelStore) ->
     assert (bundle.folder / "model.keras").read_bytes() == b"slow"
 
 
-def test_promotion_times_rise_even_when_the_clock_went_back(store: ModelStore) -> None:
+def test_promotion_times_rise_even_when_the_clock_went_back(store):
     publish(store)
     future = datetime.now(UTC) + timedelta(days=1)
     path = store.root / "paper" / "current.json"
@@ -141,7 +140,7 @@ def test_promotion_times_rise_even_when_the_clock_went_back(store: ModelStore) -
     assert store.promote("paper", 1).promoted_at > future
 
 
-def test_an_unknown_model_names_those_there_are(store: ModelStore) -> None:
+def test_an_unknown_model_names_those_there_are(store):
     publish(store, "one")
     publish(store, "two")
 
@@ -151,7 +150,7 @@ def test_an_unknown_model_names_those_there_are(store: ModelStore) -> None:
         store.promote("three", 1)
 
 
-def test_what_is_missing_of_a_model_is_said(store: ModelStore) -> None:
+def test_what_is_missing_of_a_model_is_said(store):
     publish(store)
     with pytest.raises(VersionNotFound, match="no version 7, only 1"):
         store.bundle("paper", 7)
@@ -165,7 +164,7 @@ def test_what_is_missing_of_a_model_is_said(store: ModelStore) -> None:
 @pytest.mark.parametrize(
     "name", ["", "..", ".", "a/b", "../a", "A", "a b", "-a", "a-", "a" * 65, "a\n", "é", "a\x00"]
 )
-def test_names_that_could_leave_the_store_are_refused(store: ModelStore, name: str) -> None:
+def test_names_that_could_leave_the_store_are_refused(store, name):
     with pytest.raises(InvalidName), store.draft(name):
         pass
     with pytest.raises(InvalidName):
@@ -185,7 +184,7 @@ def test_names_that_could_leave_the_store_are_refused(store: ModelStore, name: s
         '{"version": 1, "previous": null, "promoted_at": "2026-01-01T00:00:00Z", "more": 1}',
     ],
 )
-def test_a_damaged_pointer_is_named_and_mended_by_promote(store: ModelStore, text: str) -> None:
+def test_a_damaged_pointer_is_named_and_mended_by_promote(store, text):
     publish(store)
     publish(store, "other")
     (store.root / "paper" / "current.json").write_text(text)
@@ -197,7 +196,7 @@ def test_a_damaged_pointer_is_named_and_mended_by_promote(store: ModelStore, tex
     assert store.bundle("paper").manifest.version == 1
 
 
-def test_a_model_folder_that_is_a_link_is_no_model(store: ModelStore, tmp_path: Path) -> None:
+def test_a_model_folder_that_is_a_link_is_no_model(store, tmp_path):
     outside = paper_store(tmp_path / "outside")
     publish(outside)
     publish(store, "own")
@@ -213,7 +212,7 @@ def test_a_model_folder_that_is_a_link_is_no_model(store: ModelStore, tmp_path: 
     assert outside.versions("paper") == [1]
 
 
-def test_a_pointer_that_is_a_link_or_a_pipe_is_not_read(store: ModelStore, tmp_path: Path) -> None:
+def test_a_pointer_that_is_a_link_or_a_pipe_is_not_read(store, tmp_path):
     publish(store)
     path = store.root / "paper" / "current.json"
     path.rename(tmp_path / "elsewhere.json")
@@ -227,7 +226,7 @@ def test_a_pointer_that_is_a_link_or_a_pipe_is_not_read(store: ModelStore, tmp_p
         store.current("paper")
 
 
-def test_a_manifest_of_another_version_or_model_is_refused(store: ModelStore) -> None:
+def test_a_manifest_of_another_version_or_model_is_refused(store):
     publish(store)
     publish(store)
     manifest = store.root / "paper" / "1" / "manifest.json"
@@ -240,7 +239,7 @@ def test_a_manifest_of_another_version_or_model_is_refused(store: ModelStore) ->
         store.bundle("renamed", 1)
 
 
-def test_strange_files_in_the_store_are_no_models(store: ModelStore) -> None:
+def test_strange_files_in_the_store_are_no_models(store):
     publish(store)
     (store.root / "README.txt").write_text("hello")
     (store.root / "Not A Model").mkdir()
@@ -254,14 +253,14 @@ def test_strange_files_in_the_store_are_no_models(store: ModelStore) -> None:
     assert store.versions("paper") == [1]
 
 
-def test_a_root_that_is_a_file_says_so(tmp_path: Path) -> None:
+def test_a_root_that_is_a_file_says_so(tmp_path):
     (tmp_path / "models").write_text("")
 
     with pytest.raises(StoreDamaged, match="models"):
         ModelStore(tmp_path / "models").names()
 
 
-def test_a_store_reads_without_any_right_to_write(store: ModelStore) -> None:
+def test_a_store_reads_without_any_right_to_write(store):
     publish(store)
     (store.root / "paper" / ".lock").unlink()
     for folder in [store.root, *(path for path in store.root.rglob("*") if path.is_dir())]:
@@ -278,7 +277,7 @@ def test_a_store_reads_without_any_right_to_write(store: ModelStore) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_store_without_the_right_to_write_says_so(store: ModelStore) -> None:
+def test_a_store_without_the_right_to_write_says_so(store):
     publish(store)
     (store.root / "paper").chmod(0o555)
 
@@ -289,7 +288,7 @@ def test_a_store_without_the_right_to_write_says_so(store: ModelStore) -> None:
         (store.root / "paper").chmod(0o755)
 
 
-def test_published_files_can_be_read_by_other_users(store: ModelStore) -> None:
+def test_published_files_can_be_read_by_other_users(store):
     bundle = publish(store)
     mask = os.umask(0)
     os.umask(mask)
@@ -299,7 +298,7 @@ def test_published_files_can_be_read_by_other_users(store: ModelStore) -> None:
         assert path.stat().st_mode & 0o777 == wanted, path
 
 
-def test_the_default_root_is_a_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_root_is_a_setting(monkeypatch):
     monkeypatch.setenv("HALFTONE_MODELS", "/srv/models")
     assert default_root() == Path("/srv/models")
     monkeypatch.delenv("HALFTONE_MODELS")

@@ -26,8 +26,8 @@ def held_out(data: Dataset) -> list[list[str]]:
 
 @pytest.mark.parametrize("has_splits", [False, True])
 def test_more_images_train_and_leave_validation_and_test_as_they_are(
-    tmp_path: Path, cache: PixelCache, *, has_splits: bool
-) -> None:
+    tmp_path, cache, *, has_splits
+):
     root = tmp_path / "data"
     for split in ("train", "test") if has_splits else (".",):
         write_classes(root / split, {"a": 40, "b": 40}, seed=len(split))
@@ -40,9 +40,7 @@ def test_more_images_train_and_leave_validation_and_test_as_they_are(
     assert all(name.startswith("feedback/") for name in added)
 
 
-def test_image_that_is_held_out_does_not_come_back_as_feedback(
-    tmp_path: Path, cache: PixelCache
-) -> None:
+def test_image_that_is_held_out_does_not_come_back_as_feedback(tmp_path, cache):
     root = write_classes(tmp_path / "data", {"a": 40, "b": 40})
     tested = load(root, cache).test.items[0].name
     corrected = tmp_path / "feedback" / "b" / "corrected.png"
@@ -54,9 +52,7 @@ def test_image_that_is_held_out_does_not_come_back_as_feedback(
     assert tested in [item.name for item in data.test.items]
 
 
-def test_folder_of_the_service_is_read_below_the_models_name(
-    tmp_path: Path, cache: PixelCache
-) -> None:
+def test_folder_of_the_service_is_read_below_the_models_name(tmp_path, cache):
     root = write_classes(tmp_path / "data", {"a": 20, "b": 20})
     write_classes(tmp_path / "feedback" / "toy", {"a": 3}, seed=9)
     write_classes(tmp_path / "feedback" / "other", {"x": 3}, seed=9)
@@ -65,9 +61,7 @@ def test_folder_of_the_service_is_read_below_the_models_name(
     assert len(data.train) == len(load(root, cache).train) + 3
 
 
-def test_folder_of_the_service_without_this_model_is_not_taken_for_class_folders(
-    tmp_path: Path,
-) -> None:
+def test_folder_of_the_service_without_this_model_is_not_taken_for_class_folders(tmp_path):
     root = write_classes(tmp_path / "data", {"a": 3, "b": 3})
     FeedbackFolder(tmp_path / "feedback", 1000)
     write_classes(tmp_path / "feedback" / "a", {"x": 3})  # a model called as a class is
@@ -76,7 +70,7 @@ def test_folder_of_the_service_without_this_model_is_not_taken_for_class_folders
         with_more(open_labelled(root), tmp_path / "feedback", "toy")
 
 
-def test_other_classes_are_refused_by_name(tmp_path: Path) -> None:
+def test_other_classes_are_refused_by_name(tmp_path):
     root = write_classes(tmp_path / "data", {"a": 3, "b": 3})
     also = write_classes(tmp_path / "feedback", {"a": 1, "c": 1})
 
@@ -84,7 +78,7 @@ def test_other_classes_are_refused_by_name(tmp_path: Path) -> None:
         with_more(open_labelled(root), also, "toy")
 
 
-def test_check_sees_contradictions_between_the_two(tmp_path: Path, cache: PixelCache) -> None:
+def test_check_sees_contradictions_between_the_two(tmp_path, cache):
     root = write_classes(tmp_path / "data", {"a": 20, "b": 20})
     (tmp_path / "feedback" / "b").mkdir(parents=True)
     shutil.copy(root / "a" / "000.png", tmp_path / "feedback" / "b" / "x.png")

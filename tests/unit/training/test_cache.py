@@ -1,6 +1,5 @@
 import errno
 from collections.abc import Sequence
-from pathlib import Path
 from typing import cast
 
 import numpy as np
@@ -16,7 +15,7 @@ from training.data.cache import PixelCache
 from training.errors import CacheError
 
 
-def test_rows_hold_what_preprocess_returns(tmp_path: Path, cache: PixelCache) -> None:
+def test_rows_hold_what_preprocess_returns(tmp_path, cache):
     source = open_labelled(write_classes(tmp_path / "data", {"a": 5, "b": 3}))
     told: list[int] = []
     records = cache.index(source, told.append)
@@ -26,9 +25,7 @@ def test_rows_hold_what_preprocess_returns(tmp_path: Path, cache: PixelCache) ->
         assert (image == preprocess(source.encoded(i), cache.spec)).all()
 
 
-def test_the_next_run_decodes_nothing(
-    tmp_path: Path, cache: PixelCache, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_next_run_decodes_nothing(tmp_path, cache, monkeypatch):
     source = open_labelled(write_classes(tmp_path / "data", {"a": 4, "b": 4}))
     first = cache.index(source, lambda _: None)
 
@@ -40,7 +37,7 @@ def test_the_next_run_decodes_nothing(
     assert again.index(source, lambda _: None) == first
 
 
-def test_only_new_content_is_added(tmp_path: Path, cache: PixelCache) -> None:
+def test_only_new_content_is_added(tmp_path, cache):
     root = write_classes(tmp_path / "data", {"a": 4})
     cache.index(open_labelled(root), lambda _: None)
     write_classes(root, {"b": 3}, seed=9)
@@ -48,7 +45,7 @@ def test_only_new_content_is_added(tmp_path: Path, cache: PixelCache) -> None:
     assert sorted(record.row for record in records if record.row is not None) == list(range(7))
 
 
-def test_unreadable_files_are_records_with_a_reason(tmp_path: Path, cache: PixelCache) -> None:
+def test_unreadable_files_are_records_with_a_reason(tmp_path, cache):
     root = write_classes(tmp_path / "data", {"a": 1, "b": 1})
     (root / "a" / "broken.png").write_bytes((root / "a" / "000.png").read_bytes()[:60])
     (root / "b" / "note.txt").write_text("not an image")
@@ -87,9 +84,7 @@ class Failing:
 
 
 @pytest.mark.parametrize("method", ["content", "encoded"])
-def test_what_could_not_be_read_once_is_read_again(
-    tmp_path: Path, cache: PixelCache, method: str
-) -> None:
+def test_what_could_not_be_read_once_is_read_again(tmp_path, cache, method):
     source = Failing(open_labelled(write_classes(tmp_path / "data", {"a": 2, "b": 2})), method)
     first = cache.index(cast(Source, source), lambda _: None)
     source.mended = True
@@ -101,9 +96,7 @@ def test_what_could_not_be_read_once_is_read_again(
     assert (pixels[0] == preprocess(source.encoded(0), cache.spec)).all()
 
 
-def test_a_file_of_the_same_name_elsewhere_is_another_one(
-    tmp_path: Path, cache: PixelCache
-) -> None:
+def test_a_file_of_the_same_name_elsewhere_is_another_one(tmp_path, cache):
     for seed, folder in enumerate(("one", "two")):
         write_classes(tmp_path / folder, {"a": 1, "b": 1}, seed=seed)
     one = Failing(open_labelled(tmp_path / "one"), "content")
@@ -115,9 +108,7 @@ def test_a_file_of_the_same_name_elsewhere_is_another_one(
     assert sum(told) == 6
 
 
-def test_pixels_that_do_not_fit_the_disk_are_refused_beforehand(
-    tmp_path: Path, cache: PixelCache, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_pixels_that_do_not_fit_the_disk_are_refused_beforehand(tmp_path, cache, monkeypatch):
     source = open_labelled(write_classes(tmp_path / "data", {"a": 2, "b": 2}))
     full = type("Usage", (), {"free": 2 * HEIGHT * WIDTH})
     monkeypatch.setattr(cache_module.shutil, "disk_usage", lambda _: full)
@@ -125,12 +116,12 @@ def test_pixels_that_do_not_fit_the_disk_are_refused_beforehand(
         cache.index(source, lambda _: None)
 
 
-def test_an_unwritable_root_is_refused_by_name(tmp_path: Path) -> None:
+def test_an_unwritable_root_is_refused_by_name(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(CacheError, match="HALFTONE_CACHE"):
         PixelCache(tmp_path / "file", ImageSpec.for_size(2, 2))
 
 
-def test_a_row_cut_short_is_never_returned(cache: PixelCache) -> None:
+def test_a_row_cut_short_is_never_returned(cache):
     with pytest.raises(CacheError, match="cut short"):
         cache.read(np.array([5]))

@@ -56,9 +56,7 @@ def predict(*arguments: object) -> click.testing.Result:
         (("images", "-o", "s3://bucket/out"), "--cluster only"),
     ],
 )
-def test_wrong_usage_is_said_before_anything_is_opened(
-    arguments: tuple[str, ...], words: str
-) -> None:
+def test_wrong_usage_is_said_before_anything_is_opened(arguments, words):
     result = predict(*arguments)
 
     assert result.exit_code == 2
@@ -66,12 +64,12 @@ def test_wrong_usage_is_said_before_anything_is_opened(
 
 
 @pytest.mark.parametrize("address", ["auto", "", "ray://head:10001", "head", "head:99999", "a b:1"])
-def test_a_cluster_is_never_one_that_is_found(address: str) -> None:
+def test_a_cluster_is_never_one_that_is_found(address):
     with pytest.raises(ClusterError, match="Expected --cluster local, or HOST:PORT"):
         require_cluster(address)
 
 
-def test_an_address_where_nobody_answers_is_refused_at_once() -> None:
+def test_an_address_where_nobody_answers_is_refused_at_once():
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
 
@@ -80,7 +78,7 @@ def test_an_address_where_nobody_answers_is_refused_at_once() -> None:
 
 
 @pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed here")
-def test_without_ray_it_is_said_what_installs_it() -> None:
+def test_without_ray_it_is_said_what_installs_it():
     with (
         pytest.raises(ClusterError, match="`scripts/setup .venv-cluster requirements/cluster.txt`"),
         connected("local"),
@@ -97,15 +95,13 @@ def test_without_ray_it_is_said_what_installs_it() -> None:
         ({"created_at": "2026-01-01"}, "Received: created_at 2026-01-01"),
     ],
 )
-def test_a_target_goes_on_only_with_what_it_was_begun_with(
-    job: Job, other: dict[str, object], words: str
-) -> None:
+def test_a_target_goes_on_only_with_what_it_was_begun_with(job, other, words):
     assert begin(job) == begin(job) == set()
     with pytest.raises(TargetRefused, match=words):
         begin(replace(job, **other))  # type: ignore[arg-type]  # mypy knows no fields of a dict
 
 
-def test_nothing_is_written_among_the_files_of_others(job: Job, tmp_path: Path) -> None:
+def test_nothing_is_written_among_the_files_of_others(job, tmp_path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("")
     with pytest.raises(TargetRefused, match=r"Received: .*, with thesis.txt"):
@@ -129,13 +125,8 @@ def test_nothing_is_written_among_the_files_of_others(job: Job, tmp_path: Path) 
     ],
 )
 def test_places_that_cannot_be_are_refused_and_nothing_is_begun(
-    model: Model,
-    images: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    source: str,
-    target: str,
-    words: str,
-) -> None:
+    model, images, monkeypatch, source, target, words
+):
     monkeypatch.setattr("training.cluster.scoring.require_cluster", lambda _: None)
     monkeypatch.chdir(images.parent)
     (images.parent / "nothing").mkdir()
@@ -145,7 +136,7 @@ def test_places_that_cannot_be_are_refused_and_nothing_is_begun(
     assert not Path(target, "_model.json").exists()
 
 
-def test_a_node_that_sees_other_folders_scores_nothing(job: Job, tmp_path: Path) -> None:
+def test_a_node_that_sees_other_folders_scores_nothing(job, tmp_path):
     names = {"names": ['["gone.png"]']}
     (unmounted,) = Scorer(job)(names)["refused"]
     begin(job)
@@ -157,7 +148,7 @@ def test_a_node_that_sees_other_folders_scores_nothing(job: Job, tmp_path: Path)
 
 
 @pytest.mark.parametrize(("total", "size"), [(5, 64), (2005, 64), (1_000_000, 960), (10**8, 4096)])
-def test_parts_hold_whole_batches_wherever_a_run_was_stopped(total: int, size: int) -> None:
+def test_parts_hold_whole_batches_wherever_a_run_was_stopped(total, size):
     names = [str(number) for number in range(2 * size + 5)]
     parts = parts_of(names, total)
 

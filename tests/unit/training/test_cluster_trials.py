@@ -60,7 +60,7 @@ def trials(cluster: FakeCluster, told: list[int]) -> ClusterTrials:
     return ClusterTrials(cast(ClusterExecutor, cluster), told.append)
 
 
-def test_images_of_a_fold_are_sent_once_and_answers_keep_their_order() -> None:
+def test_images_of_a_fold_are_sent_once_and_answers_keep_their_order():
     cluster, told, asked = FakeCluster(), list[int](), tasks()
     answers = trials(cluster, told).trials(asked)
 
@@ -73,11 +73,11 @@ def test_images_of_a_fold_are_sent_once_and_answers_keep_their_order() -> None:
     assert told == [task.cost for task in asked]
 
 
-def test_what_a_trial_raises_ends_the_choice() -> None:
+def test_what_a_trial_raises_ends_the_choice():
     with pytest.raises(ClusterError, match="went"):
         trials(FakeCluster(ClusterError("it went")), []).trials(tasks())
 
 
-def test_ctrl_c_while_waiting_is_said() -> None:
+def test_ctrl_c_while_waiting_is_said():
     with pytest.raises(TrainingInterrupted, match="nothing to keep"):
         trials(FakeCluster(KeyboardInterrupt()), []).trials(tasks())

@@ -18,9 +18,7 @@ from training.learn.workers import _device, _listen
         (["gpu:0"], {}, "a GPU"),
     ],
 )
-def test_the_first_gpu_is_named_where_there_is_one(
-    gpus: list[str], details: dict[str, str], said: str
-) -> None:
+def test_the_first_gpu_is_named_where_there_is_one(gpus, details, said):
     config = SimpleNamespace(
         list_physical_devices=lambda kind: gpus if kind == "GPU" else ["cpu:0"],
         experimental=SimpleNamespace(get_device_details=lambda gpu: details),  # noqa: ARG005
@@ -29,7 +27,7 @@ def test_the_first_gpu_is_named_where_there_is_one(
     assert _device(SimpleNamespace(config=config)) == said
 
 
-def test_a_training_process_is_heard_saying_it() -> None:
+def test_a_training_process_is_heard_saying_it():
     told: queue.Queue[Any] = queue.Queue()
     heard: list[str] = []
     for event in (7, "NVIDIA L4", None):

@@ -50,9 +50,7 @@ def processes() -> Any:
 
 @pytest.mark.parametrize("made", [folder, joined, arrays])
 @pytest.mark.parametrize("pool", [1, 2])
-def test_other_processes_leave_the_same_cache(
-    tmp_path: Path, processes: Executor, made: Callable[[Path], Source], pool: int
-) -> None:
+def test_other_processes_leave_the_same_cache(tmp_path, processes, made, pool):
     source = made(tmp_path)
     here = PixelCache(tmp_path / "here", SPEC, pool)
     there = PixelCache(tmp_path / "there", SPEC, pool)
@@ -90,7 +88,7 @@ class Patient(Executor):
         return Later()
 
 
-def test_results_come_in_order_and_only_so_many_wait() -> None:
+def test_results_come_in_order_and_only_so_many_wait():
     executor = Patient()
 
     assert list(in_turn(executor, lambda n: n * n, iter(range(20)), 4)) == [
@@ -99,7 +97,7 @@ def test_results_come_in_order_and_only_so_many_wait() -> None:
     assert executor.most == 4
 
 
-def test_who_leaves_early_cancels_what_waits() -> None:
+def test_who_leaves_early_cancels_what_waits():
     executor = Patient()
     results = in_turn(executor, abs, iter(range(20)), 4)
     next(results)
@@ -108,7 +106,7 @@ def test_who_leaves_early_cancels_what_waits() -> None:
     assert executor.cancelled == 3
 
 
-def test_large_images_are_under_way_in_small_numbers(tmp_path: Path) -> None:
+def test_large_images_are_under_way_in_small_numbers(tmp_path):
     source = open_labelled(write_classes(tmp_path / "data", {"a": 20, "b": 20}))
     executor = Patient()
     pooling = Pooling(ImageSpec.for_size(8000, 4000), 1, preprocessing_version())
@@ -147,8 +145,8 @@ class Elsewhere:
 
 @pytest.mark.parametrize("also_contents", [True, False])
 def test_a_node_without_the_folder_is_an_error_and_no_unreadable_image(
-    tmp_path: Path, cache: PixelCache, *, also_contents: bool
-) -> None:
+    tmp_path, cache, *, also_contents
+):
     source = open_labelled(write_classes(tmp_path / "data", {"a": 2, "b": 2}))
     far = cast(Source, Elsewhere(source, also_contents=also_contents))
     with ThreadPoolExecutor(1) as executor:
@@ -157,7 +155,7 @@ def test_a_node_without_the_folder_is_an_error_and_no_unreadable_image(
         assert cache.index(source, lambda _: None, executor)[0].row is not None
 
 
-def test_pixels_by_other_libraries_are_refused(tmp_path: Path) -> None:
+def test_pixels_by_other_libraries_are_refused(tmp_path):
     source = open_labelled(write_classes(tmp_path / "data", {"a": 1, "b": 1}))
     with pytest.raises(ClusterError, match="pil-0"):
         Pooling(SPEC, 1, "pil-0")((source, [b"", b""]))
