@@ -104,9 +104,9 @@ def comparison(results: Path) -> str:
 def everything(results: Path) -> str:
     """Return, as Markdown, every table, goal and note of the stored results."""
     found = {name: _load(results, name) for name in _ORDER}
-    parts = [_measured_on(found[COMPARED[0]])]
+    parts: list[str] = []
     for name, result in found.items():
-        parts.append(f"### {name}\n")
+        parts += [f"### {name}\n", _measured_on(result)]
         parts += [_markdown(title, rows) for title, rows in result["tables"].items()]
         parts.append(_markdown("What was aimed at", result["goals"]))
         parts += [f"{note}\n" for note in result["notes"]]
