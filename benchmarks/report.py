@@ -95,10 +95,13 @@ def rewrite(page: str, section: str) -> str:
 
 
 def comparison(results: Path) -> str:
-    """Return, as Markdown, the service beside the usual one, for both kinds of images."""
+    """Return, as Markdown, the service beside others with its network, for both kinds of images."""
     found = [_load(results, name) for name in COMPARED]
-    tables = [_markdown(*next(iter(one["tables"].items()))) for one in found]
-    return "\n".join([_measured_on(found[0]), *tables])
+    parts = [_measured_on(found[0])]
+    for title, rows in (next(iter(one["tables"].items())) for one in found):
+        network = rows[0]["network"]
+        parts.append(_markdown(title, [row for row in rows if row["network"] == network]))
+    return "\n".join(parts)
 
 
 def everything(results: Path) -> str:
