@@ -69,7 +69,7 @@ class Seaweed(ObjectServer):
                 made = httpx.post(filer, timeout=5)
                 if made.status_code != httpx.codes.CONFLICT:  # it came back with its bucket
                     made.raise_for_status()
-                client = self._client()
+                client = self.client()
                 for key in ("written-before", "written-now"):
                     if key == "written-now" or not self.has_started:
                         obstore.put(client, key, b"x")
@@ -80,7 +80,7 @@ class Seaweed(ObjectServer):
                 assert time.monotonic() < deadline, self.log()
                 time.sleep(0.1)
 
-    def _client(self) -> S3Store:
+    def client(self) -> S3Store:
         environment = self.environment()
         return S3Store(
             BUCKET,

@@ -16,7 +16,6 @@ import obstore
 import pytest
 from commands import ROOT, run
 from PIL import Image
-from seaweed import Seaweed, make_seaweed
 
 PATIENCE_S = 240.0
 ENVIRONMENT = ROOT / ".venv-cluster"
@@ -73,18 +72,6 @@ def nodes() -> Iterator[Nodes]:
     assert address, process.wait(PATIENCE_S)
     yield Nodes(process, address)
     process.communicate(timeout=PATIENCE_S)
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Seaweed]:
-    (tmp_path / "seaweed").mkdir()
-    server = make_seaweed(tmp_path / "seaweed")
-    for name, value in server.environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.fixture(scope="module")
@@ -212,7 +199,8 @@ def test_a_node_that_goes_loses_nothing(nodes, images, expected, tmp_path):
     assert_equal(tmp_path / "out", expected)
 
 
-def test_from_a_bucket_into_a_bucket_on_a_cluster_of_its_own(server, tmp_path):
+def test_from_a_bucket_into_a_bucket_on_a_cluster_of_its_own(server, tmp_path, monkeypatch):
+    monkeypatch.delenv("HALFTONE_MODELS")  # the shipped model answers
     images = tmp_path / "images"
     write(images, 150)
     (images / "empty.png").write_bytes(b"")
