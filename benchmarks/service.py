@@ -145,6 +145,7 @@ def _compare(
     rate = _STEADY * results[per_cpu.service, per_cpu.network].per_second
     with per_cpu.start() as server:
         sent = Requests.of(server.port, files)
+        closed_loop(sent, _CLIENTS, seconds / 4)  # warm-up
         loads = [open_loop(sent, rate, seconds) for _ in range(_ROUNDS)]
     steady = sorted(loads, key=lambda load: load.latency_ms["p99_ms"])[_ROUNDS // 2]
     least_cpu_ms = _least_cpu_ms(bundle, files, images, seconds)
