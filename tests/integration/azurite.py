@@ -5,6 +5,7 @@ import hashlib
 import hmac
 import re
 import shutil
+import subprocess
 import time
 from dataclasses import dataclass
 from email.utils import formatdate
@@ -17,6 +18,8 @@ from object_server import BUCKET, PATIENCE_S, ObjectServer
 
 _VERSION = "3.35.0"
 _PROTOCOL = "2023-11-03"
+_NO_REGISTRY = "E404|ENOTFOUND|ECONN|ETIMEDOUT|EAI_AGAIN|_CERT"
+_INSTALL_S = 300
 _ACCOUNT = "tester"
 _KEY = base64.b64encode(b"nobody-reads-this").decode()
 
@@ -29,8 +32,12 @@ def azurite_program() -> Path:
         pytest.skip("azurite needs node and npm, which are not installed")
     if not program.exists():
         options = ("--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
-        done = run("npm", "install", "--prefix", folder, *options, f"azurite@{_VERSION}")
-        if done.returncode and re.search("E404|ENOTFOUND|ECONN|ETIMEDOUT|EAI_AGAIN", done.stderr):
+        command = ("npm", "install", "--prefix", folder, *options, f"azurite@{_VERSION}")
+        try:
+            done = run(*command, timeout=_INSTALL_S)
+        except subprocess.TimeoutExpired:  # where it reaches nothing, npm goes on trying
+            pytest.skip(f"npm did not install azurite within {_INSTALL_S} s")
+        if done.returncode and re.search(_NO_REGISTRY, done.stderr):
             pytest.skip(f"azurite cannot be downloaded: {done.stderr[-300:]}")
         assert done.returncode == 0, done.stderr
     return program
