@@ -9,6 +9,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 from email.utils import formatdate
+from functools import cache
 from pathlib import Path
 
 import httpx
@@ -20,27 +21,32 @@ _VERSION = "3.35.0"
 _PROTOCOL = "2023-11-03"
 _NO_REGISTRY = "E404|ENOTFOUND|ECONN|ETIMEDOUT|EAI_AGAIN|_CERT"
 _INSTALL_S = 300
+_FOLDER = ROOT / ".venv-azurite"
 _ACCOUNT = "tester"
 _KEY = base64.b64encode(b"nobody-reads-this").decode()
 
 
 def azurite_program() -> Path:
     """Return the server's program, from a folder of its own; skip where there is none."""
-    folder = ROOT / ".venv-azurite"
-    program = folder / "node_modules" / ".bin" / "azurite-blob"
+    if missing := _why_missing():
+        pytest.skip(missing)
+    return _FOLDER / "node_modules" / ".bin" / "azurite-blob"
+
+
+@cache  # tried once, as it takes long to fail
+def _why_missing() -> str | None:
     if shutil.which("node") is None or shutil.which("npm") is None:
-        pytest.skip("azurite needs node and npm, which are not installed")
-    if not program.exists():
-        options = ("--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
-        command = ("npm", "install", "--prefix", folder, *options, f"azurite@{_VERSION}")
-        try:
-            done = run(*command, timeout=_INSTALL_S)
-        except subprocess.TimeoutExpired:  # where it reaches nothing, npm goes on trying
-            pytest.skip(f"npm did not install azurite within {_INSTALL_S} s")
-        if done.returncode and re.search(_NO_REGISTRY, done.stderr):
-            pytest.skip(f"azurite cannot be downloaded: {done.stderr[-300:]}")
-        assert done.returncode == 0, done.stderr
-    return program
+        return "azurite needs node and npm, which are not installed"
+    options = ("--no-save", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
+    command = ("npm", "install", "--prefix", _FOLDER, *options, f"azurite@{_VERSION}")
+    try:
+        done = run(*command, timeout=_INSTALL_S)
+    except subprocess.TimeoutExpired:  # where it reaches nothing, npm goes on trying
+        return f"npm did not install azurite within {_INSTALL_S} s"
+    if done.returncode and re.search(_NO_REGISTRY, done.stderr):
+        return f"azurite cannot be downloaded: {done.stderr[-300:]}"
+    assert done.returncode == 0, done.stderr
+    return None
 
 
 @dataclass

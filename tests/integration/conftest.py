@@ -1,6 +1,7 @@
 """What several tests share: one service that is only asked, and servers of object storage."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 from object_server import BUCKET, ObjectServer
@@ -23,16 +24,17 @@ def start_object_server(
 ) -> Iterator[Callable[[type[ObjectServer]], ObjectServer]]:
     """Starts a server of a kind, or returns the one that runs already."""
     started: dict[type[ObjectServer], ObjectServer] = {}
+    with ExitStack() as stack:
 
-    def start(kind: type[ObjectServer]) -> ObjectServer:
-        if kind not in started:
-            started[kind] = kind(tmp_path_factory.mktemp(kind.__name__))
-            started[kind].start()
-        return started[kind]
+        def start(kind: type[ObjectServer]) -> ObjectServer:
+            if kind not in started:
+                server = kind(tmp_path_factory.mktemp(kind.__name__))
+                stack.callback(server.kill)
+                server.start()
+                started[kind] = server
+            return started[kind]
 
-    yield start
-    for server in started.values():
-        server.kill()
+        yield start
 
 
 @pytest.fixture
