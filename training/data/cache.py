@@ -56,8 +56,9 @@ class PixelCache:
         self.spec = spec
         self.pool = pool
         self._root = root
-        self._preprocessing = preprocessing_version()
-        key = hashlib.sha256(f"{spec.digest} {self._preprocessing}".encode()).hexdigest()
+        self._pooling = pooling = Pooling(spec, pool, preprocessing_version())
+        self.size, self.image_bytes = pooling.size, pooling.image_bytes  # of one image
+        key = hashlib.sha256(f"{spec.digest} {pooling.preprocessing}".encode()).hexdigest()
         self._folder = root / f"{spec.height}x{spec.width}-{pool}-{key[:16]}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -76,16 +77,6 @@ class PixelCache:
     def close(self) -> None:
         """Close the pixel file; rows can no longer be read."""
         os.close(self._pixels)
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Rows and columns of one image."""
-        return self.spec.height // self.pool, self.spec.width // self.pool
-
-    @property
-    def image_bytes(self) -> int:
-        """Bytes of one image."""
-        return self.size[0] * self.size[1]
 
     def index(
         self, source: Source, advance: Advance, elsewhere: Executor | None = None
@@ -130,7 +121,7 @@ class PixelCache:
                     new.setdefault(content, index)
             advance(len(found) - len(new))
             self._check_space(len(new))
-            pooled = reading.pooled(Pooling(self.spec, self.pool, self._preprocessing), new)
+            pooled = reading.pooled(self._pooling, new)
             for chunk in self._added(zip(new, pooled, strict=True)):
                 known.update(chunk)
                 advance(len(chunk))
