@@ -23,6 +23,7 @@ async def running(
     *,
     poll_seconds: float,
     drain_seconds: float,
+    looks_first: bool,
 ) -> AsyncIterator[None]:
     """Serve within the block: load in the background, and close the models at its end.
 
@@ -32,12 +33,15 @@ async def running(
         background: what else runs for as long as the service does.
         poll_seconds: time between looks at the store.
         drain_seconds: time between SIGTERM and the end of listening.
+        looks_first: whether the block begins after the first look at the store, good or bad.
     """
-    look_now = asyncio.Event()
+    look_now, looked = asyncio.Event(), asyncio.Event()
     with _signals(readiness, drain_seconds, look_now):
-        polling = _poll(registry, look_now, poll_seconds)
+        polling = _poll(registry, look_now, looked, poll_seconds)
         tasks = [asyncio.create_task(work) for work in (polling, *[run() for run in background])]
         try:
+            if looks_first:
+                await looked.wait()
             yield
         finally:
             for task in tasks:
@@ -56,13 +60,16 @@ async def every(seconds: float, work: Callable[[], None]) -> None:
         await asyncio.sleep(seconds)
 
 
-async def _poll(registry: Registry, look_now: asyncio.Event, poll_seconds: float) -> None:
+async def _poll(
+    registry: Registry, look_now: asyncio.Event, looked: asyncio.Event, poll_seconds: float
+) -> None:
     retry = False
     while True:
         try:
             await registry.refresh(retry=retry)
         except Exception:  # one failed look must not be the last
             logger.exception("Looking for new versions failed")
+        looked.set()
         with suppress(TimeoutError):
             async with asyncio.timeout(poll_seconds):
                 await look_now.wait()

@@ -114,6 +114,8 @@ class Parts:
             ),
             poll_seconds=self.settings.poll_seconds,
             drain_seconds=self.settings.drain_seconds,
+            # Until a worker can answer, connections go to those that can.
+            looks_first=self.settings.workers > 1,
         ):
             yield
         self.pipeline.close()

@@ -1,6 +1,7 @@
 """Restarts, half-open connections and several workers, on real ports with a real bundle."""
 
 import csv
+import os
 import shutil
 import signal
 import socket
@@ -181,6 +182,23 @@ def test_500_half_open_connections_do_not_slow_a_healthy_client(shared_tiny_stor
 
     # Medians, because on a shared machine the tail belongs to the neighbours.
     assert statistics.median(crowded) <= 3 * statistics.median(alone) + 20
+
+
+def test_worker_takes_no_connection_before_it_can_answer(shared_tiny_store):
+    def answers_until(workers: int) -> set[int]:
+        asked = set()
+        while sum("Serving" in line for line in service.lines) < workers:
+            answer = httpx.post(f"{service.url}/predict", content=images(1)[0], timeout=PATIENCE_S)
+            asked.add(answer.status_code)
+        return asked
+
+    with running(shared_tiny_store.root, workers=2) as service:
+        service.wait_until_ready()
+        assert answers_until(2) <= {200}
+        killed = int(service.wait_for_log(r"Started server process \[(\d+)\]").group(1))
+        os.kill(killed, signal.SIGKILL)
+        until(lambda: not Path("/proc", str(killed)).exists())
+        assert answers_until(3) == {200}
 
 
 def test_any_worker_answers_for_the_metrics_of_all(shared_tiny_store):

@@ -46,14 +46,14 @@ class Findings:
     def warnings(self) -> list[str]:
         """Return one sentence for each thing that is worth a look."""
         groups = (
-            (self.duplicates, "groups of identical images within a class"),
-            (self.contradictions, "groups of identical images with contradicting labels"),
-            (self.leaks, "groups of identical images in more than one split"),
+            (self.duplicates, "Groups of identical images within a class"),
+            (self.contradictions, "Groups of identical images with contradicting labels"),
+            (self.leaks, "Groups of identical images in more than one split"),
         )
         sentences = list(self.layout)
         if self.unreadable:
             named = [f"{name} ({why})" for name, why in self.unreadable.items()]
-            sentences.append(_listed(len(named), "files cannot be read and are left out", named))
+            sentences.append(_listed(len(named), "Files that cannot be read, and are left out", named))
         if self.depth16 is not None and (warning := self.depth16.warning()):
             sentences.append(warning)
         if self.size is not None:
@@ -61,10 +61,10 @@ class Findings:
         sentences += [_listed(len(g), what, [" = ".join(n) for n in g]) for g, what in groups if g]
         if self.wrong_extensions:
             named = [f"{name} is {kind}" for name, kind in self.wrong_extensions.items()]
-            sentences.append(_listed(len(named), "files have another format than they say", named))
+            sentences.append(_listed(len(named), "Files that have another format than they say", named))
         if self.few:
             named = [f"{label} ({count})" for label, count in self.few.items()]
-            sentences.append(_listed(len(named), f"classes have under {FEW_IMAGES} images", named))
+            sentences.append(_listed(len(named), f"Classes with under {FEW_IMAGES} images", named))
         if IMBALANCE <= self.imbalance < math.inf:  # empty classes are among the few
             sentences.append(
                 f"The largest class has {self.imbalance:.1f} times the images of the smallest; "
@@ -143,4 +143,4 @@ def _names(items: Sequence[Item]) -> list[str]:
 
 def _listed(count: int, what: str, names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return f"{count} {what}: {', '.join(names[:_NAMES_SHOWN])}{more}."
+    return f"{what} ({count}): {', '.join(names[:_NAMES_SHOWN])}{more}."
