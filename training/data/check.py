@@ -53,18 +53,18 @@ class Findings:
         sentences = list(self.layout)
         if self.unreadable:
             named = [f"{name} ({why})" for name, why in self.unreadable.items()]
-            sentences.append(_listed(len(named), "Files that cannot be read, and are left out", named))
+            sentences.append(_listed("Files that cannot be read, and are left out", named))
         if self.depth16 is not None and (warning := self.depth16.warning()):
             sentences.append(warning)
         if self.size is not None:
             sentences += self.size.warnings(*self.asked)
-        sentences += [_listed(len(g), what, [" = ".join(n) for n in g]) for g, what in groups if g]
+        sentences += [_listed(what, [" = ".join(n) for n in g]) for g, what in groups if g]
         if self.wrong_extensions:
             named = [f"{name} is {kind}" for name, kind in self.wrong_extensions.items()]
-            sentences.append(_listed(len(named), "Files that have another format than they say", named))
+            sentences.append(_listed("Files that have another format than they say", named))
         if self.few:
             named = [f"{label} ({count})" for label, count in self.few.items()]
-            sentences.append(_listed(len(named), f"Classes with under {FEW_IMAGES} images", named))
+            sentences.append(_listed(f"Classes with under {FEW_IMAGES} images", named))
         if IMBALANCE <= self.imbalance < math.inf:  # empty classes are among the few
             sentences.append(
                 f"The largest class has {self.imbalance:.1f} times the images of the smallest; "
@@ -141,6 +141,6 @@ def _names(items: Sequence[Item]) -> list[str]:
     return [item.name for item in items]
 
 
-def _listed(count: int, what: str, names: Sequence[str]) -> str:
+def _listed(what: str, names: Sequence[str]) -> str:
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return f"{what} ({count}): {', '.join(names[:_NAMES_SHOWN])}{more}."
+    return f"{what} ({len(names)}): {', '.join(names[:_NAMES_SHOWN])}{more}."
