@@ -68,7 +68,7 @@ def test_what_cannot_be_read_is_listed_with_the_reason_and_what_to_do(tmp_path, 
     Image.fromarray(np.eye(9, dtype=np.uint8) * 200).save(root / "a" / "x.jpg", format="PNG")
     findings = look(root, cache)
     assert list(findings.unreadable) == ["a/page.pdf"]
-    assert "1 files cannot be read" in findings.warnings()[0]
+    assert findings.warnings()[0].startswith("Files that cannot be read, and are left out (1): ")
     assert "PDF. It is a document: export its page as PNG." in findings.warnings()[0]
     assert findings.wrong_extensions == {"a/x.jpg": "PNG"}  # content decides
 
