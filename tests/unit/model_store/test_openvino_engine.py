@@ -4,6 +4,7 @@ import weakref
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from commands import python, run
 from dense_networks import SIZE, compute, layer, network, noise
@@ -216,32 +217,17 @@ def resident_weights(tmp_path: Path, name: EngineName, *, shared: bool) -> tuple
     file = path.with_suffix(".bin")
     weights = file.stat().st_size
     images = noise(8, size)
-    before = anonymous_bytes()
+    process = psutil.Process()
+    before = sum(one.anonymous for one in process.memory_maps())
 
     engine = open_file(path, name, size, threads=1, shared=shared)
     engine.predict(images)
     engine.predict(images[:1])
 
-    return (anonymous_bytes() - before) / weights, mapped_bytes(file) / weights
-
-
-def anonymous_bytes() -> int:
-    return sum(_smaps("Anonymous:", None))
-
-
-def mapped_bytes(path: Path) -> int:
-    return sum(_smaps("Rss:", path))
-
-
-def _smaps(field: str, path: Path | None) -> list[int]:
-    found, wanted = [], True
-    for line in Path("/proc/self/smaps").read_text().splitlines():
-        first = line.split()[0]
-        if not first.endswith(":"):
-            wanted = path is None or line.endswith(str(path))
-        elif wanted and first == field:
-            found.append(1024 * int(line.split()[1]))
-    return found
+    maps = process.memory_maps()  # by file
+    own = sum(one.anonymous for one in maps) - before
+    mapped = sum(one.rss for one in maps if one.path == str(file))
+    return own / weights, mapped / weights
 
 
 @every_engine
