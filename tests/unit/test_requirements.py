@@ -2,13 +2,11 @@
 
 import re
 import shutil
-import subprocess
 import tomllib
-from pathlib import Path
 
 import pytest
+from commands import ROOT, run
 
-ROOT = Path(__file__).resolve().parents[2]
 LOCKS = ("serve", "train", "gpu", "tracing", "cluster", "dev", "tools", "kserve", "storage")
 
 # In pieces, so that this file does not name what it forbids.
@@ -97,16 +95,9 @@ def test_the_serving_lock_has_no_training_library():
 
 
 def test_no_file_of_the_project_names_a_package_registry():
-    git = shutil.which("git")
-    if git is None or not (ROOT / ".git").exists():
+    if shutil.which("git") is None or not (ROOT / ".git").exists():
         pytest.skip("not a git checkout")
-    done = subprocess.run(
-        [git, "grep", "-nIE", "|".join(REGISTRIES)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run("git", "grep", "-nIE", "|".join(REGISTRIES))
 
     assert done.returncode in (0, 1), done.stderr
     assert done.stdout.splitlines() == []

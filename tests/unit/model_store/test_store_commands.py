@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 from commands import python
 from keras_files import write
 from PIL import Image
+from tiny_models import publish_tiny
 from typer.testing import CliRunner
 
-from model_store.__main__ import app
+from model_store.__main__ import _parse_labels, app
 from model_store.store.store import ModelStore
 
 
@@ -104,10 +106,6 @@ def test_verify_of_a_damaged_bundle_fails_with_one_sentence(store):
 
 
 def test_promote_and_rollback_say_what_is_current(store):
-    import shutil
-
-    from tiny_models import publish_tiny
-
     publish_tiny(store, "tiny", seed=1)
 
     assert run("rollback", "tiny").stdout == "tiny 1 is current; 2 was before.\n"
@@ -169,21 +167,16 @@ def test_import_publishes_and_says_where(store, tmp_path):
         (" a , b ,c ", ("a", "b", "c")),
         ('"ok, front",b,c', ("ok, front", "b", "c")),
         ("ä,日本,🙂", ("ä", "日本", "🙂")),
+        ("utf-8.txt", ("ok, front", "broken")),
+        ("utf-8-sig.txt", ("ok, front", "broken")),
     ],
 )
-def test_labels_are_separated_by_commas(text, labels):
-    from model_store.__main__ import _parse_labels
+def test_labels_are_separated_by_commas_or_stand_in_a_file(tmp_path, monkeypatch, text, labels):
+    monkeypatch.chdir(tmp_path)
+    for encoding in ("utf-8", "utf-8-sig"):
+        Path(f"{encoding}.txt").write_text("ok, front\nbroken\n\n", encoding=encoding)
 
     assert _parse_labels(text) == labels
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_labels_may_stand_in_a_file(tmp_path, encoding):
-    from model_store.__main__ import _parse_labels
-
-    (tmp_path / "labels.txt").write_text("ok, front\nbroken\n\n", encoding=encoding)
-
-    assert _parse_labels(str(tmp_path / "labels.txt")) == ("ok, front", "broken")
 
 
 def test_only_images_are_examples_of_an_import(store, tmp_path):
