@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 from commands import ROOT
@@ -14,6 +15,7 @@ def named_tests() -> list[tuple[str, str]]:
     return NAMED.findall(PAGE.read_text(encoding="utf-8"))
 
 
+@cache
 def functions_of(path: Path) -> set[str]:
     if not path.is_file():
         return set()

@@ -150,14 +150,22 @@ def import_arguments(path: Path, labels: str, height: int = 12) -> tuple[Any, ..
     return ("import", path, "--name", "new", "--labels", labels, "--height", height, "--width", 10)
 
 
-def test_import_publishes_and_says_where(store, tmp_path):
-    path = write(tmp_path / "m.keras")
+def test_import_publishes_and_says_where_and_only_images_are_its_examples(store, tmp_path):
+    for k in range(3):
+        pixels = np.full((12, 10), 50 * k, np.uint8)
+        (tmp_path / "examples" / "@eaDir").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(tmp_path / "examples" / f"{k}.png")
+    for name in ("Thumbs.db", "@eaDir/x.png", "read me.txt"):
+        (tmp_path / "examples" / name).write_bytes(b"x")
+    arguments = import_arguments(write(tmp_path / "m.keras"), "a,b,c")
 
-    result = run(*import_arguments(path, "a,b,c"))
+    result = run(*arguments, "--images", tmp_path / "examples")
 
     assert result.exit_code == 0, result.output
     assert f"Published new 1 in {store.root / 'new' / '1'}." in result.stdout
-    assert store.bundle("new").manifest.labels == ("a", "b", "c")
+    manifest = store.bundle("new").manifest
+    assert manifest.labels == ("a", "b", "c")
+    assert manifest.engines["openvino-f32"].parity.images == 3
 
 
 @pytest.mark.parametrize(
@@ -177,22 +185,6 @@ def test_labels_are_separated_by_commas_or_stand_in_a_file(tmp_path, monkeypatch
         Path(f"{encoding}.txt").write_text("ok, front\nbroken\n\n", encoding=encoding)
 
     assert _parse_labels(text) == labels
-
-
-def test_only_images_are_examples_of_an_import(store, tmp_path):
-    for k in range(3):
-        pixels = np.full((12, 10), 50 * k, np.uint8)
-        (tmp_path / "examples" / "@eaDir").mkdir(parents=True, exist_ok=True)
-        Image.fromarray(pixels).save(tmp_path / "examples" / f"{k}.png")
-    for name in ("Thumbs.db", "@eaDir/x.png", "read me.txt"):
-        (tmp_path / "examples" / name).write_bytes(b"x")
-    arguments = import_arguments(write(tmp_path / "m.keras"), "a,b,c")
-
-    result = run(*arguments, "--images", tmp_path / "examples")
-
-    assert result.exit_code == 0, result.stderr
-    parity = store.bundle("new").manifest.engines["openvino-f32"].parity
-    assert parity is not None and parity.images == 3
 
 
 @pytest.mark.usefixtures("store")
