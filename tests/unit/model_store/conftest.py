@@ -1,11 +1,18 @@
 """Fixtures that more than one module of these tests uses."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from small_bucket import SmallBucket, use
 
 from model_store.store import bucket as requests_module
+
+
+@pytest.fixture(autouse=True)
+def _disks_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test cuts the power; that it is asked for is another matter."""
+    monkeypatch.setattr(os, "fsync", lambda _: None)
 
 
 @pytest.fixture
