@@ -1,7 +1,5 @@
 """Every form in which Keras 3 has written a network of built-in layers comes in alike."""
 
-import json
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,7 @@ from foreign_networks import (
     sequential,
     wrap,
 )
-from keras_files import write_zip
+from keras_files import edit_config
 
 from model_store.bundle import Bundle, open_model
 from model_store.engines.keras import load_model
@@ -42,17 +40,6 @@ def images() -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 def plain() -> Any:
     return functional(keras.layers.Flatten(), dense(6, "relu"), dense(3, "softmax"))
-
-
-def edited(path: Path, change: Callable[[Config], None] | None) -> Path:
-    """Change the configuration of a file."""
-    if change is not None:
-        with zipfile.ZipFile(path) as archive:
-            members = {name: archive.read(name) for name in archive.namelist()}
-        config = json.loads(members["config.json"])
-        change(config)
-        write_zip(path, members | {"config.json": json.dumps(config).encode()})
-    return path
 
 
 def bundled(path: Path, labels: tuple[str, ...] = LABELS) -> tuple[Any, list[str]]:
@@ -132,8 +119,8 @@ def class_of(module: str, kind: str, registered: str | None) -> Callable[[Config
     return change
 
 
-FORMS: dict[str, Callable[[Config], None] | None] = {
-    "3.13": None,
+FORMS: dict[str, Callable[[Config], None]] = {
+    "3.13": lambda _: None,
     "3.0": as_keras_3_0,
     "3.4": as_keras_3_4,
     "3.8": as_keras_3_8,
@@ -150,7 +137,7 @@ FORMS: dict[str, Callable[[Config], None] | None] = {
 def test_a_functional_file_of_any_keras_3_answers_as_it_did(tmp_path, images, change):
     model = plain()
 
-    network, _ = bundled(edited(saved(model, tmp_path), change))
+    network, _ = bundled(edit_config(saved(model, tmp_path), change))
 
     assert np.allclose(network(images), model(floats(images)), atol=1e-5)
     assert is_foldable(network)  # so that the fast engines are made of it
@@ -162,7 +149,7 @@ def test_a_branch_in_lists_is_served_by_keras(tmp_path, images):
     both = keras.layers.Concatenate()([dense(4, "relu")(flat), dense(5, "tanh")(flat)])
     model = keras.Model([inputs], [dense(3, "softmax")(both)])
 
-    bundle = imported(edited(saved(model, tmp_path), as_keras_3_0))
+    bundle = imported(edit_config(saved(model, tmp_path), as_keras_3_0))
 
     assert list(bundle.manifest.engines) == ["keras"]
     answers = open_model(bundle).predict(images)
