@@ -57,3 +57,8 @@ def serving(store: ModelStore) -> tuple[int, int | None] | None:
     """Return the current and the previous version."""
     current = store.current("paper")
     return (current.version, current.previous) if current else None
+
+
+def debris(root: Path) -> list[str]:
+    """Return the names of what publishers left below a folder that died, or still work there."""
+    return sorted(p.name for p in root.rglob("*") if p.name.startswith((".draft-", ".tmp-")))

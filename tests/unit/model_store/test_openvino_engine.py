@@ -2,6 +2,7 @@ import gc
 import sys
 import weakref
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import psutil
@@ -108,18 +109,13 @@ def test_a_small_network_is_computed_by_one_thread_unless_told_otherwise(
     path = write(tmp_path, "openvino-f32")
     with path.with_suffix(".bin").open("ab") as weights:
         weights.truncate(weight_bytes)
-    asked: list[int] = []
-    settings = engine_module._settings
+    settings = Mock(wraps=engine_module._settings)
+    monkeypatch.setattr(engine_module, "_settings", settings)
 
-    def spy(name: EngineName, threads: int, *, shared: bool) -> dict[str, object]:
-        asked.append(threads)
-        return settings(name, threads, shared=shared)
-
-    monkeypatch.setattr(engine_module, "_settings", spy)
     open_file(path, "openvino-f32", SIZE).close()
     open_file(path, "openvino-f32", SIZE, threads=2).close()
 
-    assert asked == [threads, 2]
+    assert [call.args[1] for call in settings.call_args_list] == [threads, 2]
 
 
 @every_engine

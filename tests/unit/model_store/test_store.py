@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from paper_bundles import contents, paper_store, publish, serving, write_files
+from paper_bundles import contents, debris, paper_store, publish, serving, write_files
 
 from model_store.bundle import Bundle
 from model_store.errors import (
@@ -128,19 +128,19 @@ def test_a_draft_that_fails_verification_or_is_abandoned_leaves_no_trace(tmp_pat
     with store.draft("paper") as abandoned:
         write_files(abandoned.folder)
     assert store.names() == []
-    assert _debris(tmp_path / "paper") == []
+    assert debris(tmp_path) == []
 
 
 def test_publishing_sweeps_what_a_dead_publisher_left(store):
     publish(store)
-    debris = store.root / "paper" / ".draft-0123"
-    debris.mkdir()
-    write_files(debris)
+    dead = store.root / "paper" / ".draft-0123"
+    dead.mkdir()
+    write_files(dead)
     (store.root / "paper" / ".tmp-4567").write_text("{")
 
     publish(store)
 
-    assert _debris(store.root / "paper") == []
+    assert debris(store.root) == []
 
 
 def test_promotion_times_rise_even_when_the_clock_went_back(store):
@@ -295,7 +295,3 @@ def test_the_default_root_is_a_setting(monkeypatch):
     assert default_root() == Path("/srv/models")
     monkeypatch.delenv("HALFTONE_MODELS")
     assert default_root() == Path("models")
-
-
-def _debris(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.name.startswith((".draft-", ".tmp-"))]
