@@ -113,13 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
                 return self._answer(304, etag=etag)
             return self._answer(200, self.served.objects[self._key][0], etag)
 
-    def do_DELETE(self) -> None:
-        with self.served.lock:
-            self.served.objects.pop(self._key, None)
-            self._answer(204)
-
     def do_POST(self) -> None:
-        """Remove several objects, as the client may ask."""
+        """Remove objects, as the client asks."""
         body = self.rfile.read(int(self.headers["Content-Length"])).decode()
         with self.served.lock:
             keys = [part.partition("</Key>")[0] for part in body.split("<Key>")[1:]]

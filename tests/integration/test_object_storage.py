@@ -1,11 +1,8 @@
 """The store in a bucket of a real server: races, kills, and a service whose bucket goes away."""
 
-import os
 import random
 import shutil
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,51 +16,19 @@ import pytest
 from azurite import Azurite
 from commands import python
 from object_server import ObjectServer
+from paper_bundles import paper_store
+from publishers import release, start_publisher, weights_of
 from seaweed import Seaweed
-from service_process import PATIENCE_S, ROOT, Service, images, running
+from service_process import PATIENCE_S, Service, images, running
 from typer.testing import CliRunner
 
 from app.registry import HOLD_SECONDS
 from model_store.__main__ import app as commands
-from model_store.bundle import Bundle
 from model_store.errors import StoreUnreachable
 from model_store.manifest import BundleContents
 from model_store.store.store import ModelStore
 
-PUBLISHER = Path(__file__).with_name("bucket_publisher.py")
-
 on_both_kinds = pytest.mark.parametrize("server", [Seaweed, Azurite], indirect=True)
-
-
-def paper_store(server: ObjectServer, cache: Path) -> ModelStore:
-    return ModelStore(server.url, verify=Bundle.verify_files, cache=cache)
-
-
-def start_publisher(cache: Path, who: str, times: int) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, PUBLISHER, cache, who, str(times)],
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout.readline() == "ready\n"
-    return process
-
-
-def release(process: subprocess.Popen[str]) -> None:
-    process.stdin.write("go\n")
-    process.stdin.flush()
-
-
-def weights_of(store: ModelStore) -> list[str]:
-    """Return the weights of every version, in order, after verifying all files."""
-    found = []
-    for version in store.versions("paper"):
-        bundle = store.bundle("paper", version)
-        bundle.verify_files()
-        found.append((bundle.folder / "model.keras").read_text())
-    return found
 
 
 @pytest.mark.parametrize(
@@ -72,13 +37,15 @@ def weights_of(store: ModelStore) -> list[str]:
     indirect=["server"],
 )
 def test_publishers_that_race_each_get_a_version(server, tmp_path, publishers, rounds):
-    processes = [start_publisher(tmp_path, f"p{number}", rounds) for number in range(publishers)]
+    processes = [
+        start_publisher(server.url, tmp_path, f"p{number}", rounds) for number in range(publishers)
+    ]
     for process in processes:
         release(process)
     for process in processes:
         process.communicate()
 
-    store = paper_store(server, tmp_path / "reader")
+    store = paper_store(server.url, tmp_path / "reader")
     total = publishers * rounds
     assert [process.returncode for process in processes] == [0] * publishers
     assert store.versions("paper") == list(range(1, total + 1))
@@ -91,14 +58,14 @@ def test_publishers_that_race_each_get_a_version(server, tmp_path, publishers, r
 @pytest.mark.slow
 def test_publishers_killed_at_random_moments_leave_only_whole_versions(server, tmp_path):
     moments = random.Random(0)  # noqa: S311  # not for secrets
-    store = paper_store(server, tmp_path / "reader")
-    process = start_publisher(tmp_path, "first", 1)
+    store = paper_store(server.url, tmp_path / "reader")
+    process = start_publisher(server.url, tmp_path, "first", 1)
     began = time.monotonic()
     release(process)
     process.communicate()
     publish_s = time.monotonic() - began
     for attempt in range(30):
-        process = start_publisher(tmp_path, f"k{attempt}", 1000)
+        process = start_publisher(server.url, tmp_path, f"k{attempt}", 1000)
         release(process)
         time.sleep(moments.uniform(0, 4 * publish_s))  # any moment is as good as another
         process.send_signal(signal.SIGKILL)
@@ -109,7 +76,7 @@ def test_publishers_killed_at_random_moments_leave_only_whole_versions(server, t
     assert len(set(weights_of(store))) == len(store.versions("paper")) > 10
 
     with ThreadPoolExecutor(1) as pool:  # and what is left does not keep the next from publishing
-        last = pool.submit(start_publisher, tmp_path, "last", 1).result()
+        last = pool.submit(start_publisher, server.url, tmp_path, "last", 1).result()
     release(last)
     last.communicate()
     assert weights_of(store)[-1] == "last-0"

@@ -75,7 +75,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / ".venv").symlink_to(sys.prefix)
     write_notebook_model(folder / "model.keras")
     setup, commands = block("training check", "training fit").split("\n", maxsplit=1)
-    assert setup.startswith("scripts/setup train ")  # tests/unit/test_setup_script.py runs it
+    assert setup.startswith("scripts/setup train ")  # tests/unit/test_scripts.py runs it
     run(commands, folder)
     run(block("model_store import"), folder)
     return folder

@@ -199,16 +199,19 @@ OFFERS = {"bash": bash_offers, "zsh": zsh_offers, "fish": fish_offers}
 
 OFFERED = {
     "python -m training ": ["check", "evaluate", "fit", "predict"],
-    "python3 -m model_store ver": ["verify"],
     "python -m training fit --hei": ["--height"],
-    "python -m training fit images --augmentation hand": ["handwriting"],
-    "python -m model_store show ": ["casting", "digits"],
-    "python3 -m training evaluate d": ["digits"],
+    "python3 -m model_store show ": ["casting", "digits"],
     "python -m model_store promote nothing": [],
-    "python -m training check ima": ["images"],
     "python -m training predict digits images -o s": ["script.py"],
     "python script.py ima": ["images"],
     "python script.py -m training ima": ["images"],
+}
+# What else is offered is decided in Python, and asked of one shell.
+OFFERED_IN_BASH = OFFERED | {
+    "python3 -m model_store ver": ["verify"],
+    "python -m training fit images --augmentation hand": ["handwriting"],
+    "python -m training evaluate d": ["digits"],
+    "python -m training check ima": ["images"],
 }
 
 
@@ -218,12 +221,12 @@ def test_shell_completes(shell):
     skip_without(shell)
     scripts = {run(package, "--show-completion", shell).stdout for package in APPS}
     assert len(scripts) == 1  # one completes both
-    offered = {}
-    for line, offers in zip(OFFERED, OFFERS[shell](list(OFFERED)), strict=True):
+    offered, expected = {}, OFFERED_IN_BASH if shell == "bash" else OFFERED
+    for line, offers in zip(expected, OFFERS[shell](list(expected)), strict=True):
         words = (word.removesuffix("/") for word in offers.split())
         offered[line] = sorted(word for word in words if word != line.split(" ")[-1])
 
-    assert offered == OFFERED
+    assert offered == expected
 
 
 def test_documents_say_how_to_complete():

@@ -1,19 +1,19 @@
 """What the documentation names exists, and what exists is documented."""
 
 import re
-from pathlib import Path
 
 import pytest
+from commands import ROOT
 from typer.main import get_command
 
 from app.http.problems import TABLE
 from app.main import create_app
 from app.settings import ELSEWHERE, Settings, variable
+from benchmarks.report import NoSection, comparison, everything, rewrite
 from model_store.__main__ import app as store_commands
 from model_store.spec import ALL_FORMATS
 from training.__main__ import app as training_commands
 
-ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 SERVING = (ROOT / "docs" / "serving.md").read_text()
 SETTINGS = {variable(name): field for name, field in Settings.model_fields.items()}
@@ -164,3 +164,26 @@ def test_readme_links_to_every_page_and_stays_short():
     for page in sorted((ROOT / "docs").glob("*.md")):
         assert f"(docs/{page.name})" in readme
     assert len(readme.splitlines()) <= 200
+
+
+def test_readme_opens_with_a_picture_small_enough_for_everybody():
+    opening = (ROOT / "README.md").read_text().partition("\n## ")[0]
+    (name,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", opening)
+    picture = (ROOT / name).read_bytes()
+
+    assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+    assert len(picture) < 300_000
+
+
+@pytest.mark.parametrize(
+    ("name", "section"), [("README.md", comparison), ("benchmarks/README.md", everything)]
+)
+def test_sections_of_figures_are_what_the_stored_results_give(name, section):
+    page = (ROOT / name).read_text(encoding="utf-8")
+
+    assert rewrite(page, section(ROOT / "benchmarks" / "results")) == page
+
+
+def test_a_page_without_markers_for_figures_is_refused():
+    with pytest.raises(NoSection, match="markers|without"):
+        rewrite("# A page", "")

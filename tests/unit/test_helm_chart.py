@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import yaml
+from commands import ROOT
 
 from app.http.api_keys import OPEN_PATHS
-from app.settings import PREFIX, load_settings
+from app.settings import PREFIX, Settings, load_settings
 
 helm = pytest.importorskip("helm_python", reason="needs helm-python-sdk")
 schemas = pytest.importorskip("kubernetes_validate", reason="needs kubernetes-validate")
 
-ROOT = Path(__file__).parents[2]
 CHART = ROOT / "deploy" / "helm" / "halftone"
 KSERVE = yaml.safe_load((ROOT / "deploy" / "kserve" / "inferenceservice.yaml").read_text())
 PAGE = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
@@ -63,6 +63,15 @@ def pod_of(values: dict[str, Any]) -> dict[str, Any]:
 
 def environment(container: dict[str, Any]) -> dict[str, str]:
     return {entry["name"]: entry["value"] for entry in container["env"]}
+
+
+def settings_of(pod: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Return what the service makes of a Pod's variables: it refuses what it does not know."""
+    with monkeypatch.context() as patch:
+        for name, value in environment(pod["containers"][0]).items():
+            assert name.startswith(PREFIX)
+            patch.setenv(name, value)
+        return load_settings()
 
 
 def kserve_pod() -> dict[str, Any]:
@@ -120,15 +129,11 @@ def test_what_is_optional_is_there_only_where_it_was_asked_for():
 
 
 def test_the_service_takes_every_setting(monkeypatch):
-    """It refuses names that it does not know, and values that it does not understand."""
     for pod in pods():
-        with monkeypatch.context() as patch:
-            for name, value in environment(pod["containers"][0]).items():
-                assert name.startswith(PREFIX)
-                patch.setenv(name, value)
-            if "HALFTONE_API_KEYS_FILE" in environment(pod["containers"][0]):
-                assert load_settings().api_keys_file == Path("/run/halftone/keys")
-            assert load_settings().drain_seconds == 15
+        settings = settings_of(pod, monkeypatch)
+        if "HALFTONE_API_KEYS_FILE" in environment(pod["containers"][0]):
+            assert settings.api_keys_file == Path("/run/halftone/keys")
+        assert settings.drain_seconds == 15
 
 
 @pytest.mark.parametrize(
@@ -172,10 +177,7 @@ def test_nothing_may_be_written_and_nobody_is_root():
 def test_kubernetes_kills_only_after_draining_and_finishing(monkeypatch):
     slow = BUCKET | {"settings": {"HALFTONE_DRAIN_SECONDS": "30.5", "HALFTONE_GRACE_SECONDS": "60"}}
     for pod in (*pods(), pod_of(slow)):
-        with monkeypatch.context() as patch:
-            for name, value in environment(pod["containers"][0]).items():
-                patch.setenv(name, value)
-            settings = load_settings()
+        settings = settings_of(pod, monkeypatch)
         needed = settings.drain_seconds + settings.grace_seconds
         assert needed + 4 <= pod["terminationGracePeriodSeconds"] <= needed + 6
 

@@ -1,14 +1,14 @@
-"""docs/operations.md says what is true: its names, files, numbers and commands exist."""
+"""docs/operations.md and docker-compose.yml: names, files, numbers and commands exist and agree."""
 
 import re
-from pathlib import Path
+from copy import deepcopy
 
 import pytest
 import yaml
+from commands import ROOT
 
 from app.settings import Settings, variable
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "operations.md").read_text()
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 ALERTS = {
@@ -61,3 +61,15 @@ def test_grace_period_covers_draining_and_finishing():
     assert f"is {given.removesuffix('s')} s for the default of 5 + 20" in PAGE
     assert (settings.drain_seconds, settings.grace_seconds) == (5, 20)
     assert int(given.removesuffix("s")) > needed
+
+
+def test_training_on_a_gpu_differs_from_training_by_device_and_packages_alone():
+    plain, gpu = (deepcopy(COMPOSE["services"][name]) for name in ("train", "train-gpu"))
+    packages = gpu["build"].pop("args")["TRAINING_PACKAGES"]
+    (device,) = gpu.pop("deploy")["resources"]["reservations"]["devices"]
+
+    assert (plain.pop("profiles"), gpu.pop("profiles")) == (["train"], ["gpu"])
+    assert gpu == plain
+    assert (device["driver"], device["capabilities"]) == ("nvidia", ["gpu"])
+    assert (ROOT / "requirements" / f"{packages}.txt").is_file()
+    assert "ARG TRAINING_PACKAGES=train" in (ROOT / "Dockerfile").read_text(encoding="utf-8")

@@ -2,9 +2,11 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from commands import ROOT
+
 PAGE = ROOT / "docs" / "reliability.md"
 NAMED = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 
@@ -13,6 +15,7 @@ def named_tests() -> list[tuple[str, str]]:
     return NAMED.findall(PAGE.read_text(encoding="utf-8"))
 
 
+@cache
 def functions_of(path: Path) -> set[str]:
     if not path.is_file():
         return set()

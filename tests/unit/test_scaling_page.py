@@ -1,14 +1,13 @@
 """docs/scaling.md and deploy/swarm.yml: what they say of figures, settings and files is true."""
 
 import re
-from pathlib import Path
 
 import pytest
 import yaml
+from commands import ROOT
 
 from app.settings import ELSEWHERE, Settings, variable
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
 SWARM_TEXT = (ROOT / "deploy" / "swarm.yml").read_text(encoding="utf-8")
 SWARM = yaml.safe_load(SWARM_TEXT)

@@ -18,10 +18,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from paper_bundles import paper_store, publish
+from paper_bundles import debris, paper_store, publish
 
 from model_store.bundle import Bundle
 from model_store.errors import StoreUnwritable
+from model_store.store import store as store_module
 
 # Everything through which the store, pathlib and shutil reach the operating system.
 _CALLS = ("open", "close", "write", "fsync", "rename", "replace", "mkdir", "rmdir", "unlink")
@@ -111,12 +112,10 @@ def _state(root: Path) -> dict[str, Any]:
     }
 
 
-def _debris(root: Path) -> list[str]:
-    return sorted(p.name for p in root.rglob("*") if p.name.startswith((".draft-", ".tmp-")))
-
-
 def main(folder: Path, mode: str) -> None:
     """Try every crash point and report each."""
+    os.fsync = lambda _: None  # what was written outlives its writer; a power cut is not tried here
+    store_module.library_versions = dict  # which reads files, but none of the store
     publish(paper_store(folder / "pristine"), weights=b"first")
     for at in range(1, 10_000):
         root = folder / str(at)
@@ -129,7 +128,7 @@ def main(folder: Path, mode: str) -> None:
             "code": code,
             "after": after,
             "next": _state(root),
-            "debris": _debris(root),
+            "debris": debris(root),
         }
         print(json.dumps(report), flush=True)  # noqa: T201  # this is the program's output
         shutil.rmtree(root)

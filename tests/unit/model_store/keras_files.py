@@ -62,3 +62,12 @@ def write_zip(path: Path, members: dict[str, bytes], compression: int = zipfile.
         for name, data in members.items():
             archive.writestr(name, data)
     return path
+
+
+def edit_config(path: Path, change: Callable[[dict[str, Any]], None]) -> Path:
+    """Change the configuration in a `.keras` file."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(members["config.json"])
+    change(config)
+    return write_zip(path, members | {"config.json": json.dumps(config).encode()})

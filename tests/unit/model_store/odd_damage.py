@@ -11,7 +11,7 @@ from handmade_images import (
     gif,
     png,
 )
-from odd_files import QUARTERS, SIDE, UNDECODABLE, UNSUPPORTED, OddFile, Quarters, colors, grays
+from odd_files import QUARTERS, SIDE, UNDECODABLE, UNSUPPORTED, Quarters, Row, colors, grays
 from odd_layouts import RAMP
 from pictures import encoded
 from PIL import Image
@@ -21,7 +21,7 @@ FLIPS = 16
 SIGNATURES = {"jpeg": 3, "png": 8, "gif": 6, "webp": 12, "bmp": 2}  # bytes
 
 
-def damaged() -> Iterator[OddFile]:
+def damaged() -> Iterator[Row]:
     for name, data in good_files().items():
         yield from _cut(name, data)
         yield from _flipped(name, data)
@@ -44,7 +44,7 @@ def good_files() -> dict[str, bytes]:
     }
 
 
-def _cut(name: str, data: bytes) -> Iterator[OddFile]:
+def _cut(name: str, data: bytes) -> Iterator[Row]:
     """A file that lacks its end is refused, however little is missing of the first frame."""
     signature = SIGNATURES[name.partition("-")[0]]
     # The last two bytes of a GIF end its blocks and hold nothing; a file without them was accepted
@@ -52,15 +52,15 @@ def _cut(name: str, data: bytes) -> Iterator[OddFile]:
     last = len(data) - {"gif-plain": 3}.get(name, 1)
     for place in np.linspace(0, last, CUTS).round().astype(int).tolist():
         expected = UNSUPPORTED if place < signature else UNDECODABLE
-        yield OddFile(f"{name}-cut-at-{place}", data[:place], expected)
+        yield f"{name}-cut-at-{place}", data[:place], expected
 
 
-def _flipped(name: str, data: bytes) -> Iterator[OddFile]:
+def _flipped(name: str, data: bytes) -> Iterator[Row]:
     for number, expected in enumerate(FLIPPED[name].split()):
         place = round(number * (len(data) - 1) / (FLIPS - 1))
         flipped = bytearray(data)
         flipped[place] ^= 1 << (number % 8)
-        yield OddFile(f"{name}-flip-{number}", bytes(flipped), _read(expected), 12)
+        yield f"{name}-flip-{number}", bytes(flipped), _read(expected), 12
 
 
 def _read(word: str) -> str | Quarters:

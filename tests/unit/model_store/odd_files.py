@@ -27,6 +27,10 @@ class OddFile:
     tolerance: int = 2
 
 
+# Name, data and what is expected of an odd file, and its tolerance where that is another.
+Row = tuple[str, bytes, str | Quarters] | tuple[str, bytes, str | Quarters, int]
+
+
 def quarters(values: tuple[object, ...], dtype: type = int) -> NDArray[np.generic]:
     """(SIDE, SIDE, …) with one of four values, numbers or tuples, in each quarter."""
     top_left, top_right, bottom_left, bottom_right = (np.array(value, dtype) for value in values)
@@ -67,7 +71,5 @@ def odd_files() -> Iterator[OddFile]:
     from odd_layouts import layouts
     from odd_structures import structures
 
-    yield from layouts()
-    yield from structures()
-    yield from damaged()
-    yield from bombs()
+    for rows in (layouts(), structures(), damaged(), bombs()):
+        yield from (OddFile(*row) for row in rows)

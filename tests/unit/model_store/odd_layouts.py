@@ -21,7 +21,7 @@ from handmade_images import (
     with_jpeg_exif,
     with_jpeg_segments,
 )
-from odd_files import QUARTERS, SIDE, OddFile, Quarters, colors, grays, quarters
+from odd_files import QUARTERS, SIDE, Quarters, Row, colors, grays, quarters
 from pictures import encoded
 from PIL import Image
 
@@ -41,7 +41,7 @@ SEEN = {
 }
 
 
-def layouts() -> Iterator[OddFile]:
+def layouts() -> Iterator[Row]:
     yield from _png_layouts()
     yield from _png_color_keys()
     yield from _bmp_layouts()
@@ -61,7 +61,7 @@ def _scaled(samples: tuple[int, ...], top: int) -> Quarters:
     return first, second, third, fourth
 
 
-def _png_layouts() -> Iterator[OddFile]:
+def _png_layouts() -> Iterator[Row]:
     depths = {GRAY: (1, 2, 4, 8, 16), INDEXED: (1, 2, 4, 8)}
     channels = {GRAY_ALPHA: 2, TRUECOLOR: 3, TRUECOLOR_ALPHA: 4}
     for kind in (GRAY, INDEXED, GRAY_ALPHA, TRUECOLOR, TRUECOLOR_ALPHA):
@@ -86,37 +86,36 @@ def _png_layouts() -> Iterator[OddFile]:
                     palette = bytes(v for i in range(top + 1) for v in [255 * i // top] * 3)
                 data = png(samples, depth, kind, palette=palette, interlace=interlace)
                 name = f"png-kind{kind}-depth{depth}-{'adam7' if interlace else 'plain'}"
-                yield OddFile(name, data, expected)
+                yield name, data, expected
 
 
-def _png_color_keys() -> Iterator[OddFile]:
+def _png_color_keys() -> Iterator[Row]:
     """One colour, or palette entry, is see-through: the top right quarter turns white."""
     for depth in (1, 2, 4, 8, 16):
         top = 2**depth - 1
         levels = _thirds(top)
         key = levels[3]
         seen = _scaled(tuple(top if level == key else level for level in levels), top)
-        gray = png(quarters(levels), depth, trns=key.to_bytes(2))
-        yield OddFile(f"png-gray-key-depth{depth}", gray, seen)
+        yield f"png-gray-key-depth{depth}", png(quarters(levels), depth, trns=key.to_bytes(2)), seen
         levels = (top, 0, top, top)
         gray = png(quarters(levels), depth, trns=bytes(2))
-        yield OddFile(f"png-black-key-depth{depth}", gray, (255, 255, 255, 255))
+        yield f"png-black-key-depth{depth}", gray, (255, 255, 255, 255)
     for depth in (8, 16):
         top = 2**depth - 1
         rgb = quarters(tuple((level,) * 3 for level in _thirds(top)))
         data = png(rgb, depth, TRUECOLOR, trns=(top // 3).to_bytes(2) * 3)
-        yield OddFile(f"png-color-key-depth{depth}", data, (0, 255, 170, 255))
+        yield f"png-color-key-depth{depth}", data, (0, 255, 170, 255)
     for depth in (1, 2, 4, 8):
         top = 2**depth - 1
         palette = bytes(3 * (top + 1))  # all black
         indices = quarters((0, top, 0, top))
         data = png(indices, depth, INDEXED, palette=palette, trns=b"\xff" * top + b"\0")
-        yield OddFile(f"png-palette-alpha-depth{depth}", data, (0, 255, 0, 255))
+        yield f"png-palette-alpha-depth{depth}", data, (0, 255, 0, 255)
         data = png(indices, depth, INDEXED, palette=palette, trns=b"\x80")
-        yield OddFile(f"png-palette-half-alpha-depth{depth}", data, (127, 0, 127, 0))
+        yield f"png-palette-half-alpha-depth{depth}", data, (127, 0, 127, 0)
 
 
-def _bmp_layouts() -> Iterator[OddFile]:
+def _bmp_layouts() -> Iterator[Row]:
     ramp = [(level, level, level) for level in range(256)]
     for core in (False, True):
         for bits in (1, 4, 8):
@@ -127,15 +126,14 @@ def _bmp_layouts() -> Iterator[OddFile]:
             rows = bmp_rows(row.tobytes() for row in packed.astype(np.uint8))
             palette = [ramp[255 * index // top] for index in range(top + 1)]
             data = bmp(SIDE, SIDE, bits, rows, palette=palette, core=core)
-            yield OddFile(f"bmp-{bits}bit-core{core}", data, _scaled(_thirds(top), top))
+            yield f"bmp-{bits}bit-core{core}", data, _scaled(_thirds(top), top)
     rgb = bmp_rows(row.tobytes() for row in colors())
-    yield OddFile("bmp-24bit", bmp(SIDE, SIDE, 24, rgb), QUARTERS)
-    yield OddFile("bmp-24bit-core", bmp(SIDE, SIDE, 24, rgb, core=True), QUARTERS)
+    yield "bmp-24bit", bmp(SIDE, SIDE, 24, rgb), QUARTERS
+    yield "bmp-24bit-core", bmp(SIDE, SIDE, 24, rgb, core=True), QUARTERS
     upside = b"".join(row.tobytes() for row in colors())
-    yield OddFile("bmp-24bit-top-down", bmp(SIDE, -SIDE, 24, upside), QUARTERS)
+    yield "bmp-24bit-top-down", bmp(SIDE, -SIDE, 24, upside), QUARTERS
     wide = np.dstack([colors(), np.zeros((SIDE, SIDE), np.uint8)])
-    data = bmp(SIDE, SIDE, 32, bmp_rows(row.tobytes() for row in wide))
-    yield OddFile("bmp-32bit", data, QUARTERS)
+    yield "bmp-32bit", bmp(SIDE, SIDE, 32, bmp_rows(row.tobytes() for row in wide)), QUARTERS
     run = bytes([HALF])
     for compression, levels, name in ((1, (30, 90, 160, 220), "rle8"), (2, (0, 5, 10, 15), "rle4")):
         codes = [levels, tuple(17 * level for level in levels)][compression - 1]
@@ -147,63 +145,63 @@ def _bmp_layouts() -> Iterator[OddFile]:
         bits = 8 if compression == 1 else 4
         data = bmp(SIDE, SIDE, bits, pixels, palette=palette, compression=compression)
         seen = QUARTERS if compression == 1 else (0, 85, 170, 255)
-        yield OddFile(f"bmp-{name}", data, seen)
-        yield OddFile(f"bmp-{name}-and-much-after-it", data + bytes(100_000), seen)
+        yield f"bmp-{name}", data, seen
+        yield f"bmp-{name}-and-much-after-it", data + bytes(100_000), seen
 
 
-def _gif_layouts() -> Iterator[OddFile]:
+def _gif_layouts() -> Iterator[Row]:
     frame = grays()
     for version in (b"GIF87a", b"GIF89a"):
         for local in (False, True):
             data = gif(frame, RAMP, local_palette=local, version=version)
-            yield OddFile(f"gif-{version.decode()}-local{local}", data, QUARTERS)
-    yield OddFile("gif-see-through", gif(frame, RAMP, transparent=30), (255, *QUARTERS[1:]))
+            yield f"gif-{version.decode()}-local{local}", data, QUARTERS
+    yield "gif-see-through", gif(frame, RAMP, transparent=30), (255, *QUARTERS[1:])
     data = gif(frame[:HALF, :HALF], RAMP, canvas=(SIDE, SIDE), at=(HALF, HALF))
-    yield OddFile("gif-frame-in-a-corner", data, (255, 255, 255, 30))
-    yield OddFile("gif-frame-wider-than-its-canvas", gif(frame, RAMP, canvas=(1, 1)), QUARTERS)
-    yield OddFile("gif-canvas-of-nothing", gif(frame, RAMP, canvas=(0, 0)), QUARTERS)
+    yield "gif-frame-in-a-corner", data, (255, 255, 255, 30)
+    yield "gif-frame-wider-than-its-canvas", gif(frame, RAMP, canvas=(1, 1)), QUARTERS
+    yield "gif-canvas-of-nothing", gif(frame, RAMP, canvas=(0, 0)), QUARTERS
     black = gif_frame(np.zeros((SIDE, SIDE), int))
-    yield OddFile("gif-300-frames", gif(frame, RAMP, more_frames=black * 300), QUARTERS)
-    yield OddFile("gif-no-trailer", gif(frame, RAMP)[:-1], QUARTERS)
-    yield OddFile("gif-junk-after-frame", gif(frame, RAMP)[:-1] + b"\xff" * 99, QUARTERS)
-    yield OddFile("gif-comment", gif(frame, RAMP, extensions=b"!\xfe\x05hello\0" * 50), QUARTERS)
+    yield "gif-300-frames", gif(frame, RAMP, more_frames=black * 300), QUARTERS
+    yield "gif-no-trailer", gif(frame, RAMP)[:-1], QUARTERS
+    yield "gif-junk-after-frame", gif(frame, RAMP)[:-1] + b"\xff" * 99, QUARTERS
+    yield "gif-comment", gif(frame, RAMP, extensions=b"!\xfe\x05hello\0" * 50), QUARTERS
 
 
-def _jpeg_layouts() -> Iterator[OddFile]:
+def _jpeg_layouts() -> Iterator[Row]:
     gray, rgb = Image.fromarray(grays()), Image.fromarray(colors())
     for progressive in (False, True):
         for quality in (10, 50, 100):
             options = {"progressive": progressive, "quality": quality}
             tolerance = 12 if quality == 10 else 3
             name = f"jpeg-q{quality}-progressive{progressive}"
-            yield OddFile(f"{name}-gray", encoded(gray, "JPEG", **options), QUARTERS, tolerance)
+            yield f"{name}-gray", encoded(gray, "JPEG", **options), QUARTERS, tolerance
             for subsampling in (0, 1, 2):
                 data = encoded(rgb, "JPEG", subsampling=subsampling, **options)
-                yield OddFile(f"{name}-color{subsampling}", data, QUARTERS, tolerance)
+                yield f"{name}-color{subsampling}", data, QUARTERS, tolerance
     cmyk = np.zeros((SIDE, SIDE, 4), np.uint8)
     cmyk[..., 3] = 255 - grays()
     inks = Image.frombytes("CMYK", (SIDE, SIDE), cmyk.tobytes())
-    yield OddFile("jpeg-cmyk", encoded(inks, "JPEG", quality=100), QUARTERS, 3)
-    yield OddFile("jpeg-rgb-components", encoded(rgb, "JPEG", quality=95, keep_rgb=True), QUARTERS)
+    yield "jpeg-cmyk", encoded(inks, "JPEG", quality=100), QUARTERS, 3
+    yield "jpeg-rgb-components", encoded(rgb, "JPEG", quality=95, keep_rgb=True), QUARTERS
     data = encoded(gray, "JPEG", quality=95, restart_marker_blocks=1)
-    yield OddFile("jpeg-restart-after-every-block", data, QUARTERS, 3)
+    yield "jpeg-restart-after-every-block", data, QUARTERS, 3
 
 
-def _webp_layouts() -> Iterator[OddFile]:
+def _webp_layouts() -> Iterator[Row]:
     rgb = Image.fromarray(colors())
     rgba = rgb.copy()
     rgba.putalpha(Image.fromarray(quarters((0, 255, 255, 255), np.uint8)))
     for lossless in (False, True):
         options = {"lossless": lossless, "quality": 95}
-        yield OddFile(f"webp-lossless{lossless}", encoded(rgb, "WEBP", **options), QUARTERS, 3)
+        yield f"webp-lossless{lossless}", encoded(rgb, "WEBP", **options), QUARTERS, 3
         data = encoded(rgba, "WEBP", **options)
-        yield OddFile(f"webp-alpha-lossless{lossless}", data, (255, *QUARTERS[1:]), 3)
+        yield f"webp-alpha-lossless{lossless}", data, (255, *QUARTERS[1:]), 3
         frames = [Image.new("RGB", (SIDE, SIDE), (shade,) * 3) for shade in range(0, 250, 25)]
         data = encoded(rgb, "WEBP", save_all=True, append_images=frames, **options)
-        yield OddFile(f"webp-11-frames-lossless{lossless}", data, QUARTERS, 3)
+        yield f"webp-11-frames-lossless{lossless}", data, QUARTERS, 3
 
 
-def _orientations() -> Iterator[OddFile]:
+def _orientations() -> Iterator[Row]:
     jpeg = encoded(Image.fromarray(grays()), "JPEG", quality=95)
     for order in "<>":
         for tag in (*range(1, 9), 0, 9, 255, 65535):
@@ -218,10 +216,10 @@ def _orientations() -> Iterator[OddFile]:
                 "webp": encoded(Image.fromarray(colors()), "WEBP", lossless=True, exif=block),
             }
             for kind, data in files.items():
-                yield OddFile(f"orientation{tag}-{end}-{kind}", data, seen, 3)
+                yield f"orientation{tag}-{end}-{kind}", data, seen, 3
 
 
-def _strangers_inside() -> Iterator[OddFile]:
+def _strangers_inside() -> Iterator[Row]:
     """Polyglots: what begins as an image is that image, whatever else it is too."""
     jpeg = encoded(Image.fromarray(grays()), "JPEG", quality=95)
     webp = encoded(Image.fromarray(colors()), "WEBP", lossless=True)
@@ -240,13 +238,13 @@ def _strangers_inside() -> Iterator[OddFile]:
     }
     for host, data in hosts.items():
         for guest, more in guests.items():
-            yield OddFile(f"{host}-and-{guest}", data + more, QUARTERS, 3)
+            yield f"{host}-and-{guest}", data + more, QUARTERS, 3
     for guest, more in guests.items():
         comment = with_jpeg_segments(jpeg, jpeg_segment(0xFE, more))
-        yield OddFile(f"jpeg-around-{guest}", comment, QUARTERS, 3)
+        yield f"jpeg-around-{guest}", comment, QUARTERS, 3
         text = png(grays(), before=[chunk(b"tEXt", b"Comment\0" + more)])
-        yield OddFile(f"png-around-{guest}", text, QUARTERS)
+        yield f"png-around-{guest}", text, QUARTERS
     extended = b"\x20\0\0\0" + (SIDE - 1).to_bytes(3, "little") * 2  # flags: a colour profile
     inner = (webp[12:16], webp[20 : 20 + int.from_bytes(webp[16:20], "little")])
     data = webp_chunks((b"VP8X", extended), (b"ICCP", b"no profile"), inner, (b"JUNK", b"x" * 99))
-    yield OddFile("webp-with-broken-profile", data, QUARTERS)
+    yield "webp-with-broken-profile", data, QUARTERS

@@ -19,7 +19,7 @@ from handmade_images import (
     webp_chunks,
     with_jpeg_segments,
 )
-from odd_files import QUARTERS, SIDE, UNDECODABLE, UNSUPPORTED, OddFile, colors, grays
+from odd_files import QUARTERS, SIDE, UNDECODABLE, UNSUPPORTED, Row, colors, grays
 from odd_layouts import RAMP
 from pictures import encoded
 from PIL import Image
@@ -95,12 +95,12 @@ OTHER_FORMATS: dict[str, bytes] = {
 DECODED = {"tiff-little", "tiff-big", "bigtiff", "raw-camera", "avif", "heic", "heif"}
 
 
-def structures() -> Iterator[OddFile]:
+def structures() -> Iterator[Row]:
     for name, head in OTHER_FORMATS.items():
         expected = UNDECODABLE if name in DECODED else UNSUPPORTED
-        yield OddFile(f"other-{name}", head, expected)
+        yield f"other-{name}", head, expected
         if len(head) > 4:
-            yield OddFile(f"other-{name}-longer", head + bytes(2000), expected)
+            yield f"other-{name}-longer", head + bytes(2000), expected
     for name, data in (
         *_png_structures(),
         *_jpeg_structures(),
@@ -108,7 +108,7 @@ def structures() -> Iterator[OddFile]:
         *_webp_structures(),
         *_bmp_structures(),
     ):
-        yield OddFile(name, data, UNDECODABLE)
+        yield name, data, UNDECODABLE
     yield from _harmless()
 
 
@@ -243,7 +243,7 @@ def _bmp_structures() -> Iterator[tuple[str, bytes]]:
             yield f"bmp-rle{bits}-of-{name}", data
 
 
-def _harmless() -> Iterator[OddFile]:
+def _harmless() -> Iterator[Row]:
     """Faults in what no pixel depends on."""
     before = {
         "empty-text": chunk(b"tEXt"),
@@ -258,12 +258,11 @@ def _harmless() -> Iterator[OddFile]:
         "long-background": chunk(b"bKGD", bytes(500)),
     }
     good = png(grays())
-    late = good[:8] + chunk(b"tEXt", b"a\0b") + good[8:]
-    yield OddFile("png-text-before-the-header", late, QUARTERS)
+    yield "png-text-before-the-header", good[:8] + chunk(b"tEXt", b"a\0b") + good[8:], QUARTERS
     long = good[:8] + chunk(b"IHDR", good[16:29] + b"\0") + good[33:]
-    yield OddFile("png-header-too-long", long, QUARTERS)
+    yield "png-header-too-long", long, QUARTERS
     for name, part in before.items():
-        yield OddFile(f"png-{name}", png(grays(), before=[part]), QUARTERS)
+        yield f"png-{name}", png(grays(), before=[part]), QUARTERS
     jpeg = encoded(Image.fromarray(grays()), "JPEG", quality=95)
     segments = {
         "broken-exif": jpeg_segment(0xE1, b"Exif\0\0MM\0*\xff\xff\xff\xff"),
@@ -274,6 +273,6 @@ def _harmless() -> Iterator[OddFile]:
         "fill-bytes": b"\xff" * 500,
     }
     for name, part in segments.items():
-        yield OddFile(f"jpeg-{name}", with_jpeg_segments(jpeg, part), QUARTERS, 3)
+        yield f"jpeg-{name}", with_jpeg_segments(jpeg, part), QUARTERS, 3
     noise = np.random.default_rng(1).bytes(5000)
-    yield OddFile("jpeg-noise-after-its-end", jpeg + noise, QUARTERS, 3)
+    yield "jpeg-noise-after-its-end", jpeg + noise, QUARTERS, 3

@@ -12,7 +12,6 @@ from tiny_models import TINY_LABELS, TINY_SPEC, tiny_network
 import model_store.making.exporting
 from model_store.errors import IncompatibleModel
 from model_store.making.assembling import assemble, check_probabilities, save_model
-from model_store.pixels.preprocessing import encode_png
 
 
 @pytest.fixture
@@ -35,24 +34,19 @@ def test_an_engine_of_another_network_is_left_out(tmp_path, images, monkeypatch)
     assert list((tmp_path / "engine").iterdir()) == []
 
 
-def test_at_most_eight_given_images_become_probes(tmp_path, images):
-    given = [encode_png(image) for image in images]
+def test_at_most_eight_given_images_become_probes_called_by_their_formats(tmp_path, images):
+    kinds = ("TIFF", "AVIF", "JPEG", *["PNG"] * 6)
+    given = [
+        encoded(Image.fromarray(image), kind) for image, kind in zip(images, kinds, strict=True)
+    ]
 
     made = assemble(tmp_path, tiny_network(seed=0), TINY_SPEC, TINY_LABELS, images, given)
 
-    stored = {path.read_bytes() for path in (tmp_path / "probe").iterdir()}
+    stored = {path.name: path.read_bytes() for path in (tmp_path / "probe").iterdir()}
     assert len(made.probes) == 10 + 8
-    assert set(given[:8]) <= stored
-    assert given[8] not in stored
-
-
-def test_a_given_probe_is_called_by_its_format(tmp_path, images):
-    given = [encoded(Image.fromarray(images[0]), kind) for kind in ("TIFF", "AVIF", "JPEG")]
-
-    assemble(tmp_path, tiny_network(seed=0), TINY_SPEC, TINY_LABELS, images, given)
-
-    names = {path.name: path.read_bytes() for path in (tmp_path / "probe").iterdir()}
-    assert [names[name] for name in ("10.tif", "11.avif", "12.jpg")] == given
+    assert [stored[name] for name in ("10.tif", "11.avif", "12.jpg")] == given[:3]
+    assert set(given[:8]) <= set(stored.values())
+    assert given[8] not in stored.values()
 
 
 def test_the_saved_file_is_what_keras_itself_would_save(tmp_path, images):

@@ -10,32 +10,32 @@ def _eight_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
 
 
+def second(content: str) -> dict[str, str]:
+    return {"cpu.max": content}
+
+
+def first(quota: str) -> dict[str, str]:
+    return {"cpu/cpu.cfs_quota_us": quota, "cpu/cpu.cfs_period_us": "100000"}
+
+
 @pytest.mark.parametrize(
-    ("content", "cpus"),
+    ("files", "cpus"),
     [
-        ("max 100000\n", 8),
-        ("200000 100000\n", 2),
-        ("150000 100000\n", 2),
-        ("10000 100000\n", 1),
-        ("6400000 100000\n", 8),
-        ("nonsense", 8),
-        ("1 0\n", 8),
+        (second("max 100000\n"), 8),
+        (second("200000 100000\n"), 2),
+        (second("150000 100000\n"), 2),
+        (second("10000 100000\n"), 1),
+        (second("6400000 100000\n"), 8),
+        (second("nonsense"), 8),
+        (second("1 0\n"), 8),
+        (first("300000"), 3),
+        (first("-1"), 8),
+        ({}, 8),
     ],
 )
-def test_quota_of_the_second_cgroup_version(tmp_path, content, cpus):
-    (tmp_path / "cpu.max").write_text(content)
+def test_quotas_of_both_cgroup_versions_bound_the_affinity(tmp_path, files, cpus):
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
 
     assert available_cpus(tmp_path) == cpus
-
-
-@pytest.mark.parametrize(("quota", "cpus"), [("300000", 3), ("-1", 8)])
-def test_quota_of_the_first_cgroup_version(tmp_path, quota, cpus):
-    (tmp_path / "cpu").mkdir()
-    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(quota)
-    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000")
-
-    assert available_cpus(tmp_path) == cpus
-
-
-def test_without_cgroups_the_affinity_decides(tmp_path):
-    assert available_cpus(tmp_path) == 8

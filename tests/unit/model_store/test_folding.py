@@ -8,6 +8,7 @@ from model_store.engines.keras import runtime
 keras = runtime()[0]
 
 from dense_networks import LABELS, SIZE, compute, noise  # noqa: E402 -- after a quiet import
+from tiny_models import tiny_network  # noqa: E402
 
 from model_store.making.folding import NotFoldable, fold  # noqa: E402
 
@@ -44,6 +45,16 @@ def per_pixel_normalization() -> Any:
     return L.Normalization(axis=(1, 2), mean=mean, variance=variance)
 
 
+def scaled(*hidden: Any) -> Any:
+    """Return a network of scaled pixels, with layers before its probabilities."""
+    return sequential(L.Rescaling(1 / 255), L.Flatten(), *hidden, dense(LABELS, "softmax", 9))
+
+
+def pooled(*front: Any, **options: Any) -> Any:
+    means = L.Reshape((*SIZE, 1)), L.AveragePooling2D(2, **options), L.Flatten()
+    return sequential(*front, *means, dense(8, "relu"), dense(LABELS, "softmax", 1))
+
+
 def functional() -> Any:
     images = keras.Input(SIZE, dtype="uint8")
     flat = L.Flatten()(L.Rescaling(1 / 255)(images))
@@ -58,19 +69,8 @@ def wrapped() -> Any:
 
 
 FOLDABLE = {
-    "the notebook's": lambda: sequential(
-        L.Rescaling(1 / 255),
-        L.Flatten(),
-        dense(16),
-        L.ReLU(),
-        L.Dropout(0.2),
-        dense(16, seed=1),
-        L.ReLU(),
-        L.Dropout(0.2),
-        dense(LABELS, seed=2),
-        L.Softmax(),
-    ),
-    "activations in Dense": lambda: sequential(
+    "the notebook's": lambda: tiny_network(0, size=SIZE),
+    "scaling after flattening": lambda: sequential(
         L.Flatten(), L.Rescaling(1 / 127.5, offset=-1), dense(8, "relu"), dense(LABELS, "softmax")
     ),
     "Activation layers": lambda: sequential(
@@ -84,48 +84,27 @@ FOLDABLE = {
     "normalization of each pixel": lambda: sequential(
         per_pixel_normalization(), L.Flatten(), dense(8, "relu"), dense(LABELS, "softmax", 1)
     ),
-    "batch normalization before and after activations": lambda: sequential(
-        L.Rescaling(1 / 255),
-        L.Flatten(),
+    "batch normalization before and after activations": lambda: scaled(
         dense(8, use_bias=False),
         batch_normalization(0),
         L.ReLU(),
         dense(8, "relu", 1),
         batch_normalization(1),
-        dense(LABELS, "softmax", 2),
     ),
-    "batch normalization of pixels": lambda: sequential(
-        L.Flatten(), L.Rescaling(1 / 255), batch_normalization(0), dense(LABELS, "softmax")
+    "batch normalization of pixels": lambda: scaled(batch_normalization(0)),
+    "other activations": lambda: scaled(
+        dense(8, "tanh"), dense(8, "sigmoid", 1), dense(8, "silu", 2), dense(8, "linear", 3)
     ),
-    "other activations": lambda: sequential(
-        L.Rescaling(1 / 255),
-        L.Flatten(),
-        dense(8, "tanh"),
-        dense(8, "sigmoid", 1),
-        dense(8, "silu", 2),
-        dense(8, "linear", 3),
-        dense(LABELS, "softmax", 4),
-    ),
-    "layers that only train": lambda: sequential(
-        L.Rescaling(1 / 255),
+    "layers that only train": lambda: scaled(
         L.GaussianNoise(0.5),
-        L.Flatten(),
         dense(8, "relu"),
         L.GaussianDropout(0.5),
         L.AlphaDropout(0.5),
         L.ActivityRegularization(l2=1.0),
-        dense(LABELS, "softmax", 1),
     ),
     "functional": functional,
     "a wrapped network": wrapped,
-    "means over blocks": lambda: sequential(
-        L.Rescaling(1 / 255),
-        L.Reshape((*SIZE, 1)),
-        L.AveragePooling2D(2),
-        L.Flatten(),
-        dense(8, "relu"),
-        dense(LABELS, "softmax", 1),
-    ),
+    "means over blocks": lambda: pooled(L.Rescaling(1 / 255)),
     "no hidden layer": lambda: sequential(L.Flatten(), dense(LABELS, "softmax")),
 }
 
@@ -141,30 +120,24 @@ def test_folded_layers_compute_what_the_network_does(build):
     np.testing.assert_allclose(compute(network, images), expected, atol=2e-5)
 
 
-def branched() -> Any:
+def branched(shortcut: bool) -> Any:
     images = keras.Input(SIZE, dtype="uint8")
     flat = L.Flatten()(L.Rescaling(1 / 255)(images))
-    hidden = dense(8, "relu")(flat)
-    joined = L.Add()([hidden, dense(8, "relu", 1)(flat)])
+    hidden = dense(PIXELS, "relu")(flat)
+    joined = L.Add()([hidden, flat if shortcut else dense(PIXELS, "relu", 1)(flat)])
     return keras.Model(images, dense(LABELS, "softmax", 2)(joined))
 
 
-def skipping() -> Any:
-    images = keras.Input(SIZE, dtype="uint8")
-    flat = L.Flatten()(L.Rescaling(1 / 255)(images))
-    first = dense(LABELS, "relu")(flat)
-    dense(LABELS, "relu", 1)(first)
-    return keras.Model(images, L.Softmax()(dense(LABELS, seed=2)(L.Concatenate()([first, flat]))))
-
-
-def convolutional() -> Any:
-    return sequential(L.Reshape((*SIZE, 1)), L.Conv2D(2, 3), L.Flatten(), dense(LABELS, "softmax"))
+def uneven_rescaling() -> Any:
+    return L.Rescaling(1 / 255, offset=[k / 10 for k in range(SIZE[1])])
 
 
 NOT_FOLDABLE = {
-    "two branches": branched,
-    "a shortcut": skipping,
-    "a convolution": convolutional,
+    "two branches": lambda: branched(shortcut=False),
+    "a shortcut": lambda: branched(shortcut=True),
+    "a convolution": lambda: sequential(
+        L.Reshape((*SIZE, 1)), L.Conv2D(2, 3), L.Flatten(), dense(LABELS, "softmax")
+    ),
     "a Dense over columns": lambda: sequential(
         L.Rescaling(1 / 255), dense(LABELS), L.Flatten(), dense(LABELS, "softmax", 1)
     ),
@@ -172,45 +145,18 @@ NOT_FOLDABLE = {
     "a layer after the softmax": lambda: sequential(
         L.Flatten(), dense(LABELS, "softmax"), dense(LABELS, seed=1)
     ),
-    "a softmax in between": lambda: sequential(
-        L.Flatten(), dense(8, "softmax"), dense(LABELS, "softmax", 1)
-    ),
+    "a softmax in between": lambda: scaled(dense(8, "softmax")),
     "a softmax of an activation": lambda: sequential(
         L.Flatten(), dense(LABELS, "relu"), L.Softmax()
     ),
-    "an activation of pixels": lambda: sequential(L.Flatten(), L.ReLU(), dense(LABELS, "softmax")),
-    "an unknown activation": lambda: sequential(
-        L.Flatten(), dense(8, "softplus"), dense(LABELS, "softmax", 1)
-    ),
-    "a capped ReLU": lambda: sequential(
-        L.Flatten(), dense(8), L.ReLU(max_value=6), dense(LABELS, "softmax", 1)
-    ),
-    "a leaky ReLU": lambda: sequential(
-        L.Flatten(), dense(8), L.ReLU(negative_slope=0.1), dense(LABELS, "softmax", 1)
-    ),
-    "means that overlap": lambda: sequential(
-        L.Reshape((*SIZE, 1)),
-        L.AveragePooling2D(2, strides=1),
-        L.Flatten(),
-        dense(LABELS, "softmax"),
-    ),
-    "means of pixels that are not scaled alike": lambda: sequential(
-        per_pixel_normalization(),
-        L.Reshape((*SIZE, 1)),
-        L.AveragePooling2D(2),
-        L.Flatten(),
-        dense(LABELS, "softmax"),
-    ),
-    "means of pixels that are not shifted alike": lambda: sequential(
-        L.Rescaling(1 / 255, offset=[k / 10 for k in range(SIZE[1])]),
-        L.Reshape((*SIZE, 1)),
-        L.AveragePooling2D(2),
-        L.Flatten(),
-        dense(LABELS, "softmax"),
-    ),
-    "layer normalization": lambda: sequential(
-        L.Flatten(), L.LayerNormalization(), dense(LABELS, "softmax")
-    ),
+    "an activation of pixels": lambda: scaled(L.ReLU()),
+    "an unknown activation": lambda: scaled(dense(8, "softplus")),
+    "a capped ReLU": lambda: scaled(dense(8), L.ReLU(max_value=6)),
+    "a leaky ReLU": lambda: scaled(dense(8), L.ReLU(negative_slope=0.1)),
+    "means that overlap": lambda: pooled(strides=1),
+    "means of pixels that are not scaled alike": lambda: pooled(per_pixel_normalization()),
+    "means of pixels that are not shifted alike": lambda: pooled(uneven_rescaling()),
+    "layer normalization": lambda: scaled(L.LayerNormalization()),
 }
 
 

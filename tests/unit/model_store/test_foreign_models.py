@@ -1,8 +1,6 @@
 """Models in other formats are named, with the command that converts them."""
 
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +30,9 @@ def test_an_hdf5_model_says_how_to_convert_it_and_that_works(tmp_path):
     assert "an HDF5 file, which can carry code" in sentence
     assert "compile=False" in sentence
     _, command = sentence.split("trust it: ")
-    program = shlex.split(command)
-    assert program[:2] == ["python", "-c"]
-    subprocess.run([sys.executable, *program[1:]], check=True, capture_output=True)
+    python, option, program = shlex.split(command)
+    assert (python, option) == ("python", "-c")
+    exec(program, {})  # noqa: S102  # as Python would, which would import Keras again
     converted = keras.saving.load_model(tmp_path / "my 'old' model-keras3.keras")
     x = np.random.default_rng(0).random((3, 6), np.float32)
     assert np.allclose(converted(x), network(x))

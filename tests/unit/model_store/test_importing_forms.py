@@ -1,7 +1,5 @@
 """Every form in which Keras 3 has written a network of built-in layers comes in alike."""
 
-import json
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,76 +7,50 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from keras_files import write_zip
+from foreign_networks import (
+    LABELS,
+    SIZE,
+    branched,
+    dense,
+    floats,
+    functional,
+    noise,
+    request,
+    saved,
+    sequential,
+    wrap,
+)
+from keras_files import edit_config
 
 from model_store.bundle import Bundle, open_model
 from model_store.engines.keras import load_model
 from model_store.engines.keras_archive import read_archive
 from model_store.errors import IncompatibleModel
 from model_store.making.assembling import save_model
-from model_store.making.importing import ImportRequest, import_model, wrap_network
-from model_store.making.probes import draw_images
-from model_store.spec import ImageSpec
+from model_store.making.importing import import_model
 from model_store.store.store import ModelStore
 
-SIZE = (8, 8)
-LABELS = ("a", "b", "c")
 Config = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
 def images() -> np.ndarray[Any, np.dtype[np.uint8]]:
-    return np.random.default_rng(3).integers(0, 256, (6, *SIZE), np.uint8)
-
-
-def functional(*layers: Any, shape: tuple[int | None, ...] = (*SIZE, 1)) -> Any:
-    inputs = outputs = keras.Input(shape)
-    for layer in layers:
-        outputs = layer(outputs)
-    return keras.Model(inputs, outputs)
-
-
-def dense(units: int, activation: str | None = None) -> Any:
-    initializer = keras.initializers.RandomNormal(stddev=0.7, seed=units)
-    return keras.layers.Dense(units, activation, kernel_initializer=initializer)
+    return noise()
 
 
 def plain() -> Any:
     return functional(keras.layers.Flatten(), dense(6, "relu"), dense(3, "softmax"))
 
 
-def saved(model: Any, folder: Path, change: Callable[[Config], None] | None = None) -> Path:
-    path = folder / "model.keras"
-    model.save(path)
-    if change is not None:
-        with zipfile.ZipFile(path) as archive:
-            members = {name: archive.read(name) for name in archive.namelist()}
-        config = json.loads(members["config.json"])
-        change(config)
-        write_zip(path, members | {"config.json": json.dumps(config).encode()})
-    return path
-
-
-def request(path: Path, labels: tuple[str, ...] = LABELS) -> ImportRequest:
-    return ImportRequest(path, labels, ImageSpec.for_size(*SIZE))
-
-
 def bundled(path: Path, labels: tuple[str, ...] = LABELS) -> tuple[Any, list[str]]:
     """Return the network that a bundle made of a file holds, opened again, and the notes."""
-    notes: list[str] = []
-    images = draw_images(ImageSpec.for_size(*SIZE), 8)
-    network = wrap_network(load_model(read_archive(path)), request(path, labels), images, notes)
+    network, notes = wrap(load_model(read_archive(path)), labels)
     save_model(network, path.with_name("bundled.keras"))
     return load_model(read_archive(path.with_name("bundled.keras"))), notes
 
 
-def imported(model: Any, folder: Path, change: Callable[[Config], None] | None = None) -> Bundle:
-    asked = request(saved(model, folder, change))
-    return import_model(ModelStore(folder / "models"), "new", asked).bundle
-
-
-def floats(images: Any) -> Any:
-    return images[..., None] / np.float32(255)
+def imported(path: Path) -> Bundle:
+    return import_model(ModelStore(path.parent / "models"), "new", request(path)).bundle
 
 
 def layers_of(config: Config) -> list[Config]:
@@ -147,8 +119,8 @@ def class_of(module: str, kind: str, registered: str | None) -> Callable[[Config
     return change
 
 
-FORMS: dict[str, Callable[[Config], None] | None] = {
-    "3.13": None,
+FORMS: dict[str, Callable[[Config], None]] = {
+    "3.13": lambda _: None,
     "3.0": as_keras_3_0,
     "3.4": as_keras_3_4,
     "3.8": as_keras_3_8,
@@ -164,23 +136,11 @@ FORMS: dict[str, Callable[[Config], None] | None] = {
 @pytest.mark.parametrize("change", FORMS.values(), ids=FORMS)
 def test_a_functional_file_of_any_keras_3_answers_as_it_did(tmp_path, images, change):
     model = plain()
-    path = saved(model, tmp_path, change)
 
-    network, _ = bundled(path)
+    network, _ = bundled(edit_config(saved(model, tmp_path), change))
 
     assert np.allclose(network(images), model(floats(images)), atol=1e-5)
     assert is_foldable(network)  # so that the fast engines are made of it
-
-
-def test_a_functional_file_is_served_by_every_engine(tmp_path, images):
-    model = plain()
-
-    bundle = imported(model, tmp_path)
-
-    assert {"keras", "openvino-f32"} <= set(bundle.manifest.engines)
-    for engine in ("keras", "openvino-f32"):
-        answers = open_model(bundle, engine).predict(images)  # type: ignore[arg-type]  # a literal
-        assert np.allclose(answers, model(floats(images)), atol=1e-5), engine
 
 
 def test_a_branch_in_lists_is_served_by_keras(tmp_path, images):
@@ -189,7 +149,7 @@ def test_a_branch_in_lists_is_served_by_keras(tmp_path, images):
     both = keras.layers.Concatenate()([dense(4, "relu")(flat), dense(5, "tanh")(flat)])
     model = keras.Model([inputs], [dense(3, "softmax")(both)])
 
-    bundle = imported(model, tmp_path, as_keras_3_0)
+    bundle = imported(edit_config(saved(model, tmp_path), as_keras_3_0))
 
     assert list(bundle.manifest.engines) == ["keras"]
     answers = open_model(bundle).predict(images)
@@ -204,7 +164,7 @@ def same_name_twice() -> Any:
 
 
 def one_layer_twice() -> Any:
-    shared = dense(64, "relu")
+    shared = dense(SIZE[0] * SIZE[1], "relu")
     return functional(keras.layers.Flatten(), shared, shared, dense(3, "softmax"))
 
 
@@ -228,6 +188,12 @@ def average(ending: str | None) -> Any:
 
 
 NETWORKS: dict[str, Callable[[], Any]] = {
+    "images without channels": lambda: functional(
+        keras.layers.Flatten(), dense(3, "softmax"), shape=SIZE
+    ),
+    "logits before a dropout": lambda: functional(
+        keras.layers.Flatten(), dense(8, "relu"), dense(3), keras.layers.Dropout(0.1)
+    ),
     "a layer that is used twice": one_layer_twice,
     "layers of the same name on two levels": same_name_twice,
     "one for images of any size": any_size,
@@ -277,11 +243,7 @@ def test_layers_that_prepare_images_keep_the_fast_engine(tmp_path, images, kind)
     if kind == "nested":
         front = [keras.Sequential(front)]
     layers = [*front, keras.layers.Flatten(), *back]
-    model = (
-        functional(*layers)
-        if kind == "functional"
-        else keras.Sequential([keras.Input((*SIZE, 1)), *layers])
-    )
+    model = functional(*layers) if kind == "functional" else sequential(*layers)
     expected = model(floats(images), training=False).numpy()
 
     network, _ = bundled(saved(model, tmp_path))
@@ -289,7 +251,7 @@ def test_layers_that_prepare_images_keep_the_fast_engine(tmp_path, images, kind)
     assert is_foldable(network)
     assert np.allclose(network(images, training=False), expected, atol=1e-5)
     if kind == "nested":
-        bundle = imported(model, tmp_path)
+        bundle = imported(saved(model, tmp_path))
         assert "openvino-f32" in bundle.manifest.engines
         for name in bundle.manifest.engines:
             assert np.allclose(open_model(bundle, name).predict(images), expected, atol=1e-2), name
@@ -314,10 +276,6 @@ def test_a_network_that_was_never_built_says_what_to_do(tmp_path):
         bundled(saved(keras.Sequential([keras.layers.Flatten(), dense(3, "softmax")]), tmp_path))
 
 
-def sigmoid(outputs: Any) -> Any:
-    return 1 / (1 + np.exp(-outputs))
-
-
 def binary_heads() -> dict[str, list[Any]]:
     return {
         "a sigmoid unit": [dense(1, "sigmoid")],
@@ -332,18 +290,13 @@ def binary_heads() -> dict[str, list[Any]]:
 @pytest.mark.parametrize("kind", ["sequential", "functional", "branches"])
 @pytest.mark.parametrize("head", list(binary_heads()))
 def test_one_output_becomes_two_labels(images, kind, head):
-    layers = [keras.layers.Flatten(), dense(4, "relu"), *binary_heads()[head]]
-    if kind == "sequential":
-        model = keras.Sequential([keras.Input((*SIZE, 1)), *layers])
-    elif kind == "functional":
-        model = functional(*layers)
-    else:
-        model = branched(*layers[2:])
+    front = [] if kind == "branches" else [keras.layers.Flatten(), dense(4, "relu")]
+    build = {"sequential": sequential, "functional": functional, "branches": branched}[kind]
+    model = build(*front, *binary_heads()[head])
     yes = model(floats(images), training=False).numpy()[:, 0]
-    yes = sigmoid(yes) if head == "a logit" else yes
+    yes = 1 / (1 + np.exp(-yes)) if head == "a logit" else yes
 
-    notes: list[str] = []
-    network = wrap_network(model, request(Path("m.keras"), ("no", "yes")), images, notes)
+    network, notes = wrap(model, ("no", "yes"), images)
 
     assert any("no is 1 - p, yes is p" in note for note in notes)
     assert np.allclose(network(images), np.stack([1 - yes, yes], axis=1), atol=1e-5)
@@ -357,15 +310,6 @@ def is_foldable(network: Any) -> bool:
         return bool(fold(network))
     except NotFoldable:
         return False
-
-
-def branched(*head: Any) -> Any:
-    inputs = keras.Input((*SIZE, 1))
-    flat = keras.layers.Flatten()(inputs)
-    outputs = keras.layers.Add()([dense(4, "relu")(flat), dense(4, "tanh")(flat)])
-    for layer in head:
-        outputs = layer(outputs)
-    return keras.Model(inputs, outputs)
 
 
 @pytest.mark.parametrize("ending", ["tanh", "softmax"])

@@ -66,14 +66,16 @@ def test_answers_belong_to_the_caller(tmp_path, images):
     assert np.array_equal(engine.predict(images), kept)
 
 
-def test_a_model_with_other_labels_names_both_numbers(tmp_path):
-    with pytest.raises(IncompatibleModel, match=r"Expected 5 outputs.*Received: \(3,\)"):
-        open_file(write(tmp_path / "m.keras"), labels=5)
-
-
-def test_a_model_of_another_size_names_both(tmp_path):
-    with pytest.raises(IncompatibleModel, match=r"\(None, 13, 10\).*\(None, 12, 10\)"):
-        open_file(write(tmp_path / "m.keras"), height=13)
+@pytest.mark.parametrize(
+    ("expected", "words"),
+    [
+        ({"labels": 5}, r"Expected 5 outputs.*Received: \(3,\)"),
+        ({"height": 13}, r"\(None, 13, 10\).*\(None, 12, 10\)"),
+    ],
+)
+def test_a_model_of_other_labels_or_size_names_both(tmp_path, expected, words):
+    with pytest.raises(IncompatibleModel, match=words):
+        open_file(write(tmp_path / "m.keras"), **expected)
 
 
 KERNEL, BIAS = np.zeros((120, 3), np.float32), np.zeros(3, np.float32)
@@ -85,32 +87,32 @@ def one_that_is(value: float) -> np.ndarray:
     return kernel
 
 
-UNFIT: dict[str, tuple[list[np.ndarray], str]] = {  # the variables of the dense layer
-    "missing": ([KERNEL], "Expected 363 weights.* Received: 360"),
-    "wider": ([np.zeros((120, 4), np.float32), BIAS], "shape"),
-    "turned": ([KERNEL.T, BIAS], "shape"),
-    "flat": ([KERNEL.ravel(), BIAS], "shape"),
-    "no number": ([one_that_is(np.nan), BIAS], "NaN or infinite"),
-    "infinite": ([one_that_is(-np.inf), BIAS], "NaN or infinite"),
+def variables(*arrays: np.ndarray, of: str = "dense") -> bytes:
+    def fill(root: Any) -> None:
+        for place, values in enumerate(arrays):
+            root[f"layers/{of}/vars/{place}"] = values
+
+    return weights(fill)
+
+
+FLAT = np.zeros(363, np.float32)
+CONVOLUTION = network(layer("Conv2D", filters=2, kernel_size=[3, 3], name="conv"))
+UNFIT: dict[str, tuple[dict[str, Any], str]] = {  # parts of the file
+    "missing": ({"h5": variables(KERNEL)}, "Expected 363 weights.* Received: 360"),
+    "wider": ({"h5": variables(np.zeros((120, 4), np.float32), BIAS)}, "shape"),
+    "turned": ({"h5": variables(KERNEL.T, BIAS)}, "shape"),
+    "flat": ({"h5": variables(KERNEL.ravel(), BIAS)}, "shape"),
+    "no number": ({"h5": variables(one_that_is(np.nan), BIAS)}, "NaN or infinite"),
+    "infinite": ({"h5": variables(one_that_is(-np.inf), BIAS)}, "NaN or infinite"),
+    "another layer's": ({"h5": variables(FLAT, of="conv2d")}, "dense.* received 0 variables"),
+    "layers unfit for each other": ({"config": CONVOLUTION}, "cannot build"),
 }
 
 
-@pytest.mark.parametrize(("variables", "words"), UNFIT.values(), ids=UNFIT)
-def test_weights_that_do_not_fit_are_refused(tmp_path, variables, words):
-    def fill(root: Any) -> None:
-        for place, values in enumerate(variables):
-            root[f"layers/dense/vars/{place}"] = values
-
+@pytest.mark.parametrize(("parts", "words"), UNFIT.values(), ids=UNFIT)
+def test_weights_and_layers_that_do_not_fit_are_refused(tmp_path, parts, words):
     with pytest.raises(IncompatibleModel, match=words):
-        open_file(write(tmp_path / "m.keras", h5=weights(fill)))
-
-
-def test_weights_of_other_layers_are_refused(tmp_path):
-    def fill(root: Any) -> None:
-        root["layers/conv2d/vars/0"] = np.zeros(363, np.float32)
-
-    with pytest.raises(IncompatibleModel, match="dense.* received 0 variables"):
-        open_file(write(tmp_path / "m.keras", h5=weights(fill)))
+        open_file(write(tmp_path / "m.keras", **parts))
 
 
 @pytest.mark.parametrize("opener", [open_file, lambda path: load_model(read_archive(path))])
@@ -137,13 +139,6 @@ def test_after_a_refusal_keras_does_not_fill_the_refused_variables_in(tmp_path):
 
     with keras.StatelessScope():
         pass  # leaving it initialises what waits, in this thread
-
-
-def test_layers_that_do_not_fit_each_other_are_refused(tmp_path):
-    config = network(layer("Conv2D", filters=2, kernel_size=[3, 3], name="conv"))
-
-    with pytest.raises(IncompatibleModel, match="cannot build"):
-        open_file(write(tmp_path / "m.keras", config))
 
 
 def every_kind_of_layer() -> dict[str, Any]:

@@ -35,29 +35,29 @@ def write_with_right_digest(folder: Path, document: dict[str, Any]) -> None:
     (folder / "manifest.json").write_text(json.dumps(document))
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return publish(paper_store(tmp_path)).folder
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """The manifest of a bundle."""
+    folder = publish(paper_store(tmp_path_factory.mktemp("models"))).folder
+    return (folder / "manifest.json").read_bytes()
 
 
-def test_a_digest_made_anew_is_accepted(folder):
-    document = json.loads((folder / "manifest.json").read_text())
-    document["labels"] = ["x", "y"]
-    write_with_right_digest(folder, document)
+def test_a_digest_made_anew_is_accepted(published, tmp_path):
+    write_with_right_digest(tmp_path, json.loads(published) | {"labels": ["x", "y"]})
 
-    assert read_bundle(folder).manifest.labels == ("x", "y")
+    assert read_bundle(tmp_path).manifest.labels == ("x", "y")
 
 
 @pytest.mark.parametrize("path", OUTSIDE)
 @pytest.mark.parametrize("record", ["engine", "probe", "files"])
-def test_paths_that_leave_the_bundle_are_refused(folder, record, path):
-    document = json.loads((folder / "manifest.json").read_text())
+def test_paths_that_leave_the_bundle_are_refused(published, tmp_path, record, path):
+    document = json.loads(published)
     document["files"][path] = document["files"]["model.keras"]
     if record == "engine":
         document["engines"]["keras"]["file"] = path
     elif record == "probe":
         document["probes"][0]["file"] = path
-    write_with_right_digest(folder, document)
+    write_with_right_digest(tmp_path, document)
 
     with pytest.raises(InvalidManifest, match="pattern"):
-        read_bundle(folder)
+        read_bundle(tmp_path)

@@ -3,17 +3,18 @@
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from itertools import count
 from pathlib import Path
 from typing import Any
 from unittest.mock import create_autospec
 
 import obstore
 import pytest
-from paper_bundles import contents, publish, write_files
-from small_bucket import SECRET, SmallBucket, use
+from paper_bundles import paper_store, publish, serving
+from small_bucket import SECRET, SmallBucket
 from typer.testing import CliRunner
 
 from model_store.__main__ import app as commands
@@ -22,11 +23,9 @@ from model_store.engines import Engine
 from model_store.errors import (
     CorruptBundle,
     InvalidLocation,
-    ModelStoreError,
     StoreDamaged,
     StoreUnreachable,
     StoreUnwritable,
-    VersionNotFound,
 )
 from model_store.store import bucket as requests_module
 from model_store.store import cached, object_storage
@@ -35,91 +34,49 @@ from model_store.store.store import ModelStore
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[SmallBucket]:
-    with SmallBucket().running() as running:
-        use(running, monkeypatch)
-        monkeypatch.setattr(requests_module, "_RETRIES", {"max_retries": 0})
-        yield running
+def store(bucket: SmallBucket, tmp_path: Path) -> ModelStore:
+    return paper_store(bucket.url, tmp_path / "cache")
 
 
 @pytest.fixture
-def store(bucket: SmallBucket, tmp_path: Path) -> ModelStore:
-    return paper_store(bucket, tmp_path / "cache")
+def reader(bucket: SmallBucket, tmp_path: Path) -> ModelStore:
+    """Another process's view of the bucket, as it were: nothing is shared."""
+    return paper_store(bucket.url, tmp_path / "reader")
 
 
-def paper_store(bucket: SmallBucket, cache: Path, **options: Any) -> ModelStore:
-    """Another process's view of the bucket, as it were: nothing is shared but the cache."""
-    return ModelStore(bucket.url, verify=Bundle.verify_files, cache=cache, **options)
+def test_a_publish_leaves_the_bundle_and_whose_its_number_is(store, bucket):
+    publish(store)
 
-
-def serving(store: ModelStore, name: str = "paper") -> tuple[int, int | None] | None:
-    current = store.current(name)
-    return (current.version, current.previous) if current else None
-
-
-def test_an_empty_bucket_is_an_empty_store(store):
-    assert store.names() == []
-    assert store.versions("paper") == []
-    assert store.current("paper") is None
-    assert store.pointers().current == {}
-
-
-def test_publish_promote_and_roll_back(store, bucket):
-    first = publish(store, weights=b"first")
-    publish(store, weights=b"second")
-    publish(store, "other")
-
-    assert store.names() == ["other", "paper"]
-    assert store.versions("paper") == [1, 2]
-    assert serving(store) == (2, 1)
-    assert (store.rollback("paper").version, serving(store)) == (1, (1, 2))
-    assert store.promote("paper", 2).previous == 1
-    assert store.where(first) == "s3://models/prefix/paper/1"
-    assert {key for key in bucket.objects if "/paper/1/" in key} == {
-        bucket.key(f"paper/1/{file}")
-        for file in ("manifest.json", "model.keras", "engine/net.xml", "probe/00.png")
-    }
-    assert not [key for key in bucket.objects if ".probe-" in key]
-
-
-def test_what_is_not_there_is_named(store):
-    publish(store, promote=False)
-
-    with pytest.raises(VersionNotFound, match="paper has no version 2, only 1"):
-        store.bundle("paper", 2)
-    with pytest.raises(ModelStoreError, match="promote one of 1"):
-        store.bundle("paper")
-    with pytest.raises(ModelStoreError, match="There are: paper"):
-        store.bundle("other")
+    files = "manifest.json", "model.keras", "engine/net.xml", "probe/00.png"
+    expected = {"current.json", "paper/.taken/1", *(f"paper/1/{file}" for file in files)}
+    assert bucket.objects.keys() == {bucket.key(key) for key in expected}
 
 
 class Killed(BaseException):
     """The process is no more; it asks nothing."""
 
 
-def kill_at(monkeypatch: pytest.MonkeyPatch, at: int) -> list[str]:
-    """Let the `at`-th request of this process, and all after it, not happen; return those made."""
-    made: list[str] = []
+def kill_at(monkeypatch: pytest.MonkeyPatch, at: int) -> None:
+    """Let the `at`-th request of this process, and all after it, not happen."""
+    made = count(1)
 
     def wrap(function: Any) -> Any:
         def request(*args: Any, **options: Any) -> Any:
-            if len(made) + 1 >= at:
+            if next(made) >= at:
                 raise Killed
-            made.append(function.__name__)
             return function(*args, **options)
 
         return request
 
     for name in ("get", "put", "list", "delete"):
         monkeypatch.setattr(obstore, name, wrap(getattr(obstore, name)))
-    return made
 
 
 def test_a_publish_killed_at_any_request_leaves_the_old_state_or_the_new(
     bucket, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(object_storage, "HOLD", timedelta(0))
-    publish(paper_store(bucket, tmp_path / "0"), weights=b"first")
+    publish(paper_store(bucket.url, tmp_path / "0"), weights=b"first")
     pristine = dict(bucket.objects)
     seen = set()
 
@@ -128,11 +85,11 @@ def test_a_publish_killed_at_any_request_leaves_the_old_state_or_the_new(
         with monkeypatch.context() as patch:
             kill_at(patch, at)
             try:
-                publish(paper_store(bucket, tmp_path / f"{at}"), weights=b"second")
+                publish(paper_store(bucket.url, tmp_path / f"{at}"), weights=b"second")
                 killed = False
             except Killed:
                 killed = True
-        reader = paper_store(bucket, tmp_path / f"{at}-reader")
+        reader = paper_store(bucket.url, tmp_path / f"{at}-reader")
         versions, before = reader.versions("paper"), serving(reader)
         for version in versions:
             reader.bundle("paper", version).verify_files()
@@ -153,35 +110,22 @@ def numbers_with_files(bucket: SmallBucket) -> list[int]:
     return sorted(int(name) for name in folders if name.isdigit())
 
 
-def test_who_took_too_long_gives_up_and_leaves_nothing(bucket, tmp_path, monkeypatch):
+def test_who_took_too_long_gives_up_and_leaves_nothing(store, reader, monkeypatch):
     monkeypatch.setattr(object_storage, "HOLD", timedelta(0))
-    slow, fast = (paper_store(bucket, tmp_path / who) for who in ("slow", "fast"))
     write = Bucket.write
 
     def write_after_another(self: Bucket, key: str, data: bytes | Path) -> None:
         write(self, key, data)
         if key.endswith("net.xml"):
             monkeypatch.setattr(Bucket, "write", write)
-            publish(fast, weights=b"fast")
+            publish(reader, weights=b"fast")
 
     monkeypatch.setattr(Bucket, "write", write_after_another)
     with pytest.raises(StoreUnwritable, match="another publisher removed it"):
-        publish(slow, weights=b"slow")
+        publish(store, weights=b"slow")
 
-    assert fast.versions("paper") == [2]
-    assert serving(fast) == (2, None)
-
-
-def test_publishers_that_live_are_not_swept(bucket, tmp_path):
-    slow, fast = (paper_store(bucket, tmp_path / who) for who in ("slow", "fast"))
-    with slow.draft("paper") as draft:
-        write_files(draft.folder, b"slow")
-        publish(fast, weights=b"fast")
-        bundle = draft.publish(contents())
-
-    bundle.verify_files()
-    assert bundle.manifest.version == 2
-    assert (bundle.folder / "model.keras").read_bytes() == b"slow"
+    assert reader.versions("paper") == [2]
+    assert serving(reader) == (2, None)
 
 
 def test_a_number_is_not_reused_when_a_version_is_removed(store, bucket):
@@ -212,14 +156,13 @@ def test_an_unchanged_look_is_one_conditional_request(store, bucket):
     assert bucket.requests == [("GET", bucket.key("current.json"), 304)] * 3
 
 
-def test_what_was_seen_stands_in_for_a_bucket_that_is_away(tmp_path, bucket):
-    writer, reader = (paper_store(bucket, tmp_path / who) for who in ("writer", "reader"))
-    publish(writer)
+def test_what_was_seen_stands_in_for_a_bucket_that_is_away(store, reader, tmp_path, bucket):
+    publish(store)
     assert reader.pointers().stale is None
     reader.bundle("paper", 1).verify_files(["model.keras"])
 
     bucket.status = 503
-    again = paper_store(bucket, tmp_path / "reader")
+    again = paper_store(bucket.url, tmp_path / "reader")
     for one in (reader, again):
         found = one.pointers()
         assert found.current["paper"].version == 1
@@ -229,7 +172,7 @@ def test_what_was_seen_stands_in_for_a_bucket_that_is_away(tmp_path, bucket):
         with pytest.raises(StoreUnreachable):
             one.bundle("paper", 1).verify_files(["engine/net.xml"])
     with pytest.raises(StoreUnreachable, match=r"Cannot read current\.json in s3://models/prefix"):
-        paper_store(bucket, tmp_path / "cold").pointers()
+        paper_store(bucket.url, tmp_path / "cold").pointers()
 
     bucket.status = None
     assert again.pointers().stale is None
@@ -238,7 +181,7 @@ def test_what_was_seen_stands_in_for_a_bucket_that_is_away(tmp_path, bucket):
 def test_what_somebody_waits_for_is_asked_of_the_bucket_once(tmp_path, bucket, monkeypatch):
     retries = {"max_retries": 1, "backoff": {"init_backoff": timedelta(milliseconds=1)}}
     monkeypatch.setattr(requests_module, "_RETRIES", retries)
-    store = paper_store(bucket, tmp_path)
+    store = paper_store(bucket.url, tmp_path)
     publish(store)
     bucket.status = 503
 
@@ -254,32 +197,23 @@ def test_what_somebody_waits_for_is_asked_of_the_bucket_once(tmp_path, bucket, m
     assert requests_of(lambda: store.bundle("paper", 2)) == 2  # of which there is no copy
 
 
-def test_only_what_is_verified_is_brought(tmp_path, bucket):
-    publish(paper_store(bucket, tmp_path / "writer"))
-    bundle = paper_store(bucket, tmp_path / "reader").bundle("paper")
+def test_files_are_brought_when_they_are_verified_or_read(store, reader):
+    publish(store)
+    bundle = reader.bundle("paper")
 
     bundle.verify_files(bundle.files_to_serve("keras"))
-
     assert files_of(bundle) == {"manifest.json", "model.keras"}
+    assert Model(bundle, "keras", create_autospec(Engine), ()).read_file("engine/net.xml")
+    assert files_of(bundle) == {"manifest.json", "model.keras", "engine/net.xml"}
     bundle.verify_files()
     assert files_of(bundle) == {"manifest.json", *bundle.manifest.files}
 
 
-def test_a_file_that_was_not_needed_is_brought_when_it_is_read(tmp_path, bucket):
-    publish(paper_store(bucket, tmp_path / "writer"))
-    bundle = paper_store(bucket, tmp_path / "reader").bundle("paper")
-    bundle.verify_files({"model.keras"})
-    other = max(set(bundle.manifest.files) - {"model.keras"})
-    model = Model(bundle, "keras", create_autospec(Engine), ())
-
-    assert model.read_file(other)
-    assert other in files_of(bundle)
-
-
-def test_processes_that_open_a_version_at_once_keep_what_each_other_brought(tmp_path, bucket):
-    publish(paper_store(bucket, tmp_path / "writer"))
-    store = paper_store(bucket, tmp_path / "reader")
-    bundle = store.bundle("paper")
+def test_processes_that_open_a_version_at_once_keep_what_each_other_brought(
+    store, reader, tmp_path, bucket
+):
+    publish(store)
+    bundle = reader.bundle("paper")
     bundle.verify_files()
 
     other = cached.BundleCache(tmp_path / "reader", bucket.url, 10**9)
@@ -313,10 +247,10 @@ def test_damage_in_the_bucket_is_found_though_the_copy_is_sound(store, bucket):
     store.bundle("paper", 1).verify_files()  # from the copy
 
 
-def test_a_bucket_that_was_made_anew_is_not_taken_for_the_old_one(store, bucket, tmp_path):
+def test_a_bucket_that_was_made_anew_is_not_taken_for_the_old_one(store, reader, bucket):
     publish(store, weights=b"old")
     bucket.objects.clear()
-    publish(paper_store(bucket, tmp_path / "elsewhere"), weights=b"new")
+    publish(reader, weights=b"new")
 
     bundle = store.bundle("paper", 1)
     bundle.verify_files()
@@ -324,12 +258,13 @@ def test_a_bucket_that_was_made_anew_is_not_taken_for_the_old_one(store, bucket,
     assert (bundle.folder / "model.keras").read_bytes() == b"new"
 
 
-def test_the_copy_served_least_recently_goes_when_room_is_needed(tmp_path, bucket, monkeypatch):
+def test_the_copy_served_least_recently_goes_when_room_is_needed(
+    store, tmp_path, bucket, monkeypatch
+):
     monkeypatch.setattr(cached, "_IN_USE_SECONDS", -1.0)
-    writer = paper_store(bucket, tmp_path / "writer")
     for number in range(3):
-        publish(writer, weights=bytes([number]) * 10_000)
-    reader = paper_store(bucket, tmp_path / "reader", cache_bytes=25_000)
+        publish(store, weights=bytes([number]) * 10_000)
+    reader = paper_store(bucket.url, tmp_path / "reader", cache_bytes=25_000)
 
     copies = [reader.bundle("paper", number) for number in (1, 2)]
     for age, bundle in zip((10, 20), copies, strict=True):
@@ -340,9 +275,9 @@ def test_the_copy_served_least_recently_goes_when_room_is_needed(tmp_path, bucke
     assert [bundle.folder.exists() for bundle in copies] == [True, False]
 
 
-def test_what_is_larger_than_the_cache_says_which_setting_decides(tmp_path, bucket):
-    publish(paper_store(bucket, tmp_path / "writer"), weights=b"x" * 10_000)
-    reader = paper_store(bucket, tmp_path / "reader", cache_bytes=9_000)
+def test_what_is_larger_than_the_cache_says_which_setting_decides(store, tmp_path, bucket):
+    publish(store, weights=b"x" * 10_000)
+    reader = paper_store(bucket.url, tmp_path / "reader", cache_bytes=9_000)
 
     with pytest.raises(StoreUnwritable, match="HALFTONE_CACHE_BYTES allows 9000"):
         reader.bundle("paper").verify_files()
@@ -392,31 +327,29 @@ def test_other_addresses_are_refused_and_not_repeated(root):
     assert SECRET not in str(refused.value)
 
 
-def test_commands_take_a_bucket(store, bucket, tmp_path, monkeypatch):
-    publish(store)
-    publish(store)
+@pytest.fixture
+def run(bucket: SmallBucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Run a command on the bucket."""
     monkeypatch.setenv("HALFTONE_MODELS", bucket.url)
     monkeypatch.setenv("HALFTONE_CACHE", str(tmp_path / "commands"))
+    return lambda *arguments: CliRunner().invoke(commands, arguments)
 
-    def run(*arguments: str) -> str:
-        done = CliRunner().invoke(commands, arguments)
-        return done.output
 
-    assert "version 2 of 1, 2" in run("list")
-    assert "paper 2, published" in run("show", "paper")
+def test_commands_take_a_bucket(store, bucket, run):
+    publish(store)
+    publish(store)
+
+    assert "version 2 of 1, 2" in run("list").output
+    assert "paper 2, published" in run("show", "paper").output
     bucket.status = 403
-    assert run("list") == (
+    assert run("list").output == (
         "error: Cannot list what is there in s3://models/prefix: the keys are not valid, or do not "
         "allow it\n"
     )
 
 
-def test_list_claims_no_damage_when_the_bucket_goes_away_meanwhile(
-    store, bucket, tmp_path, monkeypatch
-):
+def test_list_claims_no_damage_when_the_bucket_goes_away_meanwhile(store, bucket, run, monkeypatch):
     publish(store)
-    monkeypatch.setenv("HALFTONE_MODELS", bucket.url)
-    monkeypatch.setenv("HALFTONE_CACHE", str(tmp_path / "commands"))
     current = ModelStore.current
 
     def current_of_one_that_is_away(self: ModelStore, name: str) -> Any:
@@ -424,7 +357,7 @@ def test_list_claims_no_damage_when_the_bucket_goes_away_meanwhile(
         return current(self, name)
 
     monkeypatch.setattr(ModelStore, "current", current_of_one_that_is_away)
-    done = CliRunner().invoke(commands, ["list"])
+    done = run("list")
 
     assert done.exit_code == 1
     assert done.output == (

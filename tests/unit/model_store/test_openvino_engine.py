@@ -2,8 +2,10 @@ import gc
 import sys
 import weakref
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
+import psutil
 import pytest
 from commands import python, run
 from dense_networks import SIZE, compute, layer, network, noise
@@ -107,18 +109,13 @@ def test_a_small_network_is_computed_by_one_thread_unless_told_otherwise(
     path = write(tmp_path, "openvino-f32")
     with path.with_suffix(".bin").open("ab") as weights:
         weights.truncate(weight_bytes)
-    asked: list[int] = []
-    settings = engine_module._settings
+    settings = Mock(wraps=engine_module._settings)
+    monkeypatch.setattr(engine_module, "_settings", settings)
 
-    def spy(name: EngineName, threads: int, *, shared: bool) -> dict[str, object]:
-        asked.append(threads)
-        return settings(name, threads, shared=shared)
-
-    monkeypatch.setattr(engine_module, "_settings", spy)
     open_file(path, "openvino-f32", SIZE).close()
     open_file(path, "openvino-f32", SIZE, threads=2).close()
 
-    assert asked == [threads, 2]
+    assert [call.args[1] for call in settings.call_args_list] == [threads, 2]
 
 
 @every_engine
@@ -216,32 +213,17 @@ def resident_weights(tmp_path: Path, name: EngineName, *, shared: bool) -> tuple
     file = path.with_suffix(".bin")
     weights = file.stat().st_size
     images = noise(8, size)
-    before = anonymous_bytes()
+    process = psutil.Process()
+    before = sum(one.anonymous for one in process.memory_maps())
 
     engine = open_file(path, name, size, threads=1, shared=shared)
     engine.predict(images)
     engine.predict(images[:1])
 
-    return (anonymous_bytes() - before) / weights, mapped_bytes(file) / weights
-
-
-def anonymous_bytes() -> int:
-    return sum(_smaps("Anonymous:", None))
-
-
-def mapped_bytes(path: Path) -> int:
-    return sum(_smaps("Rss:", path))
-
-
-def _smaps(field: str, path: Path | None) -> list[int]:
-    found, wanted = [], True
-    for line in Path("/proc/self/smaps").read_text().splitlines():
-        first = line.split()[0]
-        if not first.endswith(":"):
-            wanted = path is None or line.endswith(str(path))
-        elif wanted and first == field:
-            found.append(1024 * int(line.split()[1]))
-    return found
+    maps = process.memory_maps()  # by file
+    own = sum(one.anonymous for one in maps) - before
+    mapped = sum(one.rss for one in maps if one.path == str(file))
+    return own / weights, mapped / weights
 
 
 @every_engine

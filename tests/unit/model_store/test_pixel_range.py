@@ -1,26 +1,24 @@
 """Networks get pixels of the range that they were trained on, or a doubt is uttered."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+from foreign_networks import (
+    HEIGHT,
+    SIZE,
+    WIDTH,
+    branched,
+    dense,
+    floats,
+    functional,
+    sequential,
+    wrap,
+)
 
-from model_store.making.importing import ImportRequest, Pixels, wrap_network
-from model_store.making.probes import draw_images
-from model_store.spec import ImageSpec
-
-SIZE = (8, 8)
-SPEC = ImageSpec.for_size(*SIZE)
-
-
-def wrap(model: Any, pixels: Pixels = "auto", images: Any = None) -> tuple[Any, list[str]]:
-    notes: list[str] = []
-    request = ImportRequest(Path("m.keras"), ("dark", "bright"), SPEC, pixels)
-    images = draw_images(SPEC, 48) if images is None else images
-    return wrap_network(model, request, images, notes), notes
+LABELS = ("dark", "bright")
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +34,9 @@ def telling(divisor: float) -> Any:
     """Return a network that tells images apart if their pixels are divided by `divisor`."""
     model = network()
     first, second = model.layers[1:]
-    rng = np.random.default_rng(0)
-    first.kernel.assign(rng.normal(0, 1, (64, 8)) * divisor / 255)
+    rng = np.random.default_rng(3)
+    kernel = rng.normal(0, 8 / np.sqrt(HEIGHT * WIDTH), (HEIGHT * WIDTH, 8))
+    first.kernel.assign(kernel * divisor / 255)
     first.bias.assign(np.full(8, 0.5))
     second.kernel.assign(rng.normal(0, 1, (8, 2)))
     return model
@@ -45,13 +44,7 @@ def telling(divisor: float) -> Any:
 
 def network(*front: Any) -> Any:
     """Return a network with random weights."""
-    layers = keras.layers
-    back = [layers.Flatten(), layers.Dense(8, "relu"), layers.Dense(2, "softmax")]
-    return keras.Sequential([keras.Input((*SIZE, 1)), *front, *back])
-
-
-def expected(model: Any, images: Any, divisor: float) -> Any:
-    return model(images[..., None] / np.float32(divisor), training=False).numpy()
+    return sequential(*front, keras.layers.Flatten(), dense(8, "relu"), dense(2, "softmax"))
 
 
 def nested_rescaling() -> Any:
@@ -59,8 +52,7 @@ def nested_rescaling() -> Any:
 
 
 def twice_nested() -> Any:
-    inputs = keras.Input((*SIZE, 1))
-    return keras.Model(inputs, nested_rescaling()(keras.layers.Dropout(0.1)(inputs)))
+    return functional(keras.layers.Dropout(0.1), nested_rescaling())
 
 
 def normalization(divisor: float) -> Any:
@@ -89,35 +81,29 @@ FRONTS: dict[str, tuple[Callable[[], Any], float]] = {
 def test_layers_say_which_pixels_they_were_fitted_to(photos, front, divisor):
     model = network(front())
     for _ in range(20):  # batch normalization takes note of what it sees
-        model(photos[..., None] / np.float32(divisor), training=True)
-    before = expected(model, photos, divisor)
+        model(floats(photos, divisor), training=True)
+    before = model(floats(photos, divisor), training=False)
 
-    wrapped, notes = wrap(model, images=photos)
+    wrapped, notes = wrap(model, LABELS, photos)
 
     assert np.allclose(wrapped(photos, training=False), before, atol=1e-4)
     assert f"expects pixels of {'0-255' if divisor == 1 else '0-1'}" in notes[0]
 
 
 def test_a_rescaling_inside_of_branches_is_seen(photos):
-    layers = keras.layers
-    inputs = keras.Input((*SIZE, 1))
-    flat = layers.Flatten()(layers.Rescaling(1 / 255)(inputs))
-    both = layers.Add()([layers.Dense(2)(flat), layers.Dense(2)(flat)])
-    model = keras.Model(inputs, layers.Softmax()(both))
-    before = expected(model, photos, 1)
+    model = branched(dense(2), keras.layers.Softmax(), front=keras.layers.Rescaling(1 / 255))
 
-    wrapped, _ = wrap(model)
+    wrapped, _ = wrap(model, LABELS)
 
-    assert np.allclose(wrapped(photos), before, atol=1e-5)
+    assert np.allclose(wrapped(photos), model(floats(photos, 1)), atol=1e-5)
 
 
 def test_a_normalization_after_weights_says_nothing_of_pixels(photos):
-    layers = [keras.layers.Flatten(), keras.layers.Dense(8), batch_normalization()]
-    model = network(*layers)
+    model = network(keras.layers.Flatten(), dense(8), batch_normalization())
     for _ in range(20):
-        model(photos[..., None], training=True)
+        model(floats(photos, 1), training=True)
 
-    _, notes = wrap(model, images=photos)
+    _, notes = wrap(model, LABELS, photos)
 
     assert notes[:1] == ["Pixels are divided by 255 before they reach it; --pixels 0-255 if not."]
 
@@ -137,7 +123,7 @@ def test_a_normalization_after_weights_says_nothing_of_pixels(photos):
 def test_answers_of_the_other_range_raise_a_doubt(photos, source, divisor, pixels, oddity):
     images = photos if source == "examples" else None
 
-    _, notes = wrap(telling(divisor), pixels, images)
+    _, notes = wrap(telling(divisor), LABELS, images, pixels=pixels)
 
     warnings = [note for note in notes if note.startswith("Warning")]
     assert len(warnings) == (oddity is not None)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from paper_bundles import contents, paper_store, publish, write_files
+from paper_bundles import contents, debris, paper_store, publish, serving, write_files
 
 from model_store.bundle import Bundle
 from model_store.errors import (
@@ -26,31 +26,69 @@ def store(tmp_path: Path) -> ModelStore:
     return paper_store(tmp_path / "models")
 
 
-def pointer(store: ModelStore) -> tuple[int, int | None]:
-    """Return the current and the previous version."""
-    current = store.current("paper")
-    return current.version, current.previous
+@pytest.fixture(params=["folder", "bucket"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> ModelStore:
+    """A store in a folder, and one in a bucket."""
+    in_bucket = request.param == "bucket"
+    root = request.getfixturevalue("bucket").url if in_bucket else tmp_path / "models"
+    return paper_store(root, tmp_path / "cache")
 
 
-def test_a_store_that_does_not_exist_is_empty(store):
-    assert store.names() == []
-    assert store.versions("paper") == []
-    assert store.current("paper") is None
-    assert store.pointers().current == {}
+def test_a_store_that_does_not_exist_is_empty(either):
+    assert either.names() == []
+    assert either.versions("paper") == []
+    assert either.current("paper") is None
+    assert either.pointers().current == {}
 
 
-def test_each_publish_makes_the_next_version_current(store):
-    bundle = publish(store)
-    assert (bundle.manifest.version, bundle.folder) == (1, store.root / "paper" / "1")
-    assert (store.names(), pointer(store)) == (["paper"], (1, None))
+def test_publish_promote_and_roll_back(either):
+    first = publish(either)
+    assert (either.versions("paper"), serving(either)) == ([1], (1, None))
+    with pytest.raises(VersionNotFound, match="no previous version"):
+        either.rollback("paper")
+    publish(either)
+    publish(either, "other")
 
-    publish(store)
-    assert (store.versions("paper"), pointer(store)) == ([1, 2], (2, 1))
+    assert either.names() == ["other", "paper"]
+    assert (either.versions("paper"), serving(either)) == ([1, 2], (2, 1))
+    assert either.where(first) == f"{either.root}/paper/1"
+    assert (either.rollback("paper").version, serving(either)) == (1, (1, 2))
+    assert (either.rollback("paper").version, serving(either)) == (2, (2, 1))
+    either.promote("paper", 2)  # the current one, which keeps the previous
+    assert serving(either) == (2, 1)
+
+
+def test_what_is_not_there_is_named(either):
+    publish(either, "one", promote=False)
+    publish(either, "two")
+
+    with pytest.raises(VersionNotFound, match="one has no version 7, only 1"):
+        either.bundle("one", 7)
+    with pytest.raises(ModelNotFound, match="promote one of 1"):
+        either.bundle("one")
+    with pytest.raises(ModelNotFound, match="There are: one, two"):
+        either.bundle("three")
+    with pytest.raises(ModelNotFound, match="There are: one, two"):
+        either.promote("three", 1)
+
+
+def test_publishing_spares_the_draft_of_a_living_publisher(either):
+    with either.draft("paper") as slow:
+        write_files(slow.folder, b"slow")
+        publish(either, weights=b"fast")
+        bundle = slow.publish(contents())
+
+    bundle.verify_files()
+    assert either.versions("paper") == [1, 2]
+    assert bundle.manifest.version == 2
+    assert (bundle.folder / "model.keras").read_bytes() == b"slow"
 
 
 def test_a_published_manifest_names_model_files_and_libraries(store):
-    manifest = read_manifest(publish(store).folder)
+    folder = publish(store).folder
+    manifest = read_manifest(folder)
 
+    assert folder == store.root / "paper" / "1"
     assert manifest.name == "paper"
     assert set(manifest.files) == {"model.keras", "engine/net.xml", "probe/00.png"}
     assert manifest.files["model.keras"].size == len(b"weights")
@@ -67,20 +105,6 @@ def test_the_number_of_a_removed_version_is_not_used_again(store, kept):
     assert publish(store).manifest.version == 3
 
 
-def test_rollback_swaps_current_and_previous_where_there_is_one(store):
-    publish(store)
-    with pytest.raises(VersionNotFound, match="no previous version"):
-        store.rollback("paper")
-    publish(store)
-
-    store.rollback("paper")
-    assert pointer(store) == (1, 2)
-    store.rollback("paper")
-    assert pointer(store) == (2, 1)
-    store.promote("paper", 2)  # the current one, which keeps the previous
-    assert pointer(store) == (2, 1)
-
-
 def test_a_version_that_fails_verification_is_not_promoted(store):
     damaged = publish(store)
     publish(store)
@@ -90,7 +114,7 @@ def test_a_version_that_fails_verification_is_not_promoted(store):
         store.promote("paper", 1)
     with pytest.raises(CorruptBundle):
         store.rollback("paper")
-    assert pointer(store) == (2, 1)
+    assert serving(store) == (2, 1)
 
 
 def test_a_draft_that_fails_verification_or_is_abandoned_leaves_no_trace(tmp_path):
@@ -104,30 +128,19 @@ def test_a_draft_that_fails_verification_or_is_abandoned_leaves_no_trace(tmp_pat
     with store.draft("paper") as abandoned:
         write_files(abandoned.folder)
     assert store.names() == []
-    assert _debris(tmp_path / "paper") == []
+    assert debris(tmp_path) == []
 
 
 def test_publishing_sweeps_what_a_dead_publisher_left(store):
     publish(store)
-    debris = store.root / "paper" / ".draft-0123"
-    debris.mkdir()
-    write_files(debris)
+    dead = store.root / "paper" / ".draft-0123"
+    dead.mkdir()
+    write_files(dead)
     (store.root / "paper" / ".tmp-4567").write_text("{")
 
     publish(store)
 
-    assert _debris(store.root / "paper") == []
-
-
-def test_publishing_spares_the_draft_of_a_living_publisher(store):
-    with store.draft("paper") as slow:
-        write_files(slow.folder, b"slow")
-        publish(store, weights=b"fast")
-        bundle = slow.publish(contents())
-
-    assert store.versions("paper") == [1, 2]
-    assert bundle.manifest.version == 2
-    assert (bundle.folder / "model.keras").read_bytes() == b"slow"
+    assert debris(store.root) == []
 
 
 def test_promotion_times_rise_even_when_the_clock_went_back(store):
@@ -138,27 +151,6 @@ def test_promotion_times_rise_even_when_the_clock_went_back(store):
     path.write_text(json.dumps(stated))
 
     assert store.promote("paper", 1).promoted_at > future
-
-
-def test_an_unknown_model_names_those_there_are(store):
-    publish(store, "one")
-    publish(store, "two")
-
-    with pytest.raises(ModelNotFound, match="There are: one, two"):
-        store.bundle("three")
-    with pytest.raises(ModelNotFound, match="There are: one, two"):
-        store.promote("three", 1)
-
-
-def test_what_is_missing_of_a_model_is_said(store):
-    publish(store)
-    with pytest.raises(VersionNotFound, match="no version 7, only 1"):
-        store.bundle("paper", 7)
-
-    (store.root / "paper" / "current.json").unlink()
-
-    with pytest.raises(ModelNotFound, match="promote one of 1"):
-        store.bundle("paper")
 
 
 @pytest.mark.parametrize(
@@ -303,7 +295,3 @@ def test_the_default_root_is_a_setting(monkeypatch):
     assert default_root() == Path("/srv/models")
     monkeypatch.delenv("HALFTONE_MODELS")
     assert default_root() == Path("models")
-
-
-def _debris(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if path.name.startswith((".draft-", ".tmp-"))]

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ import pytest
 from commands import python
 from keras_files import write
 from PIL import Image
+from tiny_models import publish_tiny
 from typer.testing import CliRunner
 
-from model_store.__main__ import app
+from model_store.__main__ import _parse_labels, app
 from model_store.store.store import ModelStore
 
 
@@ -104,10 +106,6 @@ def test_verify_of_a_damaged_bundle_fails_with_one_sentence(store):
 
 
 def test_promote_and_rollback_say_what_is_current(store):
-    import shutil
-
-    from tiny_models import publish_tiny
-
     publish_tiny(store, "tiny", seed=1)
 
     assert run("rollback", "tiny").stdout == "tiny 1 is current; 2 was before.\n"
@@ -152,41 +150,7 @@ def import_arguments(path: Path, labels: str, height: int = 12) -> tuple[Any, ..
     return ("import", path, "--name", "new", "--labels", labels, "--height", height, "--width", 10)
 
 
-def test_import_publishes_and_says_where(store, tmp_path):
-    path = write(tmp_path / "m.keras")
-
-    result = run(*import_arguments(path, "a,b,c"))
-
-    assert result.exit_code == 0, result.output
-    assert f"Published new 1 in {store.root / 'new' / '1'}." in result.stdout
-    assert store.bundle("new").manifest.labels == ("a", "b", "c")
-
-
-@pytest.mark.parametrize(
-    ("text", "labels"),
-    [
-        ("a,b,c", ("a", "b", "c")),
-        (" a , b ,c ", ("a", "b", "c")),
-        ('"ok, front",b,c', ("ok, front", "b", "c")),
-        ("ä,日本,🙂", ("ä", "日本", "🙂")),
-    ],
-)
-def test_labels_are_separated_by_commas(text, labels):
-    from model_store.__main__ import _parse_labels
-
-    assert _parse_labels(text) == labels
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
-def test_labels_may_stand_in_a_file(tmp_path, encoding):
-    from model_store.__main__ import _parse_labels
-
-    (tmp_path / "labels.txt").write_text("ok, front\nbroken\n\n", encoding=encoding)
-
-    assert _parse_labels(str(tmp_path / "labels.txt")) == ("ok, front", "broken")
-
-
-def test_only_images_are_examples_of_an_import(store, tmp_path):
+def test_import_publishes_and_says_where_and_only_images_are_its_examples(store, tmp_path):
     for k in range(3):
         pixels = np.full((12, 10), 50 * k, np.uint8)
         (tmp_path / "examples" / "@eaDir").mkdir(parents=True, exist_ok=True)
@@ -197,9 +161,30 @@ def test_only_images_are_examples_of_an_import(store, tmp_path):
 
     result = run(*arguments, "--images", tmp_path / "examples")
 
-    assert result.exit_code == 0, result.stderr
-    parity = store.bundle("new").manifest.engines["openvino-f32"].parity
-    assert parity is not None and parity.images == 3
+    assert result.exit_code == 0, result.output
+    assert f"Published new 1 in {store.root / 'new' / '1'}." in result.stdout
+    manifest = store.bundle("new").manifest
+    assert manifest.labels == ("a", "b", "c")
+    assert manifest.engines["openvino-f32"].parity.images == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "labels"),
+    [
+        ("a,b,c", ("a", "b", "c")),
+        (" a , b ,c ", ("a", "b", "c")),
+        ('"ok, front",b,c', ("ok, front", "b", "c")),
+        ("ä,日本,🙂", ("ä", "日本", "🙂")),
+        ("utf-8.txt", ("ok, front", "broken")),
+        ("utf-8-sig.txt", ("ok, front", "broken")),
+    ],
+)
+def test_labels_are_separated_by_commas_or_stand_in_a_file(tmp_path, monkeypatch, text, labels):
+    monkeypatch.chdir(tmp_path)
+    for encoding in ("utf-8", "utf-8-sig"):
+        Path(f"{encoding}.txt").write_text("ok, front\nbroken\n\n", encoding=encoding)
+
+    assert _parse_labels(text) == labels
 
 
 @pytest.mark.usefixtures("store")

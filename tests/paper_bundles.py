@@ -1,6 +1,7 @@
 """Bundles with all their files and none of the mathematics, for tests of the store itself."""
 
 from pathlib import Path
+from typing import Any
 
 from model_store.bundle import Bundle
 from model_store.manifest import BundleContents, EngineRecord, Probe
@@ -47,6 +48,17 @@ def publish(
         return draft.publish(contents(), promote=promote)
 
 
-def paper_store(root: Path) -> ModelStore:
+def paper_store(root: Path | str, cache: Path | None = None, **options: Any) -> ModelStore:
     """Return a store that hashes files and runs no engine."""
-    return ModelStore(root, verify=Bundle.verify_files)
+    return ModelStore(root, verify=Bundle.verify_files, cache=cache, **options)
+
+
+def serving(store: ModelStore) -> tuple[int, int | None] | None:
+    """Return the current and the previous version."""
+    current = store.current("paper")
+    return (current.version, current.previous) if current else None
+
+
+def debris(root: Path) -> list[str]:
+    """Return the names of what publishers left below a folder that died, or still work there."""
+    return sorted(p.name for p in root.rglob("*") if p.name.startswith((".draft-", ".tmp-")))

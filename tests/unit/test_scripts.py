@@ -1,12 +1,15 @@
-"""scripts/setup: what it installs into an environment that holds something already."""
+"""scripts/setup: what it installs into an environment that holds something already.
+
+And scripts/demo, where it refuses; tests/integration/test_readme.py lets it serve.
+"""
 
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+from commands import ROOT, run
 
-ROOT = Path(__file__).parents[2]
 # Says yes to every question, and writes down what pip is asked to install.
 PYTHON = '#!/bin/sh\ncase "$*" in *" install "*) echo "$*" >> pip.log ;; esac\n'
 
@@ -31,7 +34,7 @@ def setup(checkout: Path, *arguments: str) -> list[str]:
     """Run the script; return which requirements it installed."""
     log = checkout / "pip.log"
     log.unlink(missing_ok=True)
-    subprocess.run([checkout / "scripts" / "setup", *arguments], check=True, capture_output=True)
+    run(checkout / "scripts" / "setup", *arguments, check=True)
     return [line.split("/")[-1] for line in log.read_text().splitlines()] if log.exists() else []
 
 
@@ -67,4 +70,21 @@ def test_a_word_that_it_does_not_know_is_refused(checkout):
     with pytest.raises(subprocess.CalledProcessError) as refused:
         setup(checkout, "trian")
 
-    assert b"expected serve, train, dev" in refused.value.stderr
+    assert "expected serve, train, dev" in refused.value.stderr
+
+
+def test_demo_says_of_a_bucket_what_serves_one_and_repeats_no_address():
+    done = run("scripts/demo", env={"HALFTONE_MODELS": "s3://key:secret@bucket"})
+
+    assert done.returncode == 1
+    assert "HALFTONE_MODELS names a bucket" in done.stderr
+    assert ".venv/bin/python -m app" in done.stderr
+    assert "secret" not in done.stderr
+
+
+def test_demo_says_of_a_folder_without_the_model_what_brings_it(tmp_path):
+    done = run("scripts/demo", env={"HALFTONE_MODELS": str(tmp_path)})
+
+    assert done.returncode == 1
+    assert "no model digits" in done.stderr
+    assert "git checkout models/digits" in done.stderr
