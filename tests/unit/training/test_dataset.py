@@ -78,6 +78,7 @@ def test_a_training_image_that_is_tested_on_is_left_out_of_training(tmp_path, ca
     shutil.copy(tmp_path / "data/test/a/001.png", tmp_path / "data/train/a/leak.png")
     data = split(tmp_path / "data", cache)
     assert data.left_out == ["train/a/leak.png"]
+    assert "left out of training: train/a/leak.png." in data.warnings()[0]
     assert len(data.test) == 6
     assert "train/a/leak.png" not in names(data)["train"] | names(data)["val"]
 

@@ -38,6 +38,10 @@ DIFFER = (
 )
 
 
+def test_no_pictures_have_no_size_that_suits():
+    assert look_at_size([], 960, 480) is None
+
+
 @pytest.mark.parametrize(
     ("sizes", "asked", "warnings"),
     [
