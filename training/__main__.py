@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,14 +26,27 @@ from model_store.errors import ModelStoreError
 from model_store.spec import MAX_16
 from training.errors import NotLearning, TrainingError, TrainingInterrupted
 from training.options import (
+    Also,
     AsJson,
+    Augmentation,
     Cluster,
     Directory,
+    Dropout,
+    Epochs,
     Height,
+    Hidden,
+    Layout,
+    Pool,
+    Promotes,
+    PublishInterrupted,
+    PublishKept,
+    Quick,
+    Seed,
     SpreadHidden,
+    Target,
+    Unlabelled,
     Width,
-    augmentations,
-    check_augmentation,
+    WithoutImages,
     check_prediction,
 )
 from training.progress import Reporter
@@ -96,69 +109,23 @@ def fit(
     height: Height = 960,
     width: Width = 480,
     depth16_max: Depth16Max = MAX_16,
-    hidden: Annotated[
-        list[int], typer.Option(min=1, help="Units of each hidden layer: --hidden 512 512.")
-    ] = [512, 512],  # noqa: B006  # typer copies it
-    dropout: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=0.95,
-            help="After each hidden layer. Default: 0.2, or none with handwriting.",
-        ),
-    ] = None,
-    pool: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=1024,
-            help="The network sees means over so many pixels squared; 1: every pixel. Default: "
-            "what generalises best on held-out images.",
-        ),
-    ] = None,
-    augmentation: Annotated[
-        str | None,
-        typer.Option(
-            autocompletion=augmentations,
-            help="none, shifts, small, large, any-angle, mirror, upside-down, flips, handwriting, "
-            "or two joined, as flips+small. Default: what generalises best.",
-        ),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Default: follows from the number of images.")
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of split, order, weights and augmentation.")] = 0,
-    also: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="More images in class folders, which only train: the folder of HALFTONE_FEEDBACK.",
-        ),
-    ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="A much shorter schedule.")] = False,
+    hidden: Hidden = [512, 512],  # noqa: B006  # typer copies it
+    dropout: Dropout = None,
+    pool: Pool = None,
+    augmentation: Augmentation = None,
+    epochs: Epochs = None,
+    seed: Seed = 0,
+    also: Also = None,
+    quick: Quick = False,
     cluster: Cluster = None,
-    without_images: Annotated[
-        bool, typer.Option("--without-images", help="Keep your images out of the bundle.")
-    ] = False,
-    promote: Annotated[
-        Literal["if-not-worse", "always", "never"],
-        typer.Option(
-            help="Whether the new version serves: not if it is significantly worse than the one "
-            "that does, or than logistic regression, on the same test images."
-        ),
-    ] = "if-not-worse",
-    publish_interrupted: Annotated[
-        bool, typer.Option("--publish-interrupted", help="On Ctrl-C, publish the best weights.")
-    ] = False,
-    publish_kept: Annotated[
-        bool,
-        typer.Option("--publish-kept", help="Publish what an interrupted run kept; no training."),
-    ] = False,
+    without_images: WithoutImages = False,
+    promote: Promotes = "if-not-worse",
+    publish_interrupted: PublishInterrupted = False,
+    publish_kept: PublishKept = False,
 ) -> None:
     """Train a model and publish it as the next version of NAME."""
     with _one_sentence_errors():
         _need("tensorflow")  # before minutes of reading
-        check_augmentation(augmentation)
         from model_store.store.cached import default_cache_root
         from model_store.store.store import ModelStore, default_root
         from training.fit import FitRequest
@@ -230,27 +197,9 @@ def evaluate(
 @app.command(epilog=f"Example: `{_CALL} predict parts new-images -o predictions.csv`")
 def predict(
     name: ModelName,
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="SOURCE",
-            help="A folder of images, an image, or an .npz with x_test; with --cluster a folder, "
-            "or a bucket as s3://bucket/prefix.",
-        ),
-    ],
-    target: Annotated[
-        str,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="TARGET",
-            help="The CSV file to write; -: standard output; with --cluster a folder or a bucket "
-            "for files of Parquet.",
-        ),
-    ],
-    layout: Annotated[
-        Literal["csv", "kaggle"], typer.Option("--format", help="kaggle: ImageId,Label, of images.")
-    ] = "csv",
+    source: Unlabelled,
+    target: Target,
+    layout: Layout = "csv",
     cluster: Cluster = None,
 ) -> None:
     """Write one row of class probabilities per image."""

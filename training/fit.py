@@ -20,7 +20,7 @@ from training.cluster.executor import cluster_executor
 from training.cluster.trials import cluster_trials
 from training.data.also import with_more
 from training.data.cache import PixelCache
-from training.data.check import Findings, inspect
+from training.data.check import inspect
 from training.data.dataset import Dataset, assemble_dataset
 from training.data.image_spec import spec_for
 from training.errors import NotLearning, TrainingInterrupted
@@ -89,10 +89,10 @@ def fit(request: FitRequest, store: ModelStore, cache_root: Path, reporter: Repo
         plain = ImageSpec.for_size(request.height, request.width, depth16_max=request.depth16_max)
         cache = PixelCache(cache_root, spec_for(source, plain, request.seed), pool)
         with _timed(seconds, "reading"):
-            findings, data = _read(request, source, cache, reporter)
+            warnings, data = _read(request, source, cache, reporter)
         folder = cache_root / "runs" / f"{request.name}-{data.record.fingerprint[:12]}"
         if request.publish_kept:
-            run = load_run(folder)
+            run = load_run(folder, pool)
             with reporter.waiting("Training simpler models to compare with"):
                 simple = _baselines(data, request.seed)
         else:
@@ -108,7 +108,7 @@ def fit(request: FitRequest, store: ModelStore, cache_root: Path, reporter: Repo
             run,
             simple,
             current,
-            [*findings.warnings(), *data.warnings()],
+            warnings,
             seconds,
             request.images_in_bundle,
         )
@@ -142,21 +142,22 @@ def _timed(seconds: dict[str, float], stage: str) -> Iterator[None]:
 
 def _read(
     request: FitRequest, source: Source, cache: PixelCache, reporter: Reporter
-) -> tuple[Findings, Dataset]:
+) -> tuple[list[str], Dataset]:
+    """Return what of the data is worth a look, in sentences that were said, and the splits."""
     with (
         cluster_executor(request.cluster) if request.cluster else nullcontext() as elsewhere,
         reporter.stage("Reading", len(source.items)) as advance,
     ):
         records = cache.index(source, advance, elsewhere)
-    findings = inspect(source, records, cache.spec)
-    for warning in findings.warnings():
+    warnings = inspect(source, records, cache.spec).warnings()
+    for warning in warnings:
         reporter.warn(warning)
     data = assemble_dataset(source, records, cache, request.seed)
     for warning in data.warnings():
         reporter.warn(warning)
     sizes = ", ".join(f"{len(split)} {split.name}" for split in (data.train, data.val, data.test))
     reporter.say(f"{len(data.labels)} classes; images: {sizes}")
-    return findings, data
+    return [*warnings, *data.warnings()], data
 
 
 def _train(
@@ -177,7 +178,7 @@ def _train(
     guess = _task(data, selector.what, selector.recipe, selector.asked.pools[0])
     # Trials share the processor, the last training does not gain from it: it counts so many times.
     with reporter.share("Learning", planned + processes * guess.cost) as progress:
-        trials = Listener(progress.advance, lambda _: None)
+        trials = Listener(progress.advance)
         on_cluster = request.cluster if selector.asked.is_open else None
         with (
             _timed(seconds, "choosing"),

@@ -2,10 +2,30 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from typer.core import TyperCommand
+
+
+def augmentations(incomplete: str) -> list[str]:
+    """Return the parts of augmentations that begin with `incomplete`."""
+    from training.learn.augmentation import PARTS
+
+    return [name for name in PARTS if name.startswith(incomplete)]
+
+
+def check_augmentation(name: str | None) -> str | None:
+    """Return `name`; raise BadParameter where no augmentation is called so."""
+    if name is not None:
+        from training.learn.augmentation import augmentation
+
+        try:
+            augmentation(name)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--augmentation") from None
+    return name
+
 
 Directory = Annotated[
     Path,
@@ -26,23 +46,85 @@ Cluster = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
+# Of `fit`.
+Hidden = Annotated[
+    list[int], typer.Option(min=1, help="Units of each hidden layer: --hidden 512 512.")
+]
+Dropout = Annotated[
+    float | None,
+    typer.Option(
+        min=0, max=0.95, help="After each hidden layer. Default: 0.2, or none with handwriting."
+    ),
+]
+Pool = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        max=1024,
+        help="The network sees means over so many pixels squared; 1: every pixel. Default: what "
+        "generalises best on held-out images.",
+    ),
+]
+Augmentation = Annotated[
+    str | None,
+    typer.Option(
+        autocompletion=augmentations,
+        callback=check_augmentation,
+        help="none, shifts, small, large, any-angle, mirror, upside-down, flips, handwriting, or "
+        "two joined, as flips+small. Default: what generalises best.",
+    ),
+]
+Epochs = Annotated[
+    int | None, typer.Option(min=1, help="Default: follows from the number of images.")
+]
+Seed = Annotated[int, typer.Option(help="Of split, order, weights and augmentation.")]
+Also = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="More images in class folders, which only train: the folder of HALFTONE_FEEDBACK.",
+    ),
+]
+Quick = Annotated[bool, typer.Option("--quick", help="A much shorter schedule.")]
+WithoutImages = Annotated[
+    bool, typer.Option("--without-images", help="Keep your images out of the bundle.")
+]
+Promotes = Annotated[
+    Literal["if-not-worse", "always", "never"],
+    typer.Option(
+        help="Whether the new version serves: not if it is significantly worse than the one that "
+        "does, or than logistic regression, on the same test images."
+    ),
+]
+PublishInterrupted = Annotated[
+    bool, typer.Option("--publish-interrupted", help="On Ctrl-C, publish the best weights.")
+]
+PublishKept = Annotated[
+    bool, typer.Option("--publish-kept", help="Publish what an interrupted run kept; no training.")
+]
 
-def augmentations(incomplete: str) -> list[str]:
-    """Return the parts of augmentations that begin with `incomplete`."""
-    from training.learn.augmentation import PARTS
-
-    return [name for name in PARTS if name.startswith(incomplete)]
-
-
-def check_augmentation(name: str | None) -> None:
-    """Raise BadParameter where no augmentation is called so."""
-    if name is not None:
-        from training.learn.augmentation import augmentation
-
-        try:
-            augmentation(name)
-        except ValueError as error:
-            raise typer.BadParameter(str(error), param_hint="--augmentation") from None
+# Of `predict`.
+Unlabelled = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="A folder of images, an image, or an .npz with x_test; with --cluster a folder, or a "
+        "bucket as s3://bucket/prefix.",
+    ),
+]
+Target = Annotated[
+    str,
+    typer.Option(
+        "-o",
+        "--output",
+        metavar="TARGET",
+        help="The CSV file to write; -: standard output; with --cluster a folder or a bucket for "
+        "files of Parquet.",
+    ),
+]
+Layout = Annotated[
+    Literal["csv", "kaggle"], typer.Option("--format", help="kaggle: ImageId,Label, of images.")
+]
 
 
 def check_prediction(source: str, target: str, layout: str, cluster: str | None) -> None:

@@ -263,9 +263,7 @@ def _spread(count: int, most: int) -> NDArray[np.int64]:
     return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))
 
 
-def _with_temperature(
-    probabilities: NDArray[np.float32], temperature: float
-) -> NDArray[np.float32]:
+def _with_temperature(probabilities: Floats, temperature: float) -> Floats:
     """Return what dividing the logits behind `probabilities` by `temperature` would give."""
     logits = np.log(np.maximum(probabilities, np.float32(1e-30)))
     return np.asarray(softmax(logits / np.float32(temperature), axis=1), np.float32)

@@ -76,8 +76,8 @@ class RunRecord:
     findings: Sequence[str]  # one sentence each, from check
     seconds: Mapping[str, float]  # stage -> wall time
     images_in_report: bool  # False: galleries are left out, the bundle holds none of the images
-    default_engine: EngineName | None = None
-    baselines: Sequence[Baseline] = ()
-    comparison: Comparison | None = None
-    interrupted: bool = False  # stopped by hand before the last epoch that was asked for
-    created_at: datetime | None = None
+    default_engine: EngineName
+    baselines: Sequence[Baseline]
+    comparison: Comparison | None
+    interrupted: bool  # stopped by hand before the last epoch that was asked for
+    created_at: datetime

@@ -3,10 +3,7 @@
 import csv
 import json
 import re
-import secrets
 import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +12,10 @@ import numpy as np
 import obstore
 import pytest
 from commands import ROOT, run
+from patience import PATIENCE_S, until
 from PIL import Image
+from ray_environment import PYTHON, SECRET, make_environment
 
-PATIENCE_S = 240.0
-ENVIRONMENT = ROOT / ".venv-cluster"
-PYTHON = ENVIRONMENT / "bin" / "python"
 GOOD, BROKEN = 2000, 5
 ROWS = "import json, pyarrow.dataset as d, sys; t = d.dataset(sys.argv[1]).to_table()"
 
@@ -41,21 +37,11 @@ class Nodes:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _environment() -> None:
-    if sys.platform != "linux":
-        pytest.skip("the extra cluster is for Linux")
-    done = run("scripts/setup", ENVIRONMENT.name, "requirements/cluster.txt", env={"PYTHON": ""})
-    if done.returncode and re.search("from versions: none|[Cc]onnection|no release", done.stderr):
-        pytest.skip(f"Ray cannot be downloaded: {done.stderr[-300:]}")
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _secret() -> Iterator[None]:
-    """Nobody else may use the clusters of these tests."""
+def _environment() -> Iterator[None]:
+    make_environment()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RAY_AUTH_MODE", "token")
-        patch.setenv("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        for name, value in SECRET.items():
+            patch.setenv(name, value)
         yield
 
 
@@ -106,17 +92,8 @@ def write(folder: Path, count: int) -> None:
 
 
 def command(source: object, target: object, *more: str) -> list[str]:
-    return [
-        str(PYTHON),
-        "-m",
-        "training",
-        "predict",
-        "digits",
-        str(source),
-        "-o",
-        str(target),
-        *more,
-    ]
+    words = (PYTHON, "-m", "training", "predict", "digits", source, "-o", target, *more)
+    return list(map(str, words))
 
 
 def predict(source: object, target: object, *more: str) -> subprocess.CompletedProcess[str]:
@@ -131,11 +108,8 @@ def start(source: Path, target: Path, nodes: Nodes) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + PATIENCE_S
-    while not parts(target):
-        assert driver.poll() is None, driver.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+    until(lambda: parts(target) or driver.poll() is not None, every_s=0.01)
+    assert driver.poll() is None, driver.communicate()
     return driver
 
 
@@ -152,14 +126,13 @@ def finish(driver: subprocess.Popen[str]) -> str:
 def assert_equal(target: Path, expected: dict[str, dict[str, str]]) -> None:
     """Compare every row, as text, in which a float32 has as many digits as tell it from others."""
     done = run(PYTHON, "-c", f"{ROWS}; print(json.dumps(t.to_pylist()))", target)
-    rows = json.loads(done.stdout)
-    found = {
-        row["path"]: {key: "" if value is None else str(value) for key, value in row.items()}
-        for row in rows
-    }
+    rows = [
+        {key: "" if value is None else str(value) for key, value in row.items()}
+        for row in json.loads(done.stdout)
+    ]
 
-    assert len(rows) == len(found) == len(expected)
-    assert found == expected
+    assert len(rows) == len(expected)
+    assert {row["path"]: row for row in rows} == expected
 
 
 def test_a_killed_actor_loses_nothing(nodes, images, expected, tmp_path):

@@ -1,8 +1,6 @@
 """`fit --cluster local` against `fit`: the same pixels, the same choice, the same model."""
 
 import json
-import re
-import secrets
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -11,9 +9,8 @@ from typing import Any
 import pytest
 from class_folders import HEIGHT, WIDTH, write_classes
 from commands import ROOT, run
+from ray_environment import PYTHON, SECRET, make_environment
 
-ENVIRONMENT = ROOT / ".venv-cluster"
-PYTHON = ENVIRONMENT / "bin" / "python"
 PATIENCE_S = 1200
 SIZE = ("--height", HEIGHT, "--width", WIDTH, "--hidden", 16, "--epochs", 4, "--quick")
 
@@ -22,10 +19,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module", autouse=True)
 def _environment() -> None:
-    done = run("scripts/setup", ENVIRONMENT.name, "requirements/cluster.txt", env={"PYTHON": ""})
-    if done.returncode and re.search("from versions: none|[Cc]onnection|no release", done.stderr):
-        pytest.skip(f"Ray cannot be downloaded: {done.stderr[-300:]}")
-    assert done.returncode == 0, done.stderr
+    make_environment()
 
 
 def fit(folder: Path, images: Path, *options: object) -> str:
@@ -91,11 +85,7 @@ def test_a_node_that_goes_while_it_reads_costs_no_image(tmp_path):
     images = write_classes(tmp_path / "images", {"row": 400, "column": 400})
     script = Path(__file__).with_name("cluster_reading.py")
     caches = tmp_path / "caches"
-    environment = {
-        "PYTHONPATH": str(ROOT),
-        "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
-    }
+    environment = SECRET | {"PYTHONPATH": str(ROOT)}
     done = run(PYTHON, script, images, caches, env=environment, timeout=PATIENCE_S)
 
     assert done.returncode == 0, done.stderr

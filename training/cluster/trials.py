@@ -21,7 +21,7 @@ class ClusterTrials:
     """
 
     executor: ClusterExecutor
-    told: Callable[[int], None]
+    told: Callable[[int], object]
 
     def trials(self, tasks: Sequence[Task]) -> list[Floats]:
         """Return the validation logits after a short run of each task, in order.
@@ -74,4 +74,4 @@ def _trial(task: Task) -> Floats:
     set_threads(runtime()[1], 1)
     from training.learn.trainer import trial
 
-    return trial(task, Listener(lambda _: None, lambda _: None))
+    return trial(task, Listener())

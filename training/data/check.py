@@ -11,7 +11,7 @@ from model_store.pixels.formats import FORMATS
 from model_store.sources import Item, Source
 from model_store.spec import ImageSpec
 from training.data.depth import Depth16, look_at_depth
-from training.data.reading import Record
+from training.data.reading import Record, sizes_of
 from training.data.size import Size, look_at_size
 
 FEW_IMAGES = 20
@@ -103,7 +103,7 @@ def inspect(source: Source, records: Sequence[Record], spec: ImageSpec) -> Findi
         imbalance=max(per_label.values(), default=0) / smallest if smallest else math.inf,
         layout=list(source.notes),
         depth16=look_at_depth(source, records, spec.depth16_max),
-        size=look_at_size(_sizes(records), spec.height, spec.width),
+        size=look_at_size(sizes_of(records), spec.height, spec.width),
         asked=(spec.height, spec.width),
     )
 
@@ -114,10 +114,6 @@ def _counts(source: Source, readable: Sequence[tuple[Item, Record]]) -> dict[str
     for item, _ in readable:
         counts[item.split or "all"][str(item.label)] += 1
     return counts
-
-
-def _sizes(records: Sequence[Record]) -> list[tuple[int, int]]:
-    return [(r.height, r.width) for r in records if r.height and r.width]
 
 
 def _wrong_extensions(readable: Sequence[tuple[Item, Record]]) -> list[tuple[str, str]]:

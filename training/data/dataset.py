@@ -17,7 +17,7 @@ from model_store.store.seen import short_digest
 from training.data.cache import PixelCache
 from training.data.inputs import Inputs, cached_inputs
 from training.data.missing import refuse_missing, refuse_without_train
-from training.data.reading import Record
+from training.data.reading import Record, sizes_of
 
 TEST_SHARE, VAL_SHARE = 0.15, 0.10
 _SHARES = {"test": TEST_SHARE, "val": VAL_SHARE}
@@ -111,8 +111,7 @@ def assemble_dataset(
 
 
 def _pixel_aspect(spec: ImageSpec, records: Sequence[Record]) -> float:
-    sizes = [(r.height, r.width) for r in records if r.height and r.width]
-    return median((height / spec.height) / (width / spec.width) for height, width in sizes)
+    return median((h / spec.height) / (w / spec.width) for h, w in sizes_of(records))
 
 
 def _split(

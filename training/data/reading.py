@@ -39,6 +39,11 @@ class Record(NamedTuple):
     error: str | None = None
 
 
+def sizes_of(records: Iterable[Record]) -> list[tuple[int, int]]:
+    """Return (height, width) of each readable image, upright."""
+    return [(r.height, r.width) for r in records if r.height and r.width]
+
+
 class Pooled(NamedTuple):
     """One image's pixels as means over blocks, and what is known of it but its row."""
 

@@ -58,11 +58,12 @@ def _save(path: Path, *arrays: NDArray[Any], **named: Any) -> None:
     os.replace(unfinished, path)
 
 
-def load_run(folder: Path) -> TrainedRun:
+def load_run(folder: Path, pool: int) -> TrainedRun:
     """Read what an earlier run left in `folder`.
 
     Raises:
-        TrainingInterrupted: there is none.
+        TrainingInterrupted: there is none; or its network saw means over blocks that are not made
+            of such as the images are at hand in, `pool` x `pool` pixels.
     """
     if not (folder / _RUN).exists():
         raise TrainingInterrupted(
@@ -74,6 +75,11 @@ def load_run(folder: Path) -> TrainedRun:
         inputs = Standardization(kept["mean"], kept["scale"].item())
         learned = Learned(inputs, val_logits=kept["val_logits"], **record["learned"])
     what = Architecture(**record["what"])
+    if what.pool % pool:
+        raise TrainingInterrupted(
+            f"The weights that are kept need --pool {what.pool}, also with --publish-kept. "
+            f"Received: --pool {pool}"
+        )
     return TrainedRun(
         folder,
         replace(what, hidden=tuple(what.hidden)),

@@ -99,10 +99,10 @@ class EpochEnd:
 class Listener:
     """Told what was done, in the unit of `Task.cost`, of each epoch, and where; may ask to stop."""
 
-    cost: Callable[[int], None]
-    epoch: Callable[[EpochEnd], None]
+    cost: Callable[[int], object] = lambda _: None
+    epoch: Callable[[EpochEnd], object] = lambda _: None
     stopped: Callable[[], bool] = lambda: False
-    device: Callable[[str], None] = lambda _: None  # what computes: "the CPU", or a GPU's name
+    device: Callable[[str], object] = lambda _: None  # what computes: "the CPU", or a GPU's name
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,11 +60,9 @@ def judged(task: Task, logits: Floats) -> tuple[NDArray[np.float64], NDArray[np.
 def mildest_of_the_best(entries: Sequence[Tried]) -> Tried:
     """Return the mildest entry that is within one standard error of the best."""
     best = min(entries, key=lambda one: one.loss)
-    for one in sorted(entries, key=lambda one: _strength(one.augmentation)):
-        difference = one.losses - best.losses
-        if difference.mean() <= standard_error(difference):
-            return one
-    return best
+    worse = [one.losses - best.losses for one in entries]  # 0 everywhere for the best itself
+    close = [one for one, by in zip(entries, worse, strict=True) if by.mean() <= standard_error(by)]
+    return min(close, key=lambda one: _strength(one.augmentation))
 
 
 def standard_error(values: NDArray[np.float64]) -> float:

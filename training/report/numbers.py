@@ -29,19 +29,19 @@ _COLUMNS = {
 
 def headline(record: RunRecord) -> dict[str, Any]:
     """Return the key figures of the first screen."""
-    test, engine = record.test, record.default_engine
+    test = record.test
     wrong = round(test.images * (1 - test.accuracy))
     return {
-        "images": record.dataset.images.get("train", sum(record.dataset.images.values())),
+        "images": record.dataset.images["train"],
         "wrong": wrong,
         "interval": accuracy_interval(test.images - wrong, test.images),
-        "forward_ms": record.engines[engine].latency_ms.get("1") if engine else None,
+        "forward_ms": record.engines[record.default_engine].latency_ms["1"],
     }
 
 
 def network(record: RunRecord) -> dict[str, Any]:
     """Return the units; the layers, each with its share of the widest's outputs, on a log scale."""
-    widest, pool = max(map(_outputs, record.layers), default=1), record.settings.pool
+    widest, pool = max(map(_outputs, record.layers)), record.settings.pool
     inputs = (record.spec.height // pool) * (record.spec.width // pool)
     return {
         "widths": (inputs, *record.settings.hidden, len(record.labels)),
@@ -54,12 +54,11 @@ def network(record: RunRecord) -> dict[str, Any]:
 
 def learning(record: RunRecord) -> dict[str, Any]:
     """Return charts of accuracy and loss over the epochs, and the log behind them."""
-    present = [key for key in _COLUMNS if record.history.get(key)]
-    columns = [[_measured(key, v) for v in record.history[key]] for key in present]
+    columns = [[_measured(key, v) for v in record.history[key]] for key in _COLUMNS]
     return {
         "charts": list(_charts(record)),
-        "head": [_COLUMNS[key] for key in present],
-        "epochs": list(zip(*columns, strict=False)),
+        "head": [*_COLUMNS.values()],
+        "epochs": list(zip(*columns, strict=True)),
     }
 
 
@@ -114,7 +113,7 @@ def engines(record: RunRecord) -> dict[str, Any]:
 
 def settings(record: RunRecord) -> dict[str, Any]:
     """Return what reproduces the run, by name, and the stages' wall times with their bars."""
-    longest = max(record.seconds.values(), default=0) or 1
+    longest = max(record.seconds.values())
     times = [(stage, seconds, seconds / longest) for stage, seconds in record.seconds.items()]
     return {"choices": _choices(record), "times": times}
 
@@ -150,15 +149,14 @@ def _charts(record: RunRecord) -> Iterator[dict[str, Any]]:
     best_epoch = record.settings.best_epoch
     for measure in ("accuracy", "loss"):
         of = {"training": measure, "validation": f"val_{measure}"}
-        lines = {name: v for name, key in of.items() if (v := record.history.get(key))}
-        if lines:
-            alt = f"{measure.capitalize()} over {record.settings.epochs} epochs"
-            told = [f"{name} {measure} {_course(measure, v)}" for name, v in lines.items()]
-            yield {
-                "title": measure.capitalize(),
-                "svg": curve(lines, best_epoch, share=measure == "accuracy", alt=alt),
-                "told": f"{'; '.join(told).capitalize()}.",
-            }
+        lines = {name: record.history[key] for name, key in of.items()}
+        alt = f"{measure.capitalize()} over {record.settings.epochs} epochs"
+        told = [f"{name} {measure} {_course(measure, v)}" for name, v in lines.items()]
+        yield {
+            "title": measure.capitalize(),
+            "svg": curve(lines, best_epoch, share=measure == "accuracy", alt=alt),
+            "told": f"{'; '.join(told).capitalize()}.",
+        }
 
 
 def _course(measure: str, values: Sequence[float]) -> str:
@@ -167,8 +165,6 @@ def _course(measure: str, values: Sequence[float]) -> str:
 
 
 def _measured(measure: str, value: float) -> str:
-    if not math.isfinite(value):
-        return "no finite number"
     return percent(value) if "accuracy" in measure else f"{value:.4g}"
 
 

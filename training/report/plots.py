@@ -66,25 +66,23 @@ _SIZE = (4.7, 3.0)  # inches of 72 units: narrow, so that text stays readable on
 def curve(
     lines: Mapping[str, Sequence[float]], best_epoch: int, *, share: bool, alt: str
 ) -> Markup:
-    """Draw one measure over the epochs, from 1; values that are not finite leave a gap.
+    """Draw one measure over the epochs, from 1.
 
     Args:
-        lines: one value per epoch, for "training", "validation" or both, in this order.
-        best_epoch: the one whose weights were published, marked on the last line; outside the
-            epochs it is not marked.
+        lines: one finite value per epoch, for "training" and "validation", in this order.
+        best_epoch: the one whose weights were published, marked on the last line.
         share: the measure is a share of 1 and is labelled in percent.
         alt: what the chart shows, for those who do not see it.
     """
     with _figure(_SIZE) as figure:
         axes = figure.add_subplot()
         for name, values in lines.items():
-            finite = np.where(np.isfinite(values), values, np.nan)
             size = 4 if len(values) <= 12 else 0
             axes.plot(
-                np.arange(1, len(values) + 1), finite, label=name, markersize=size, **_LINES[name]
+                np.arange(1, len(values) + 1), values, label=name, markersize=size, **_LINES[name]
             )
-        _mark_best(axes, [*lines.values()][-1], best_epoch)
-        _scale(axes, np.concatenate([*lines.values()]), max(map(len, lines.values())), share=share)
+        _mark_best(axes, lines["validation"], best_epoch)
+        _scale(axes, np.array([*lines.values()]), share=share)
         axes.set_xlabel("epoch")
         figure.legend(loc="outside upper left", ncols=3, fontsize=9)
         return _svg(figure, alt)
@@ -176,8 +174,6 @@ def _accuracy_bars(axes: Any, bins: Reliability) -> None:
 
 
 def _mark_best(axes: Any, values: Sequence[float], best_epoch: int) -> None:
-    if not 1 <= best_epoch <= len(values) or not np.isfinite(values[best_epoch - 1]):
-        return
     axes.axvline(best_epoch, color=_MUTED, linewidth=0.8, linestyle=":")
     axes.plot(
         [best_epoch],
@@ -193,13 +189,13 @@ def _mark_best(axes: Any, values: Sequence[float], best_epoch: int) -> None:
     )
 
 
-def _scale(axes: Any, values: NDArray[np.float64], epochs: int, *, share: bool) -> None:
+def _scale(axes: Any, values: NDArray[np.float64], *, share: bool) -> None:
+    epochs = values.shape[1]  # (lines, epochs)
     axes.xaxis.set_major_locator(MaxNLocator(8, steps=[1, 2, 5, 10], integer=True, min_n_ticks=1))
     axes.set_xlim(1 - (margin := min(0.5, 0.02 * epochs)), epochs + margin)
-    finite = values[np.isfinite(values)]
     if share:
         axes.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.4g} %")
-    elif len(finite) and finite.min() > 0 and finite.max() / finite.min() > 20:
+    elif values.min() > 0 and values.max() / values.min() > 20:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))

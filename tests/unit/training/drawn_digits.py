@@ -5,7 +5,6 @@ noisy paper, off centre, of many sizes and weights, and stored as JPEG.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -34,21 +33,13 @@ FONTS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class DrawnDigit:
-    """One photograph of a digit."""
-
-    label: int
-    jpeg: bytes
-
-
-def drawn_digits(per_label: int, seed: int = 0) -> Iterator[DrawnDigit]:
-    """Draw `per_label` photographs of each of the ten digits."""
-    generator = np.random.default_rng(seed)
+def drawn_digits(per_label: int) -> Iterator[tuple[int, bytes]]:
+    """Draw `per_label` photographs of each of the ten digits: the digit, and a JPEG of it."""
+    generator = np.random.default_rng(0)
     for label in range(10):
         for number in range(per_label):
             ink = _printed(label, FONTS[number % len(FONTS)], generator)
-            yield DrawnDigit(label, _photographed(_placed(ink, generator), generator))
+            yield label, _photographed(_placed(ink, generator), generator)
 
 
 def _printed(label: int, font_name: str, generator: np.random.Generator) -> Image.Image:

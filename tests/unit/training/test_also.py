@@ -1,27 +1,20 @@
 """Images that only train: corrected ones beside a data set."""
 
 import shutil
-from pathlib import Path
 
 import pytest
 from class_folders import write_classes
+from data_sets import look, split
 
 from app.feedback import FeedbackFolder
 from model_store.errors import InvalidLayout, NoImages
 from model_store.sources import open_labelled
 from training.data.also import with_more
-from training.data.cache import PixelCache
-from training.data.check import inspect
-from training.data.dataset import Dataset, assemble_dataset
-
-
-def load(root: Path, cache: PixelCache, also: Path | None = None) -> Dataset:
-    source = open_labelled(root) if also is None else with_more(open_labelled(root), also, "toy")
-    return assemble_dataset(source, cache.index(source, lambda _: None), cache, seed=0)
+from training.data.dataset import Dataset
 
 
 def held_out(data: Dataset) -> list[list[str]]:
-    return [[item.name for item in split.items] for split in (data.val, data.test)]
+    return [[item.name for item in part.items] for part in (data.val, data.test)]
 
 
 @pytest.mark.parametrize("has_splits", [False, True])
@@ -29,10 +22,10 @@ def test_more_images_train_and_leave_validation_and_test_as_they_are(
     tmp_path, cache, *, has_splits
 ):
     root = tmp_path / "data"
-    for split in ("train", "test") if has_splits else (".",):
-        write_classes(root / split, {"a": 40, "b": 40}, seed=len(split))
+    for side in ("train", "test") if has_splits else (".",):
+        write_classes(root / side, {"a": 40, "b": 40}, seed=len(side))
     also = write_classes(tmp_path / "feedback", {"a": 30, "b": 1}, seed=9)
-    before, after = load(root, cache), load(root, cache, also)
+    before, after = split(root, cache), split(root, cache, also=also)
 
     assert held_out(after) == held_out(before)
     added = {item.name for item in after.train.items} - {item.name for item in before.train.items}
@@ -42,11 +35,11 @@ def test_more_images_train_and_leave_validation_and_test_as_they_are(
 
 def test_image_that_is_held_out_does_not_come_back_as_feedback(tmp_path, cache):
     root = write_classes(tmp_path / "data", {"a": 40, "b": 40})
-    tested = load(root, cache).test.items[0].name
+    tested = split(root, cache).test.items[0].name
     corrected = tmp_path / "feedback" / "b" / "corrected.png"
     corrected.parent.mkdir(parents=True)
     shutil.copy(root / tested, corrected)
-    data = load(root, cache, tmp_path / "feedback")
+    data = split(root, cache, also=tmp_path / "feedback")
 
     assert data.left_out == ["feedback/b/corrected.png"]
     assert tested in [item.name for item in data.test.items]
@@ -56,9 +49,9 @@ def test_folder_of_the_service_is_read_below_the_models_name(tmp_path, cache):
     root = write_classes(tmp_path / "data", {"a": 20, "b": 20})
     write_classes(tmp_path / "feedback" / "toy", {"a": 3}, seed=9)
     write_classes(tmp_path / "feedback" / "other", {"x": 3}, seed=9)
-    data = load(root, cache, tmp_path / "feedback")
+    data = split(root, cache, also=tmp_path / "feedback")
 
-    assert len(data.train) == len(load(root, cache).train) + 3
+    assert len(data.train) == len(split(root, cache).train) + 3
 
 
 def test_folder_of_the_service_without_this_model_is_not_taken_for_class_folders(tmp_path):
@@ -82,7 +75,6 @@ def test_check_sees_contradictions_between_the_two(tmp_path, cache):
     root = write_classes(tmp_path / "data", {"a": 20, "b": 20})
     (tmp_path / "feedback" / "b").mkdir(parents=True)
     shutil.copy(root / "a" / "000.png", tmp_path / "feedback" / "b" / "x.png")
-    source = with_more(open_labelled(root), tmp_path / "feedback", "toy")
-    findings = inspect(source, cache.index(source, lambda _: None), cache.spec)
+    findings = look(root, cache, also=tmp_path / "feedback")
 
     assert findings.contradictions == [["a/000.png", "feedback/b/x.png"]]

@@ -15,37 +15,39 @@ def confident(truth: list[int], labels: int, certainty: float = 0.95) -> np.ndar
     return np.where(np.arange(labels) == np.array(truth)[:, None], certainty, rest)
 
 
-def test_a_model_that_answers_the_frequencies_is_refused():
-    truth = [0] * 57 + [1] * 43
-    with pytest.raises(NotLearning, match="57.0%.*'majority'"):
-        judged(truth, np.tile([0.57, 0.43], (100, 1)), [0.57, 0.43])
+HALVES, HUNDRED = [0, 1] * 20, list(range(100)) * 3
+FEW = [0] * 22 + [1] * 3  # accuracy alone has no power, the probabilities do
+HALF_RIGHT = confident(HUNDRED, 100)
+HALF_RIGHT[::2] = 0.01
 
 
-def test_a_model_that_answers_at_random_is_refused():
-    random = np.random.default_rng(3)
-    truth = random.integers(0, 4, 200).tolist()
-    with pytest.raises(NotLearning):
-        judged(truth, random.dirichlet(np.ones(4), 200), [0.25] * 4)
+@pytest.mark.parametrize(
+    ("truth", "probabilities", "frequencies"),
+    [
+        (HALVES, confident(HALVES, 2), [0.5, 0.5]),
+        (FEW, confident(FEW, 2), [0.9, 0.1]),
+        (HUNDRED, HALF_RIGHT, [0.01] * 100),
+    ],
+    ids=["two", "a rare class with few images", "a hundred classes with three images each"],
+)
+def test_a_model_that_learned_passes(truth, probabilities, frequencies):
+    judged(truth, probabilities, frequencies)
 
 
-def test_a_good_model_passes():
-    truth = [0, 1] * 20
-    judged(truth, confident(truth, 2), [0.5, 0.5])
+RANDOM = np.random.default_rng(3)
+FOUR = RANDOM.integers(0, 4, 200).tolist()
+MOST = [0] * 90 + [1] * 10
 
 
-def test_a_rare_class_with_few_images_passes_by_its_probabilities():
-    truth = [0] * 22 + [1] * 3
-    judged(truth, confident(truth, 2), [0.9, 0.1])
-
-
-def test_a_hundred_classes_with_three_images_each_pass_when_half_are_right():
-    truth = list(range(100)) * 3
-    guesses = confident(truth, 100)
-    guesses[::2] = 0.01
-    judged(truth, guesses, [0.01] * 100)
-
-
-def test_the_majority_answered_with_certainty_is_refused():
-    truth = [0] * 90 + [1] * 10
-    with pytest.raises(NotLearning):
-        judged(truth, confident([0] * 100, 2), [0.9, 0.1])
+@pytest.mark.parametrize(
+    ("truth", "probabilities", "frequencies", "words"),
+    [
+        ([0] * 57 + [1] * 43, np.tile([0.57, 0.43], (100, 1)), [0.57, 0.43], "57.0%.*'majority'"),
+        (FOUR, RANDOM.dirichlet(np.ones(4), 200), [0.25] * 4, "not learning"),
+        (MOST, confident([0] * 100, 2), [0.9, 0.1], "90.0%"),
+    ],
+    ids=["answers the frequencies", "answers at random", "is sure of the majority"],
+)
+def test_a_model_that_knows_nothing_is_refused(truth, probabilities, frequencies, words):
+    with pytest.raises(NotLearning, match=words):
+        judged(truth, probabilities, frequencies)

@@ -1,21 +1,13 @@
 import json
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
 from class_folders import write_classes
+from data_sets import look
 from PIL import Image
 
-from model_store.sources import open_labelled
-from training.data.cache import PixelCache
-from training.data.check import Findings, inspect
 from training.data.findings_text import describe
-
-
-def look(root: Path, cache: PixelCache) -> Findings:
-    source = open_labelled(root)
-    return inspect(source, cache.index(source, lambda _: None), cache.spec)
 
 
 def test_a_clean_folder_has_counts_and_no_warnings(tmp_path, cache):
@@ -52,10 +44,7 @@ def test_how_the_folders_were_understood_is_said(tmp_path, cache):
         write_classes(root / "set" / split, {"a": 20, "b": 20}, seed=seed)
     (root / "set" / "read me.txt").write_text("hello")
     findings = look(root, cache)
-    assert {split: sum(n.values()) for split, n in findings.counts.items()} == {
-        "train": 40,
-        "val": 40,
-    }
+    assert findings.counts == dict.fromkeys(("train", "val"), {"a": 20, "b": 20})
     assert findings.warnings() == [
         "The data set is the folder set, the only one there is.",
         "Left out, for they are in no class folder: set/read me.txt.",
@@ -68,20 +57,20 @@ def test_what_cannot_be_read_is_listed_with_the_reason_and_what_to_do(tmp_path, 
     Image.fromarray(np.eye(9, dtype=np.uint8) * 200).save(root / "a" / "x.jpg", format="PNG")
     findings = look(root, cache)
     assert list(findings.unreadable) == ["a/page.pdf"]
-    assert findings.warnings()[0].startswith("Files that cannot be read, and are left out (1): ")
-    assert "PDF. It is a document: export its page as PNG." in findings.warnings()[0]
+    said = findings.warnings()[0]
+    assert said.startswith("Files that cannot be read, and are left out (1): a/page.pdf (")
+    assert "PDF. It is a document: export its page as PNG." in said
     assert findings.wrong_extensions == {"a/x.jpg": "PNG"}  # content decides
 
 
 @pytest.mark.parametrize(
-    ("counts", "words"), [({"a": 19, "b": 30}, "under 20"), ({"a": 90, "b": 22}, "4.1 times")]
+    ("counts", "few", "words"),
+    [({"a": 19, "b": 30}, {"a": 19}, "under 20"), ({"a": 90, "b": 22}, {}, "4.1 times")],
 )
-def test_few_images_and_imbalance_are_warnings(tmp_path, cache, counts, words):
-    warnings = look(write_classes(tmp_path / "data", counts), cache).warnings()
-    assert len(warnings) == 1
-    assert words in warnings[0]
-
-
-def test_findings_are_plain_json(tmp_path, cache):
-    findings = look(write_classes(tmp_path / "data", {"a": 3, "b": 3}), cache)
-    assert json.loads(json.dumps(findings.as_json()))["few"] == {"a": 3, "b": 3}
+def test_few_images_and_imbalance_are_warnings(tmp_path, cache, counts, few, words):
+    findings = look(write_classes(tmp_path / "data", counts), cache)
+    told = json.loads(json.dumps(findings.as_json()))
+    assert told["few"] == few
+    assert told["warnings"] == findings.warnings()
+    assert len(told["warnings"]) == 1
+    assert words in told["warnings"][0]

@@ -1,62 +1,50 @@
 """16-bit images that use a small part of their range are said, with the value to give."""
 
 import json
-from pathlib import Path
 
 import pytest
 from class_folders import HEIGHT, WIDTH, write_classes, write_deep
+from data_sets import look
 from typer.testing import CliRunner
 
-from model_store.sources import open_labelled
-from model_store.spec import ImageSpec
+from model_store.spec import MAX_16, ImageSpec
 from training.__main__ import app
 from training.data.cache import PixelCache
-from training.data.check import Findings, inspect
 
 SIZE = ["--height", str(HEIGHT), "--width", str(WIDTH)]
 COUNTS = {"row": 30, "column": 30}
+DARK = "The largest value in 60 of the 16-bit images is {0}, and white is 65535: they are dark"
+OFFERED = "If theirs is {0}, give --depth16-max {0}."
+CUT = "is 32767: what is above 4095 (--depth16-max) is white."
 
 
-def look(root: Path, cache_root: Path, white: int = 65535) -> Findings:
-    source = open_labelled(root)
+@pytest.mark.parametrize(
+    ("bits", "white", "words"),
+    [
+        *((bits, MAX_16, (DARK, OFFERED)) for bits in (8, 12, 14)),
+        *((bits, 2**bits - 1, ()) for bits in (8, 12, 14)),
+        (15, MAX_16, ()),
+        (15, 4095, (CUT,)),
+    ],
+)
+def test_a_range_that_is_hardly_used_or_cut_is_said(tmp_path, bits, white, words):
     spec = ImageSpec.for_size(HEIGHT, WIDTH, depth16_max=white)
-    return inspect(source, PixelCache(cache_root, spec).index(source, lambda _: None), spec)
-
-
-@pytest.mark.parametrize(("bits", "offered"), [(8, 255), (12, 4095), (14, 16383)])
-def test_a_small_part_of_the_range_is_said_with_the_scale(tmp_path, bits, offered):
     root = write_deep(tmp_path / "data", bits, COUNTS)
-    said = look(root, tmp_path / "cache").warnings()
+    said = look(root, PixelCache(tmp_path / "cache", spec)).warnings()
 
-    expected = f"The largest value in 60 of the 16-bit images is {offered}, and white is 65535"
-    assert any(one.startswith(expected) and f"--depth16-max {offered}." in one for one in said)
-    assert look(root, tmp_path / "cache", white=offered).warnings() == []
-
-
-def test_a_range_that_is_used_is_not_mentioned_unless_white_cuts_it(tmp_path):
-    root = write_deep(tmp_path / "data", 15, COUNTS)
-    said = look(root, tmp_path / "cache", white=4095).warnings()
-
-    assert look(root, tmp_path / "cache").warnings() == []
-    assert any("is 32767: what is above 4095 (--depth16-max) is white." in one for one in said)
+    expected = [word.format(2**bits - 1) for word in words]
+    assert [word for word in expected if not any(word in one for one in said)] == []
+    assert words or said == []
 
 
-def test_eight_bits_say_nothing_of_depth(tmp_path):
-    root = write_classes(tmp_path / "data", {"row": 20, "column": 20})
-
-    assert look(root, tmp_path / "cache").depth16 is None
+def test_eight_bits_say_nothing_of_depth(tmp_path, cache):
+    assert look(write_classes(tmp_path / "data", {"row": 20, "column": 20}), cache).depth16 is None
 
 
-def test_a_large_set_is_looked_at_in_part(tmp_path):
-    root = write_deep(tmp_path / "data", 12, {"row": 120, "column": 120})
-    depth = look(root, tmp_path / "cache").depth16
-
-    assert depth is not None and (depth.looked_at, depth.largest) == (80, 4095)
-
-
-def test_check_takes_the_scale(tmp_path, monkeypatch):
+def test_check_takes_the_scale_and_looks_at_a_part_of_a_large_set(tmp_path, monkeypatch):
     monkeypatch.setenv("HALFTONE_CACHE", str(tmp_path / "cache"))
-    root = str(write_deep(tmp_path / "data", 12, COUNTS))
+    root = str(write_deep(tmp_path / "data", 12, {"row": 120, "column": 120}))
     checked = CliRunner().invoke(app, ["check", root, *SIZE, "--depth16-max", "4095", "--json"])
 
-    assert json.loads(checked.stdout)["depth16"]["largest"] == 4095
+    depth = {"looked_at": 80, "largest": 4095, "white": 4095}
+    assert json.loads(checked.stdout)["depth16"] == depth

@@ -32,6 +32,6 @@ def test_a_training_process_is_heard_saying_it():
     heard: list[str] = []
     for event in (7, "NVIDIA L4", None):
         told.put(event)
-    _listen(told, Listener(lambda _: None, lambda _: None, device=heard.append))
+    _listen(told, Listener(device=heard.append))
 
     assert heard == ["NVIDIA L4"]

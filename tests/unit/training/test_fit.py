@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ from training.data.dataset import Dataset
 from training.errors import NotLearning, TrainingInterrupted, TrainingProcessDied
 from training.fit import fit
 from training.learn import selection as selection_module
+from training.learn.workers import workers
 from training.options import _spread_hidden
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -61,7 +64,7 @@ def test_fit_publishes_a_model_that_learned_and_says_how(trained):
     ]
     assert manifest.comparison is None
     assert manifest.reference.usual is not None
-    blank = np.full((manifest.image.height, manifest.image.width), 255, np.uint8)
+    blank = np.full((HEIGHT, WIDTH), 255, np.uint8)
     assert Novelty(manifest.reference.usual).is_unusual(blank)
     seen = seen_by(bundle)
     assert seen is not None and len(seen) == images["train"] + images["val"]
@@ -169,7 +172,13 @@ def test_labels_without_meaning_are_not_published_but_leave_a_report(tmp_path, s
     assert "heads" in report and "95 % interval" in report
 
 
-def test_what_is_not_given_is_chosen_by_trials(trained, tmp_path, store, reporter, monkeypatch):
+def test_what_is_not_given_is_chosen_by_trials(
+    trained, tmp_path, store, reporter, monkeypatch, one_process
+):
+    def side_by_side(count: int, *rest: Any) -> Any:
+        return (workers if count > 1 else one_process)(count, *rest)
+
+    monkeypatch.setattr(fit_module, "workers", side_by_side)
     monkeypatch.setattr(selection_module, "_SHORT_STEPS", 4)
     monkeypatch.setattr(selection_module, "_LONG_STEPS", 4)
     monkeypatch.setattr(selection_module, "KINDS", ("none", "mirror", "small"))
@@ -191,15 +200,13 @@ def learned(line: str) -> bool:
     return accuracy is not None and float(accuracy[1]) >= 0.8
 
 
+@pytest.mark.usefixtures("_quick_start")
 def test_ctrl_c_publishes_the_best_weights_where_asked(trained, tmp_path, store, monkeypatch):
     class Interrupting(Quiet):
-        has_interrupted = False
-
         def say(self, text: str) -> None:
-            super().say(text)
-            if learned(text) and not self.has_interrupted:
-                self.has_interrupted = True
+            if learned(text) and not any(map(learned, self.lines)):
                 os.kill(os.getpid(), signal.SIGINT)
+            super().say(text)
 
     monkeypatch.setattr(progress_module, "_SELDOM_SECONDS", 0.0)
     asked = request(trained / "data", epochs=3000, publish_interrupted=True)
@@ -238,8 +245,10 @@ def test_sigterm_keeps_the_best_weights_which_are_published_when_asked(
     assert not any("Warning" in line for line in [*lines, *last]), lines
     assert store.versions("stripes") == []
 
-    monkeypatch.setattr(fit_module, "_baselines", an_oracle)
     asked = request(trained / "data", publish_kept=True)
+    with pytest.raises(TrainingInterrupted, match="need --pool 1, .* Received: --pool 2"):
+        fit(replace(asked, pool=2), store, at_home / "cache", reporter)
+    monkeypatch.setattr(fit_module, "_baselines", an_oracle)
     manifest = fit(asked, store, at_home / "cache", reporter).bundle.manifest
 
     assert manifest.training.ended.startswith("Stopped by hand")
@@ -253,14 +262,19 @@ def test_publish_kept_without_a_run_says_what_it_expected(tmp_path, store, repor
         fit(request(data, publish_kept=True), store, tmp_path / "cache", reporter)
 
 
-def test_check_exits_1_on_what_fit_would_refuse(tmp_path, monkeypatch):
-    monkeypatch.setenv("HALFTONE_CACHE", str(tmp_path / "cache"))
-    size = ["--height", str(HEIGHT), "--width", str(WIDTH)]
-    data = write_classes(tmp_path / "data", {"row": 20, "column": 2})
-    result = CliRunner().invoke(app, ["check", str(data), *size])
+def test_check_exits_1_on_what_fit_would_refuse(at_home):
+    data = write_classes(at_home / "data", {"row": 20, "column": 2})
+    command = ["check", str(data), "--height", str(HEIGHT), "--width", str(WIDTH)]
+    result = CliRunner().invoke(app, command)
     assert (result.exit_code, "error: " in result.stderr) == (1, True)
-    write_classes(tmp_path / "data", {"column": 20})
-    assert CliRunner().invoke(app, ["check", str(data), *size]).exit_code == 0
+    write_classes(data, {"column": 20})
+    assert CliRunner().invoke(app, command).exit_code == 0
+
+
+def test_an_augmentation_that_nobody_knows_is_wrong_usage():
+    command = ["fit", "images", "--name", "x", "--augmentation", "mixup"]
+    result = CliRunner().invoke(app, command)
+    assert (result.exit_code, "Received: 'mixup'" in result.stderr) == (2, True)
 
 
 def test_hidden_takes_several_numbers_after_one_flag():
@@ -269,11 +283,13 @@ def test_hidden_takes_several_numbers_after_one_flag():
 
 
 def test_a_training_process_that_is_killed_is_reported(trained, tmp_path, store):
+    others = multiprocessing.active_children()
+
     class Killing(Quiet):
         def say(self, text: str) -> None:
             super().say(text)
             if text.startswith("epoch"):
-                for child in multiprocessing.active_children():
+                for child in {*multiprocessing.active_children()} - {*others}:
                     child.kill()
 
     with pytest.raises(TrainingProcessDied, match="larger --pool"):

@@ -21,26 +21,15 @@ def fitted(shared_tiny_store: ModelStore) -> Fitted:
 
 
 def test_pictures_that_are_stored_are_said_with_the_option_that_keeps_them_out(fitted):
-    (said,) = [
-        line
-        for line in describe_fitted(fitted, "models/parts/1", images_in_bundle=True)
-        if "stored" in line
-    ]
+    stored, left_out = (
+        describe_fitted(fitted, "models/parts/1", images_in_bundle=kept) for kept in (True, False)
+    )
+    (said,) = [line for line in stored if line not in left_out]
 
     assert said.startswith("Up to 8 of your images are stored in the bundle")
     assert "--without-images" in said
-
-
-def test_nothing_is_said_of_pictures_that_are_not_stored(fitted):
-    assert "images" not in "\n".join(
-        describe_fitted(fitted, "models/parts/1", images_in_bundle=False)[1:]
-    )
-
-
-def test_it_ends_with_the_command_that_serves(fitted):
-    assert describe_fitted(fitted, "models/parts/1", images_in_bundle=True)[-1] == (
-        "serve it: HALFTONE_MODEL=tiny python -m app"
-    )
+    assert "images" not in "\n".join(left_out[1:])
+    assert stored[-1] == left_out[-1] == "serve it: HALFTONE_MODEL=tiny python -m app"
 
 
 def test_a_refusal_names_the_page_that_says_what_to_look_at(monkeypatch, tmp_path):

@@ -49,15 +49,17 @@ def test_one_image_is_enough():
     assert metrics.ece == pytest.approx(0.25)
 
 
-def test_certainty_in_the_wrong_label_costs_much_but_not_infinitely():
-    metrics = measure("test", ("a", "b"), np.array([0]), np.array([[0.0, 1.0]]))
-    assert metrics.loss == pytest.approx(-math.log(np.finfo(np.float32).eps))
-
-
-def test_a_probability_a_hair_above_one_costs_nothing():
-    metrics = measure("test", ("a", "b"), np.array([0]), np.array([[1 + 1e-6, 0.0]]))
-    assert metrics.loss == 0
-    assert metrics.ece == 0
+@pytest.mark.parametrize(
+    ("probabilities", "loss", "ece"),
+    [
+        ([0.0, 1.0], -math.log(np.finfo(np.float32).eps), 1),  # much, but not infinitely
+        ([1 + 1e-6, 0.0], 0, 0),  # a hair above one
+    ],
+)
+def test_certainty_costs_what_it_should(probabilities, loss, ece):
+    metrics = measure("test", ("a", "b"), np.array([0]), np.array([probabilities]))
+    assert metrics.loss == pytest.approx(loss, abs=0)
+    assert metrics.ece == ece
 
 
 def test_calibration_error_equals_the_one_computed_by_hand():

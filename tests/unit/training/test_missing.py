@@ -5,18 +5,16 @@ from pathlib import Path
 
 import pytest
 from class_folders import write_classes
+from data_sets import split
 from PIL import Image
 
-from model_store.sources import open_labelled
 from training.data.cache import PixelCache
-from training.data.dataset import assemble_dataset
 from training.errors import MissingClass
 
 
 def refusal(root: Path, cache: PixelCache) -> str:
-    source = open_labelled(root)
     with pytest.raises(MissingClass) as refused:
-        assemble_dataset(source, cache.index(source, lambda _: None), cache, seed=0)
+        split(root, cache)
     return str(refused.value)
 
 
@@ -64,10 +62,9 @@ def test_a_class_of_equal_images(tmp_path, cache):
 
 def test_a_class_of_images_that_other_classes_hold(tmp_path, cache):
     root = write_classes(tmp_path / "data", {"a": 10, "c": 10})
-    source = open_labelled(root)
-    data = assemble_dataset(source, cache.index(source, lambda _: None), cache, seed=0)
+    trained = [item for item in split(root, cache).train.items if item.label == "a"]
     (root / "b").mkdir()
-    for item in [item for item in data.train.items if item.label == "a"][:3]:
+    for item in trained[:3]:
         shutil.copy(root / item.name, root / "b")
 
     assert refusal(root, cache).endswith(

@@ -10,14 +10,13 @@ from pathlib import Path
 import pytest
 from class_folders import HEIGHT, WIDTH, write_classes
 from commands import python
+from data_sets import look, split
 from typer.testing import CliRunner
 
 from model_store.comparing import label_index
 from model_store.errors import InvalidLayout
 from model_store.sources import open_labelled
 from training.__main__ import app
-from training.data.check import inspect
-from training.data.dataset import assemble_dataset
 
 LATIN = os.fsdecode(b"caf\xe9")
 NFC, NFD = (unicodedata.normalize(form, "café") for form in ("NFC", "NFD"))
@@ -38,12 +37,9 @@ def latin(tmp_path: Path) -> Path:
 
 
 def test_names_that_are_not_utf8_are_escaped_and_read(latin, cache):
-    source = open_labelled(latin)
-    records = cache.index(source, lambda _: None)
-    findings = inspect(source, records, cache.spec)
-    data = assemble_dataset(source, records, cache, seed=0)
+    findings = look(latin, cache)
 
-    assert data.labels == ["a", r"caf\xe9"]
+    assert split(latin, cache).labels == ["a", r"caf\xe9"]
     assert list(findings.unreadable) == [r"caf\xe9/caf\xe9.png"]
     assert findings.duplicates == [[r"caf\xe9/000.png", r"caf\xe9/copy-caf\xe9.png"]]
     assert findings.layout == [r"Left out, for they are in no class folder: caf\xe9.txt."]
@@ -81,8 +77,7 @@ def test_a_class_is_the_same_in_both_unicode_forms(tmp_path, cache):
     assert NFC != NFD
     write_classes(tmp_path / "train", {"a": 10, NFC: 10})
     write_classes(tmp_path / "test", {"a": 3, NFD: 3}, seed=5)
-    source = open_labelled(tmp_path)
-    data = assemble_dataset(source, cache.index(source, lambda _: None), cache, seed=0)
+    data = split(tmp_path, cache)
 
     assert data.labels == ["a", NFC]
     assert len(data.test) == 6

@@ -58,28 +58,24 @@ def submission(folder: Path, out: Path) -> list[tuple[str, str]]:
     return [(row[0], row[1]) for row in rows]
 
 
-def test_ids_of_a_submission_are_the_numbers_that_name_the_files(store, tmp_path):
-    folder = write(tmp_path / "new", "20.png", "3.png", "100.png", "0007.png")
+@pytest.mark.parametrize(
+    "numbered",
+    [
+        {"3": "3.png", "7": "0007.png", "20": "20.png", "100": "100.png"},
+        {"1": "img2.png", "2": "img10.png"},
+        {"1": "a/1.png", "2": "b/1.png"},
+        {"1": "01.png", "2": "1.png"},
+    ],
+)
+def test_ids_of_a_submission_are_the_numbers_that_name_the_files_or_count_them(
+    store, tmp_path, numbered
+):
+    folder = write(tmp_path / "new", *sorted(numbered.values()))
     said = answers(store, folder)
     (folder / "Thumbs.db").write_bytes(b"x")
     (folder / "sample_submission.csv").write_text("ImageId,Label\n")
 
-    assert submission(folder, tmp_path / "out.csv") == [
-        ("3", said["3.png"]),
-        ("7", said["0007.png"]),
-        ("20", said["20.png"]),
-        ("100", said["100.png"]),
-    ]
-
-
-@pytest.mark.parametrize(
-    "names", [["img2.png", "img10.png"], ["a/1.png", "b/1.png"], ["01.png", "1.png"]]
-)
-def test_other_names_are_numbered_from_one(store, tmp_path, names):
-    folder = write(tmp_path / "new", *names)
-    said = answers(store, folder)
-
-    expected = [(str(k), said[name]) for k, name in enumerate(names, 1)]
+    expected = [(number, said[name]) for number, name in numbered.items()]
     assert submission(folder, tmp_path / "out.csv") == expected
 
 

@@ -52,18 +52,13 @@ def test_no_silence_lasts_ten_seconds():
     assert progress._PLAIN_INTERVAL_SECONDS + 2 * poll_seconds < 10
 
 
-@pytest.mark.parametrize("kind", ["stage", "share", "waiting"])
-def test_it_speaks_up_by_itself_again_and_again(pipe, reporter, kind, monkeypatch):
+@pytest.mark.parametrize("arguments", [("stage", 10), ("share", 10), ("waiting",)])
+def test_it_speaks_up_by_itself_again_and_again(pipe, reporter, arguments, monkeypatch):
     monkeypatch.setattr(progress, "_PLAIN_INTERVAL_SECONDS", 0.05)
-    shown = {
-        "stage": lambda: reporter.stage("Reading", 10),
-        "share": lambda: reporter.share("Learning", 10),
-        "waiting": lambda: reporter.waiting("Publishing"),
-    }[kind]
-    with shown():
+    kind, *total = arguments
+    with getattr(reporter, kind)("Reading", *total):
         pipe.wait_for(2)
-    title = {"stage": "Reading", "share": "Learning", "waiting": "Publishing"}[kind]
-    assert all(line.startswith(f"{title}: ") for line in pipe.lines)
+    assert all(line.startswith("Reading: ") for line in pipe.lines)
     before = len(pipe.lines)
     with reporter.waiting("More"):
         pipe.wait_for(before + 1)  # the one before has ended: nothing else speaks

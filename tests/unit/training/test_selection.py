@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,6 +39,7 @@ class FakeWorkers:
     """Trials that tell the held-out images apart with a given skill; noise belongs to the image."""
 
     skill: Skill
+    planned: int = 0
     tasks: list[Task] = field(default_factory=list)
 
     def trials(self, tasks: Sequence[Task]) -> list[Floats]:
@@ -50,11 +52,19 @@ class FakeWorkers:
         return (noise + skill * np.eye(LABELS)[task.val.truth]).astype(np.float32)
 
     @property
-    def tried(self) -> set[tuple[int, str]]:
-        return {(task.what.pool, task.recipe.augmentation) for task in self.tasks}
+    def cost(self) -> int:
+        return sum(task.cost for task in self.tasks)
+
+    @property
+    def pools(self) -> set[int]:
+        return {task.what.pool for task in self.tasks}
+
+    @property
+    def augmentations(self) -> set[str]:
+        return {task.recipe.augmentation for task in self.tasks}
 
 
-def selector(
+def choose(
     skill: Skill,
     count: int = 400,
     val: Inputs | None = None,
@@ -63,16 +73,18 @@ def selector(
     seed: int = 7,
     quick: bool = False,
     tell: Callable[[str], None] = lambda _: None,
-) -> tuple[Selector, FakeWorkers]:
+) -> tuple[Selection, FakeWorkers]:
+    """Return what is chosen from `count` images of 960 x 480, and the trials that it took."""
     recipe = Recipe("none", 1.0, epochs=9, batch_size=32, seed=seed)
     what = Architecture(960, 480, 4, LABELS, (32,), 0.1)
     val_at_pool = None if val is None else (lambda _: val)
-    made = Selector(asked, lambda _: images(count), val_at_pool, recipe, what, quick, tell)
-    return made, FakeWorkers(skill)
+    chooser = Selector(asked, lambda _: images(count), val_at_pool, recipe, what, quick, tell)
+    workers = FakeWorkers(skill, chooser.planned_cost())
+    return chooser.choose(workers), workers
 
 
-def chosen_by(chooser: Selector, workers: FakeWorkers) -> Selection:
-    return chooser.choose(workers)
+def asking(pool: int | None, augmentation: str | None) -> Question:
+    return question(960, 480, pool, augmentation, handwriting=False)
 
 
 def by_name(**skills: float) -> Skill:
@@ -81,9 +93,7 @@ def by_name(**skills: float) -> Skill:
 
 def test_the_mirror_image_that_helps_is_chosen_and_what_was_tried_is_told():
     told: list[str] = []
-    chooser, workers = selector(by_name(none=2, mirror=4, flips=3), tell=told.append)
-
-    chosen = chosen_by(chooser, workers)
+    chosen, workers = choose(by_name(none=2, mirror=4, flips=3), tell=told.append)
 
     assert (chosen.pool, chosen.augmentation) == (16, "mirror")
     first = [one for one in chosen.candidates if one.stage == chosen.candidates[0].stage]
@@ -92,101 +102,79 @@ def test_the_mirror_image_that_helps_is_chosen_and_what_was_tried_is_told():
     loss = {one.augmentation: one.loss for one in first}
     assert min(loss, key=lambda name: loss[name]) == "mirror"
     assert all(one.loss_error > 0 and one.accuracy > 0.4 for one in first)
-    assert {one.stage.partition(",")[0] for one in chosen.candidates} == {
-        "first look",
-        "longer",
-        "resolution",
-    }
+    stages = {one.stage.partition(",")[0] for one in chosen.candidates}
+    assert stages == {"first look", "longer", "resolution"}
     assert any(f"mirror {loss['mirror']:.3f}" in line for line in told)
-    assert not any("+" in name for _, name in workers.tried)  # no movement was worth joining
+    assert workers.augmentations == {*KINDS}  # no movement was worth joining
+    costs = dict.fromkeys(KINDS, 0)
+    for task in workers.tasks:
+        costs[task.recipe.augmentation] += task.cost
+    assert costs["any-angle"] < 0.25 * costs["mirror"]  # losers cost little
 
 
 def test_a_mirror_image_and_a_movement_that_both_help_are_joined():
     skill = by_name(none=2, flips=2.5, large=3, small=2.8, flips_large=6)
-    chooser, workers = selector(skill)
+    chosen, workers = choose(skill)
 
-    assert chosen_by(chooser, workers).augmentation == "flips+large"
-    assert {name for _, name in workers.tried if "+" in name} == {"flips+large", "flips+small"}
-
-
-def test_losers_cost_little():
-    chooser, workers = selector(by_name(none=2, mirror=4, flips=3))
-    chosen_by(chooser, workers)
-    shares = dict.fromkeys(KINDS, 0)
-    for task in workers.tasks:
-        shares[task.recipe.augmentation] += task.cost
-
-    assert shares["any-angle"] < 0.25 * shares["mirror"]
+    assert chosen.augmentation == "flips+large"
+    assert workers.augmentations == {*KINDS, "flips+large", "flips+small"}
 
 
-@pytest.mark.parametrize("count", [60, 400, 3000])
-def test_of_equals_the_coarsest_and_mildest_wins(count):
-    chooser, workers = selector(lambda *_: 2.0, count)
-    chosen = chosen_by(chooser, workers)
+NO_BETTER = "120 x 60 is no better than 60 x 30"
+LADDER = replace(NOTEBOOK, scout=64, pools=(32, 16, 8, 4))
+CHOICES: dict[str, tuple[Skill, dict[str, Any], tuple[int, str], set[int], str]] = {
+    # skill, what is asked, pool and augmentation that are chosen, pools that are tried, the reason
+    "few equals": (lambda *_: 2, {"count": 60}, (16, "none"), {32, 16, 8}, NO_BETTER),
+    "equals": (lambda *_: 2, {}, (16, "none"), {32, 16, 8}, NO_BETTER),
+    "many equals": (lambda *_: 2, {"count": 3000}, (16, "none"), {32, 16, 8}, NO_BETTER),
+    "finer helps for a while": (
+        lambda pool, _: {64: 1, 32: 2, 16: 4, 8: 4, 4: 99}[pool],
+        {"asked": LADDER}, (16, "none"), {64, 32, 16, 8}, NO_BETTER,
+    ),
+    "finer helps to the end": (
+        lambda pool, _: 16 / pool,
+        {}, (4, "none"), {32, 16, 8, 4}, "The finest resolution that was tried is the best.",
+    ),
+    "a given pool stays, and coarser ones tell augmentations apart": (
+        by_name(none=2, mirror=4),
+        {"asked": asking(1, None)}, (1, "mirror"), {32}, "One resolution only.",
+    ),
+    "a given augmentation stays": (
+        lambda pool, _: 4 if pool < 16 else 2,
+        {"asked": asking(None, "flips")}, (8, "flips"), {16, 8, 4}, "240 x 120 is no better",
+    ),
+    "nothing is open": (
+        lambda *_: 1, {"asked": asking(8, "small")}, (8, "small"), set(), "Nothing was left",
+    ),
+}  # fmt: skip
 
-    assert (chosen.pool, chosen.augmentation) == (16, "none")
-    assert "120 x 60 is no better than 60 x 30" in chosen.reason
-    assert {pool for pool, _ in workers.tried} == {32, 16, 8}  # looked at first at 32
 
+@pytest.mark.parametrize(
+    ("skill", "asked", "expected", "pools", "reason"), CHOICES.values(), ids=CHOICES
+)
+def test_the_coarsest_and_mildest_that_generalises_best_is_chosen(
+    skill, asked, expected, pools, reason
+):
+    chosen, workers = choose(skill, **asked)
 
-def test_resolution_grows_only_as_long_as_that_helps():
-    skills = {64: 1.0, 32: 2.0, 16: 4.0, 8: 4.0, 4: 99.0}
-    asked = replace(NOTEBOOK, scout=64, pools=(32, 16, 8, 4))
-    chooser, workers = selector(lambda pool, _: skills[pool], asked=asked)
-    chosen = chosen_by(chooser, workers)
-
-    assert chosen.pool == 16
-    assert "120 x 60 is no better than 60 x 30" in chosen.reason
-    assert 4 not in {pool for pool, _ in workers.tried}
-
-
-def test_the_finest_resolution_is_chosen_where_each_step_helps():
-    chooser, workers = selector(lambda pool, _: 16 / pool)
-    chosen = chosen_by(chooser, workers)
-
-    assert (chosen.pool, chosen.reason) == (4, "The finest resolution that was tried is the best.")
+    assert (chosen.pool, chosen.augmentation) == expected
+    assert workers.pools == pools
+    assert reason in chosen.reason
+    given = asked.get("asked", NOTEBOOK).augmentations
+    assert len(given) > 1 or workers.augmentations <= {*given}
+    longer = any(one.stage.startswith("longer") for one in chosen.candidates)
+    assert (longer, workers.planned > 0) == (bool(pools), bool(pools))
 
 
 @pytest.mark.parametrize("skill", [lambda *_: 2.0, lambda pool, _: 2.0 if pool > 8 else 4.0])
 def test_the_planned_cost_is_within_a_factor_of_two_of_the_real_one(skill):
-    chooser, workers = selector(skill)
-    planned = chooser.planned_cost()
-    chosen_by(chooser, workers)
+    _, workers = choose(skill)
 
-    assert 0.5 < planned / sum(task.cost for task in workers.tasks) < 2
-
-
-def test_a_given_pool_stays_and_the_augmentation_is_chosen_on_coarser_ones():
-    asked = question(960, 480, 1, None, handwriting=False)
-    chooser, workers = selector(by_name(none=2, mirror=4), asked=asked)
-    chosen = chosen_by(chooser, workers)
-
-    assert (chosen.pool, chosen.augmentation) == (1, "mirror")
-    assert {pool for pool, _ in workers.tried} == {32}
-    assert any(one.stage.startswith("longer") for one in chosen.candidates)
-
-
-def test_a_given_augmentation_stays_and_the_pool_is_chosen():
-    asked = question(960, 480, None, "flips", handwriting=False)
-    chooser, workers = selector(lambda pool, _: 4.0 if pool < 16 else 2.0, asked=asked)
-    chosen = chosen_by(chooser, workers)
-
-    assert (chosen.pool, chosen.augmentation) == (8, "flips")
-    assert {name for _, name in workers.tried} == {"flips"}
-
-
-def test_what_is_given_altogether_costs_no_trial():
-    asked = question(960, 480, 8, "small", handwriting=False)
-    chooser, workers = selector(lambda *_: 1.0, asked=asked)
-    chosen = chosen_by(chooser, workers)
-
-    assert (chosen.pool, chosen.augmentation, chosen.candidates) == (8, "small", ())
-    assert (workers.tasks, chooser.planned_cost()) == ([], 0)
+    assert 0.5 < workers.planned / workers.cost < 2
 
 
 def test_held_out_images_are_never_trained_on():
-    chooser, workers = selector(lambda *_: 2.0)
-    chosen_by(chooser, workers)
+    _, workers = choose(lambda *_: 2.0)
 
     for task in workers.tasks:
         train, held_out = set(numbers(task.train)), set(numbers(task.val))
@@ -195,10 +183,9 @@ def test_held_out_images_are_never_trained_on():
 
 
 def test_the_users_validation_images_are_the_ones_held_out():
-    val = images(50, first=1000)
-    chooser, workers = selector(by_name(none=2, mirror=4), val=val)
+    chosen, workers = choose(by_name(none=2, mirror=4), val=images(50, first=1000))
 
-    assert chosen_by(chooser, workers).augmentation == "mirror"
+    assert chosen.augmentation == "mirror"
     for task in workers.tasks:
         assert numbers(task.val) == list(range(1000, 1050))
         assert numbers(task.train) == list(range(400))
@@ -207,8 +194,7 @@ def test_the_users_validation_images_are_the_ones_held_out():
 
 def test_the_seed_decides_every_trial():
     def trials(seed: int) -> list[tuple[int, list[int]]]:
-        chooser, workers = selector(lambda *_: 2.0, seed=seed)
-        chosen_by(chooser, workers)
+        _, workers = choose(lambda *_: 2.0, seed=seed)
         return [(task.recipe.seed, numbers(task.val)) for task in workers.tasks]
 
     assert trials(1) == trials(1)
@@ -216,12 +202,8 @@ def test_the_seed_decides_every_trial():
 
 
 def test_quick_trials_are_shorter():
-    costs = []
-    for quick in (False, True):
-        chooser, workers = selector(lambda *_: 2.0, quick=quick)
-        chosen_by(chooser, workers)
-        costs.append(sum(task.cost for task in workers.tasks))
-    assert costs[1] < 0.6 * costs[0]
+    (_, usual), (_, quick) = (choose(lambda *_: 2.0, quick=quick) for quick in (False, True))
+    assert quick.cost < 0.6 * usual.cost
 
 
 @pytest.mark.parametrize(

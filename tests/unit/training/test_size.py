@@ -2,12 +2,11 @@
 
 import numpy as np
 import pytest
+from data_sets import look
 from PIL import Image
 
-from model_store.sources import open_labelled
 from model_store.spec import ImageSpec
 from training.data.cache import PixelCache
-from training.data.check import inspect
 from training.data.findings_text import describe
 from training.data.size import look_at_size
 
@@ -29,25 +28,30 @@ def test_the_suggested_size_keeps_the_shape_and_is_no_larger_than_the_default(si
     assert size.height * size.width <= 960 * 480
 
 
-def test_what_the_default_does_to_photographs_is_said_with_the_options_that_do_not():
-    size = look_at_size([(3000, 4000)] * 20, 960, 480)
-
-    assert size.warnings(960, 480) == [
-        "960 high and 480 wide squeezes the typical image, 4000 x 3000 (width x height), to 38% of "
-        "its width; --height 576 --width 768 keeps its shape."
-    ]
-
-
-def test_a_size_of_the_same_shape_is_not_objected_to():
-    size = look_at_size([(120, 160)] * 20, 60, 80)
-
-    assert size.warnings(60, 80) == []
+SQUEEZED = (
+    "960 high and 480 wide squeezes the typical image, 4000 x 3000 (width x height), to 38% of its "
+    "width; --height 576 --width 768 keeps its shape."
+)
+DIFFER = (
+    "The shapes differ: width over height goes from 1 to 3, and all are stretched to one. "
+    "Crop them alike where you can."
+)
 
 
-def test_shapes_that_differ_are_said():
-    size = look_at_size([(100, 100)] * 10 + [(100, 300)] * 4, 100, 100)
+def test_no_pictures_have_no_size_that_suits():
+    assert look_at_size([], 960, 480) is None
 
-    assert "width over height goes from 1 to 3" in size.warnings(100, 100)[0]
+
+@pytest.mark.parametrize(
+    ("sizes", "asked", "warnings"),
+    [
+        ([(3000, 4000)] * 20, (960, 480), [SQUEEZED]),
+        ([(120, 160)] * 20, (60, 80), []),  # of the same shape
+        ([(100, 100)] * 10 + [(100, 300)] * 4, (100, 100), [DIFFER]),
+    ],
+)
+def test_what_a_size_does_to_pictures_is_said(sizes, asked, warnings):
+    assert look_at_size(sizes, *asked).warnings(*asked) == warnings
 
 
 def test_check_sees_photographs_as_they_are_looked_at(tmp_path):
@@ -60,10 +64,8 @@ def test_check_sees_photographs_as_they_are_looked_at(tmp_path):
             path = tmp_path / "images" / label / f"{number}.jpg"
             path.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(noise).save(path, exif=exif)
-    source = open_labelled(tmp_path / "images")
-    spec = ImageSpec.for_size(40, 30)
-    cache = PixelCache(tmp_path / "cache", spec)
-    findings = inspect(source, cache.index(source, lambda _: None), spec)
+    cache = PixelCache(tmp_path / "cache", ImageSpec.for_size(40, 30))
+    findings = look(tmp_path / "images", cache)
 
     assert findings.sizes == {"30 x 40": 40}
     assert "a size that suits them: --height 40 --width 30" in describe(findings)

@@ -16,7 +16,7 @@ from training.learn.network import dense_weights, training_network
 from training.learn.recipe import Recipe
 from training.learn.task import Architecture, EpochEnd, Learned, Listener, Task
 
-SILENT = Listener(lambda _: None, lambda _: None)
+SILENT = Listener()
 STEPS = recipe_module._STEPS_PER_CALL
 
 
@@ -51,22 +51,9 @@ def logits(one: Task, learned: Learned, folder: Path) -> np.ndarray:
 
 
 @pytest.mark.parametrize("ema_momentum", [None, 0.9])
-def test_it_learns_and_keeps_the_last_epochs_weights(tmp_path, ema_momentum):
-    one = task(epochs=30, ema_momentum=ema_momentum)
-    ends: list[EpochEnd] = []
-    learned = trainer.train(one, tmp_path / "run", Listener(lambda _: None, ends.append))
-
-    assert [end.epoch for end in ends] == list(range(1, 31))
-    assert learned.history["val_loss"] == [end.val_loss for end in ends]
-    assert learned.history["val_accuracy"][-1] >= 0.9
-    assert (learned.best_epoch, learned.interrupted) == (30, False)
-    assert learned.ended == "All 30 epochs were run."
-    np.testing.assert_allclose(
-        logits(one, learned, tmp_path / "run"), learned.val_logits, atol=1e-4
-    )
-
-
-def test_every_step_that_is_taken_was_planned_and_is_told(tmp_path, monkeypatch):
+def test_it_learns_in_the_planned_steps_and_keeps_the_last_epochs_weights(
+    tmp_path, monkeypatch, ema_momentum
+):
     """The learning rate is 0 after the planned steps, and the estimate of time left counts them."""
     networks: list[keras.Sequential] = []
     compiled = trainer._compiled
@@ -76,17 +63,26 @@ def test_every_step_that_is_taken_was_planned_and_is_told(tmp_path, monkeypatch)
         return networks[-1]
 
     monkeypatch.setattr(trainer, "_compiled", remembered)
-    one, costs = task(epochs=2, images=1000), list[int]()
-    trainer.train(one, tmp_path / "run", Listener(costs.append, lambda _: None))
+    one = task(epochs=6, images=1000, ema_momentum=ema_momentum)
+    costs, ends = list[int](), list[EpochEnd]()
+    learned = trainer.train(one, tmp_path / "run", Listener(costs.append, ends.append))
 
+    assert [end.epoch for end in ends] == list(range(1, 7))
+    assert learned.history["val_loss"] == [end.val_loss for end in ends]
+    assert learned.history["val_accuracy"][-1] >= 0.9
+    assert (learned.best_epoch, learned.interrupted) == (6, False)
+    assert learned.ended == "All 6 epochs were run."
     assert int(networks[0].optimizer.iterations.numpy()) == one.steps
     assert sum(costs) == one.cost
+    np.testing.assert_allclose(
+        logits(one, learned, tmp_path / "run"), learned.val_logits, atol=1e-4
+    )
 
 
 def after(epochs: int) -> Listener:
     """Return a listener that says stop once so many epochs are complete."""
     ends: list[EpochEnd] = []
-    return Listener(lambda _: None, ends.append, lambda: len(ends) >= epochs)
+    return Listener(epoch=ends.append, stopped=lambda: len(ends) >= epochs)
 
 
 def test_stopped_by_hand_it_keeps_the_best_epoch_so_far(tmp_path):
