@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from playwright.sync_api import expect
-from test_page_live import serving, visit
+from service_process import running
+from test_page_live import visit
 from tiny_models import TINY_LABELS, TINY_SPEC, tiny_network
 
 from model_store.pixels.preprocessing import encode_png
@@ -31,8 +32,9 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         made = assemble(draft.folder, tiny_network(0), TINY_SPEC, TINY_LABELS, images, given)
         (draft.folder / "report.html").write_text(STRANGE)
         draft.publish(made)
-    with serving(store.root, "tiny") as url:
-        yield url
+    with running(store.root) as service:
+        service.wait_until_ready()
+        yield service.url
 
 
 def test_examples_of_the_bundle_are_answered(browser, url):
