@@ -26,8 +26,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     store = ModelStore(tmp_path_factory.mktemp("strange") / "models")
     images = np.random.default_rng(0).integers(0, 256, (40, 12, 10), np.uint8)
-    with pytest.MonkeyPatch.context() as patch, store.draft("tiny") as draft:
-        patch.setattr("model_store.making.exporting._MEASURING_SECONDS", 0.0)
+    with store.draft("tiny") as draft:
         given = [encode_png(image) for image in images[:2]]
         made = assemble(draft.folder, tiny_network(0), TINY_SPEC, TINY_LABELS, images, given)
         (draft.folder / "report.html").write_text(STRANGE)
