@@ -14,6 +14,10 @@ from app.registry import Registry
 
 logger = logging.getLogger("halftone.lifecycle")
 
+# So long a worker leaves all connections to others. A supervisor that asks whether it lives, and
+# restarts what does not answer within a minute, must be answered although the store is away.
+FIRST_LOOK_SECONDS = 30.0
+
 
 @asynccontextmanager
 async def running(
@@ -33,7 +37,8 @@ async def running(
         background: what else runs for as long as the service does.
         poll_seconds: time between looks at the store.
         drain_seconds: time between SIGTERM and the end of listening.
-        looks_first: whether the block begins after the first look at the store, good or bad.
+        looks_first: whether the block begins after the first look at the store, good or bad, or
+            when that takes longer than FIRST_LOOK_SECONDS.
     """
     look_now, looked = asyncio.Event(), asyncio.Event()
     with _signals(readiness, drain_seconds, look_now):
@@ -41,7 +46,8 @@ async def running(
         tasks = [asyncio.create_task(work) for work in (polling, *[run() for run in background])]
         try:
             if looks_first:
-                await looked.wait()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(looked.wait(), FIRST_LOOK_SECONDS)
             yield
         finally:
             for task in tasks:

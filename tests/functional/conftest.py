@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import httpx
@@ -23,32 +24,38 @@ def toy(store: FakeStore) -> FakeModel:
     return store.publish("toy", 1)
 
 
+# Probes of the watchdog would count among the batches that a test expects.
+USUAL = {"poll_seconds": 0.02, "deadline_ms": 60_000, "watchdog_seconds": 3600}
+
+
+@asynccontextmanager
+async def running(
+    store: FakeStore, tracing: Any = None, **settings: Any
+) -> AsyncIterator[httpx.AsyncClient]:
+    service = create_app(
+        Settings(**USUAL | settings), store=store, open_version=store.open, tracing=tracing
+    )
+    async with service.router.lifespan_context(service):
+        transport = httpx.ASGITransport(service)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            await eventually(lambda: has_loaded(client))
+            yield client
+
+
 @pytest.fixture
 def start(store: FakeStore) -> Start:
     """Start the service with some settings, and wait until it looked at the store."""
-
-    @asynccontextmanager
-    async def running(tracing: Any = None, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
-        service = create_app(
-            Settings(**{"poll_seconds": 0.02, "deadline_ms": 60_000, **settings}),
-            store=store,
-            open_version=store.open,
-            tracing=tracing,
-        )
-        async with service.router.lifespan_context(service):
-            transport = httpx.ASGITransport(service)
-            async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-                await eventually(lambda: has_loaded(client))
-                yield client
-
-    return running
+    return partial(running, store)
 
 
 async def has_loaded(client: httpx.AsyncClient) -> bool:
     return (await client.get("/readyz")).json()["status"] != "loading"
 
 
-@pytest.fixture
-async def client(start: Start, toy: FakeModel) -> AsyncIterator[httpx.AsyncClient]:  # noqa: ARG001  # it fills the store
-    async with start() as client:
+@pytest.fixture(scope="module")
+async def client() -> AsyncIterator[httpx.AsyncClient]:
+    """A service with a model like `toy`, for all tests of a module that do nothing but ask."""
+    store = FakeStore()
+    store.publish("toy", 1)
+    async with running(store) as client:
         yield client

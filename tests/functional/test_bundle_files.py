@@ -63,21 +63,3 @@ async def test_versions_that_can_be_asked_for_are_listed_and_described(start, st
     assert current["labels"] == ["left", "right", "up"]
     assert (current["image"]["height"], current["engine"]["name"]) == (12, "keras")
     assert {"metrics", "baselines", "comparison", "calibration"} <= current.keys()
-
-
-async def test_tags_of_the_reference_are_described(client):
-    document = (await client.get("/openapi.json")).json()
-    used = {
-        tag for path in document["paths"].values() for one in path.values() for tag in one["tags"]
-    }
-    described = {tag["name"]: tag["description"] for tag in document["tags"]}
-
-    assert described.keys() == used
-    assert all(described.values())
-
-
-async def test_compressed_uploads_are_among_the_documented_refusals(client):
-    paths = (await client.get("/openapi.json")).json()["paths"]
-    for path in ("/predict", "/predict/batch", "/explain", "/feedback"):
-        refused = paths[path]["post"]["responses"]["415"]["content"]["application/problem+json"]
-        assert "compressed_upload" in refused["examples"]

@@ -1,31 +1,16 @@
 """Schemathesis on the OpenAPI document: nothing it generates gives a 5xx or breaks a schema."""
 
-import threading
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 import schemathesis
-import uvicorn
 from fake_models import FakeStore
 from hypothesis import HealthCheck, given, settings
-from patience import PATIENCE_S
+from in_thread import serving
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from app.main import create_app
 from app.settings import Settings
-
-
-class Server(uvicorn.Server):
-    """Says when it listens."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.listens = threading.Event()
-
-    async def startup(self, sockets: Any = None) -> None:
-        await super().startup(sockets)
-        self.listens.set()
 
 
 @pytest.fixture(scope="module")
@@ -35,14 +20,8 @@ def url() -> Iterator[str]:
     service = create_app(
         Settings(deadline_ms=60_000, access_log=False), store=store, open_version=store.open
     )
-    server = Server(uvicorn.Config(service, port=0, log_level="error"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    assert server.listens.wait(PATIENCE_S)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    yield f"http://127.0.0.1:{port}"
-    server.should_exit = True
-    thread.join()
+    with serving(service) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def test_generated_requests_are_answered_as_documented(url):

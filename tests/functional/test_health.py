@@ -5,6 +5,8 @@ from fake_models import png
 
 from model_store.errors import CorruptBundle
 
+PROBLEM = "application/problem+json"
+
 
 async def test_empty_store_is_alive_but_not_ready_and_says_what_to_do(start):
     async with start() as client:
@@ -60,7 +62,7 @@ async def test_model_that_cannot_load_is_shown_with_the_reason(start, store):
     assert refused.status_code == 503
 
 
-async def test_openapi_documents_every_route_with_examples(client):
+async def test_openapi_documents_every_route_with_examples_and_tags(client):
     document = (await client.get("/openapi.json")).json()
     responses = document["paths"]["/predict"]["post"]["responses"]
 
@@ -71,15 +73,14 @@ async def test_openapi_documents_every_route_with_examples(client):
     assert document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["examples"]
     assert all(response["content"][PROBLEM]["examples"] for response in responses.values())
     assert "/models/{name}/versions/{version}/predict/batch" in document["paths"]
-    ids = [
-        operation["operationId"]
-        for path in document["paths"].values()
-        for operation in path.values()
-    ]
-    assert len(set(ids)) == len(ids)
-
-
-PROBLEM = "application/problem+json"
+    for path in ("/predict", "/predict/batch", "/explain", "/feedback"):
+        refused = document["paths"][path]["post"]["responses"]["415"]["content"][PROBLEM]
+        assert "compressed_upload" in refused["examples"]
+    operations = [one for path in document["paths"].values() for one in path.values()]
+    assert len({one["operationId"] for one in operations}) == len(operations)
+    described = {tag["name"]: tag["description"] for tag in document["tags"]}
+    assert described.keys() == {tag for one in operations for tag in one["tags"]}
+    assert all(described.values())
 
 
 async def test_page_has_its_policy_and_every_answer_the_security_headers(client):

@@ -44,14 +44,12 @@ async def heat(client: httpx.AsyncClient, image: bytes, **params: str) -> np.nda
         return np.asarray(picture)
 
 
-@pytest.mark.usefixtures("toy")
-async def test_heat_lies_where_the_decision_is_made_and_its_colour_says_for_or_against(start):
+async def test_heat_lies_where_the_decision_is_made_and_its_colour_says_for_or_against(client):
     pixels = np.full((12, 8), 30, np.uint8)
     pixels[0, 0] = 250  # the toy model's first label, "left", is decided by this pixel
-    async with start() as client:
-        supporting = await heat(client, png(pixels), label="left")
-        opposing = await heat(client, png(pixels), label="right")
-        default = await heat(client, png(pixels))
+    supporting = await heat(client, png(pixels), label="left")
+    opposing = await heat(client, png(pixels), label="right")
+    default = await heat(client, png(pixels))
 
     assert supporting.shape == (12, 8, 4)
     assert supporting[0, 0, 3] > 200
@@ -61,10 +59,8 @@ async def test_heat_lies_where_the_decision_is_made_and_its_colour_says_for_or_a
     assert np.array_equal(default, supporting)
 
 
-@pytest.mark.usefixtures("toy")
-async def test_image_without_anything_to_cover_gives_an_empty_map(start):
-    async with start() as client:
-        picture = await heat(client, png(np.full((12, 8), 99, np.uint8)))
+async def test_image_without_anything_to_cover_gives_an_empty_map(client):
+    picture = await heat(client, png(np.full((12, 8), 99, np.uint8)))
 
     assert picture[..., 3].max() == 0
 

@@ -1,8 +1,10 @@
 """The Open Inference Protocol over ASGI: metadata, tensors in both forms, and its errors."""
 
+import asyncio
 import base64
 import json
 import struct
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +12,9 @@ import httpx
 import numpy as np
 import pytest
 from fake_models import HEIGHT, LABELS, WIDTH, png, softmax_of_corners
+from patience import PATIENCE_S
 
+from app.http.v2 import endpoints
 from model_store.pixels.preprocessing import preprocess
 
 PIXELS = np.random.default_rng(1).integers(0, 256, (3, HEIGHT, WIDTH), np.uint8)
@@ -233,3 +237,22 @@ async def test_too_many_images_are_refused(start):
         response = await client.post(INFER, json={"inputs": [pixels_input()]})
 
     assert response.status_code == 413
+
+
+async def test_a_request_that_takes_long_to_read_holds_up_no_other(client, monkeypatch):
+    has_begun, go = asyncio.Event(), threading.Event()
+    loop, parse = asyncio.get_running_loop(), endpoints.parse_request
+
+    def slowly(*arguments: Any) -> Any:
+        loop.call_soon_threadsafe(has_begun.set)
+        assert go.wait(PATIENCE_S)
+        return parse(*arguments)
+
+    monkeypatch.setattr(endpoints, "parse_request", slowly)
+    slow = asyncio.create_task(client.post(INFER, json={"inputs": [pixels_input()]}))
+    await asyncio.wait_for(has_begun.wait(), PATIENCE_S)
+    alive = await client.get("/livez")
+    go.set()
+
+    assert alive.status_code == 200
+    assert (await slow).status_code == 200

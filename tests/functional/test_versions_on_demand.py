@@ -5,7 +5,8 @@ import threading
 
 import httpx
 import pytest
-from fake_models import PATIENCE_S, FakeModel, FakeStore, png
+from fake_models import FakeModel, FakeStore, png
+from patience import PATIENCE_S, eventually
 
 from app import registry
 from model_store.store.current import Pointers
@@ -50,9 +51,12 @@ async def test_request_is_not_held_while_a_version_takes_long_to_open(start, sto
     async with start() as client:
         held = await asyncio.gather(*(ask(client, version) for version in (1, 1, 2)))
         store.go.set()
-        async with asyncio.timeout(PATIENCE_S):
-            while (opened := await ask(client, 1)).status_code == 503:
-                await asyncio.sleep(0.001)
+
+        async def has_opened() -> bool:
+            return (await ask(client, 1)).status_code == 200
+
+        await eventually(has_opened)
+        opened = await ask(client, 1)
 
     assert {(answer.status_code, answer.json()["code"]) for answer in held} == {(503, "not_ready")}
     assert {answer.headers["Retry-After"] for answer in held} == {"1"}
@@ -74,9 +78,7 @@ async def test_no_more_than_some_versions_wait_to_be_opened(start, store, monkey
     monkeypatch.setattr(registry, "_MOST_OPENING", 1)
     async with start() as client:
         first = asyncio.create_task(ask(client, 1))
-        async with asyncio.timeout(PATIENCE_S):
-            while not store.asked:
-                await asyncio.sleep(0.001)
+        await eventually(lambda: store.asked)
         refused = await ask(client, 2)
         store.go.set()
         assert (await first).status_code == 200
@@ -90,9 +92,11 @@ async def test_store_that_is_away_is_not_asked_for_other_versions(start, store):
         assert (await ask(client, 2)).status_code == 200
         store.asked.clear()
         store.stale = "Cannot read current.json in s3://models: it does not answer in time"
-        async with asyncio.timeout(PATIENCE_S):
-            while (await client.get("/health")).json()["store"] is None:
-                await asyncio.sleep(0.001)
+
+        async def is_said() -> bool:
+            return (await client.get("/health")).json()["store"] is not None
+
+        await eventually(is_said)
         store.asked.clear()
         statuses = [(await ask(client, version)).status_code for version in (1, 2, 3, 7)]
         refused = await ask(client, 7)

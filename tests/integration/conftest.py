@@ -1,9 +1,10 @@
-"""What several tests share: one service that is only asked, and servers of object storage."""
+"""What several tests share: services that are only asked, and servers of object storage."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from commands import ROOT
 from object_server import BUCKET, ObjectServer
 from seaweed import Seaweed
 from service_process import Service, running
@@ -12,8 +13,21 @@ from model_store.store.store import ModelStore
 
 
 @pytest.fixture(scope="session")
-def service(shared_tiny_store: ModelStore) -> Iterator[Service]:
+def tiny_service(shared_tiny_store: ModelStore) -> Iterator[Service]:
     with running(shared_tiny_store.root) as service:
+        service.wait_until_ready()
+        yield service
+
+
+@pytest.fixture(scope="session")
+def service(tiny_service: Service) -> Service:
+    return tiny_service
+
+
+@pytest.fixture(scope="session")
+def digits_service() -> Iterator[Service]:
+    """The model that comes with the repository, served."""
+    with running(ROOT / "models", model="digits") as service:
         service.wait_until_ready()
         yield service
 

@@ -19,6 +19,8 @@ from commands import ROOT
 from patience import PATIENCE_S, until
 from service_process import Service, free_port, images, running
 
+from model_store.store.store import ModelStore
+
 RESTARTS = 20
 
 
@@ -179,41 +181,49 @@ def test_500_half_open_connections_do_not_slow_a_healthy_client(shared_tiny_stor
         crowded = latencies_ms(service, 200)
         for connection in half_open:
             connection.close()
+        afterwards = latencies_ms(service, 200)
 
-    # Medians, because on a shared machine the tail belongs to the neighbours.
-    assert statistics.median(crowded) <= 3 * statistics.median(alone) + 20
+    # Medians, because on a shared machine the tail belongs to the neighbours; and from before and
+    # after, because they come and go.
+    usual = max(map(statistics.median, (alone, afterwards)))
+    assert statistics.median(crowded) <= 3 * usual + 20
 
 
-def test_worker_takes_no_connection_before_it_can_answer(shared_tiny_store):
-    def answers_until(workers: int) -> set[int]:
-        asked = set()
-        while sum("Serving" in line for line in service.lines) < workers:
-            answer = httpx.post(f"{service.url}/predict", content=images(1)[0], timeout=PATIENCE_S)
-            asked.add(answer.status_code)
-        return asked
-
+@pytest.fixture(scope="module")
+def workers(shared_tiny_store: ModelStore) -> Iterator[Service]:
+    """A service of two, as soon as one of them is ready."""
     with running(shared_tiny_store.root, workers=2) as service:
         service.wait_until_ready()
-        assert answers_until(2) <= {200}
-        killed = int(service.wait_for_log(r"Started server process \[(\d+)\]").group(1))
-        os.kill(killed, signal.SIGKILL)
-        until(lambda: not Path("/proc", str(killed)).exists())
-        assert answers_until(3) == {200}
+        yield service
 
 
-def test_any_worker_answers_for_the_metrics_of_all(shared_tiny_store):
-    with running(shared_tiny_store.root, workers=2) as service:
-        service.wait_until_ready()
-        answered = 0
-        while answered < 30:  # a new connection each, so that both workers get some
-            url, image = f"{service.url}/predict", images(1)[0]
-            answered += httpx.post(url, content=image, timeout=PATIENCE_S).status_code == 200
-        # Requests are counted when they are over, which is a moment after their answers are here.
-        until(lambda: counted(service) >= [30])
-        assert counted(service) == [30]
+def ask(service: Service, path: str = "/predict") -> int:
+    """Return the status of an answer on a connection of its own, so that any worker may take it."""
+    url = f"{service.url}{path}"
+    return httpx.post(url, content=images(1)[0], timeout=PATIENCE_S).status_code
 
 
-def counted(service: Service) -> list[float]:
-    text = httpx.get(f"{service.url}/metrics", timeout=PATIENCE_S).text
-    lines = [line for line in text.splitlines() if 'route="/predict",status="200"' in line]
-    return [float(line.rpartition(" ")[2]) for line in lines]
+def test_worker_takes_no_connection_before_it_can_answer(workers):
+    def answers_until(started: int) -> set[int]:
+        answers = {ask(workers)}
+        while sum("Serving" in line for line in workers.lines) < started:
+            answers.add(ask(workers))
+        return answers
+
+    assert answers_until(2) == {200}
+    killed = int(workers.wait_for_log(r"Started server process \[(\d+)\]").group(1))
+    os.kill(killed, signal.SIGKILL)
+    until(lambda: not Path("/proc", str(killed)).exists())
+    assert answers_until(3) == {200}
+
+
+def test_any_worker_answers_for_the_metrics_of_all(workers):
+    def counted() -> list[float]:
+        text = httpx.get(f"{workers.url}/metrics", timeout=PATIENCE_S).text
+        route = 'route="/models/{name}/predict",status="200"'
+        return [float(line.rpartition(" ")[2]) for line in text.splitlines() if route in line]
+
+    assert {ask(workers, "/models/tiny/predict") for _ in range(30)} == {200}
+    # Requests are counted when they are over, which is a moment after their answers are here.
+    until(lambda: counted() >= [30])
+    assert counted() == [30]

@@ -3,7 +3,6 @@
 import json
 import shutil
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -18,18 +17,11 @@ PAGE = "docs/serving.md"
 block = partial(documented_commands.block, PAGE)
 
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[Service]:
-    if shutil.which("curl") is None:
-        pytest.skip("needs curl")
-    with running(SHIPPED) as service:
-        service.wait_until_ready()
-        yield service
-
-
 @pytest.fixture
 def reader(tmp_path: Path) -> Path:
     """A reader's folder, with two images."""
+    if shutil.which("curl") is None:
+        pytest.skip("needs curl")
     probes = sorted(SHIPPED.glob("digits/*/probe/*.png"))
     for name, probe in zip(("part.png", "other.png"), probes, strict=False):
         shutil.copy(probe, tmp_path / name)
@@ -40,9 +32,9 @@ def here(script: str, service: Service) -> str:
     return script.replace("http://127.0.0.1:8000", service.url)
 
 
-def test_requests_are_answered(service, reader):
+def test_requests_are_answered(digits_service, reader):
     answers = [
-        run(here(line, service).replace("curl", "curl -sS --fail"), reader)
+        run(here(line, digits_service).replace("curl", "curl -sS --fail"), reader)
         for line in block("top_k=3").splitlines()
     ]
 
@@ -57,10 +49,10 @@ def test_requests_are_answered(service, reader):
     assert json.loads(models)["default"] == "digits"
 
 
-def test_program_and_curl_that_try_again(service, reader):
-    program = here(block("import httpx"), service)
+def test_program_and_curl_that_try_again(digits_service, reader):
+    program = here(block("import httpx"), digits_service)
     printed = run(f"{sys.executable} - <<'END'\n{program}\nEND", reader).split()
-    answer = json.loads(run(here(block("--retry"), service), reader))
+    answer = json.loads(run(here(block("--retry"), digits_service), reader))
 
     assert printed[0] == answer["label"]
     assert float(printed[1]) == pytest.approx(answer["probability"])
@@ -75,8 +67,8 @@ def test_image_is_kept_under_its_label(reader, tmp_path):
     assert answer["file"].startswith("digits/7/")
 
 
-def test_open_inference_protocol_by_hand(service, reader):
-    first, second = here(block("/infer"), service).split("\ncurl ", 1)
+def test_open_inference_protocol_by_hand(digits_service, reader):
+    first, second = here(block("/infer"), digits_service).split("\ncurl ", 1)
 
     assert json.loads(run(first, reader))["name"] == "digits"
     outputs = json.loads(run(f"curl {second}", reader))["outputs"]

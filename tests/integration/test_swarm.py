@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from commands import ROOT
+from commands import ROOT, run
 from patience import until
 from service_process import free_port, is_ready
 from test_docker import answers, copy_checkout, docker
@@ -82,6 +82,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> None:
     """An engine with both images that is part of no swarm yet."""
     if not answers("docker", "info"):
         pytest.skip("no Docker engine answers")
+    if STACK in run("docker", "stack", "ls", "--format", "{{.Name}}").stdout.split():
+        leave_swarm()  # of a run that was killed before it could
     if docker("info", "--format", "{{.Swarm.LocalNodeState}}") != "inactive":
         pytest.skip("this engine is part of a swarm already")
     checkout = tmp_path_factory.mktemp("swarm") / "checkout"
@@ -89,6 +91,12 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> None:
     docker("build", "--target", "serve", "-t", f"{IMAGE}:1", str(checkout))
     docker("tag", f"{IMAGE}:1", f"{IMAGE}:2")
     docker("build", "-t", PROXY_IMAGE, "-", stdin=None, input=PROXY)
+
+
+def leave_swarm() -> None:
+    """Leave it in one step that nothing can keep from being taken; its services end with it."""
+    docker("swarm", "leave", "--force")
+    until(lambda: not docker("ps", "-q", "--filter", f"name={STACK}"), every_s=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +107,8 @@ def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
     shutil.copytree(ROOT / "models" / "digits", models / "digits")
     port = free_port()
     address = "127.0.0.1"
-    docker("swarm", "init", "--advertise-addr", address, "--listen-addr", f"{address}:2377")
     try:
+        docker("swarm", "init", "--advertise-addr", address, "--listen-addr", f"{address}:2377")
         docker(
             *("stack", "deploy", "--resolve-image", "never"),
             *("-c", str(ROOT / "deploy" / "swarm.yml"), STACK),
@@ -117,9 +125,7 @@ def stack(engine: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[St
         until(lambda: is_ready(stack.url), stack.story, every_s=0.5)
         yield stack
     finally:
-        docker("stack", "rm", STACK)
-        until(lambda: not docker("ps", "-q", "--filter", f"name={STACK}"), every_s=0.5)
-        docker("swarm", "leave", "--force")
+        leave_swarm()
 
 
 def test_both_copies_answer_through_the_proxy(stack):

@@ -82,10 +82,13 @@ def v2_router(
         ) -> Response:
             with model.lease():
                 pipeline.check(model)
-                wanted, binary = parse_request(
-                    await request.body(), inference_header_content_length
-                )
-                images = _images(pipeline, model, wanted, binary, max_images)
+                body = await request.body()
+
+                def read() -> tuple[InferRequest, list[MakePixels]]:
+                    wanted, binary = parse_request(body, inference_header_content_length)
+                    return wanted, _images(pipeline, model, wanted, binary, max_images)
+
+                wanted, images = await pipeline.in_thread(read)  # numbers as JSON take long
                 work = pipeline.predict_many(model, images)
                 answers = await while_connected(request.receive, work)
             count(request, metrics, model, answers)

@@ -1,6 +1,5 @@
 """A service without models: it answers the page's requests from memory, and remembers them."""
 
-import io
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -23,9 +22,7 @@ def png(width: int = 40, height: int = 30, shade: int = 120) -> bytes:
 
 
 def gradient(width: int, height: int) -> bytes:
-    buffer = io.BytesIO()
-    Image.linear_gradient("L").resize((width, height)).save(buffer, "PNG")
-    return buffer.getvalue()
+    return encoded(Image.linear_gradient("L").resize((width, height)))
 
 
 def picture(name: str = "casting.png", data: bytes | None = None) -> dict[str, Any]:

@@ -1,8 +1,29 @@
 """What a visitor does to the page."""
 
+import csv
+import io
+from collections.abc import Callable
 from typing import Any
 
+from canned_service import PATIENCE_MS
 from playwright.sync_api import Page
+
+
+def wait_until(page: Page, holds: Callable[[], bool]) -> None:
+    """Return once it holds, for what the page itself does not show."""
+    for _ in range(PATIENCE_MS // 20):
+        if holds():
+            return
+        page.wait_for_timeout(20)
+    raise AssertionError("It did not come to that.")
+
+
+def hide(page: Page) -> None:
+    """Let the page believe that its tab is in the background."""
+    page.evaluate(
+        """() => { Object.defineProperty(document, 'hidden', {value: true});
+             document.dispatchEvent(new Event('visibilitychange')); }"""
+    )
 
 
 def choose(page: Page, *pictures: dict[str, Any]) -> None:
@@ -30,6 +51,14 @@ def drop(page: Page, *names: str) -> None:
         list(names),
     )
     page.dispatch_event("#frame", "drop", {"dataTransfer": transfer})
+
+
+def download_table(page: Page) -> tuple[str, list[dict[str, str]]]:
+    """Return the name of the CSV, and its rows."""
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download CSV").click()
+    text = download.value.path().read_bytes().decode("utf-8-sig")
+    return download.value.suggested_filename, list(csv.DictReader(io.StringIO(text, newline="")))
 
 
 def tab_to(page: Page, name: str) -> None:

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from playwright.sync_api import expect
-from test_page_live import serving, visit
+from service_process import running
+from test_page_live import visit
 from tiny_models import TINY_LABELS, TINY_SPEC, tiny_network
 
 from model_store.pixels.preprocessing import encode_png
@@ -25,14 +26,14 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
     store = ModelStore(tmp_path_factory.mktemp("strange") / "models")
     images = np.random.default_rng(0).integers(0, 256, (40, 12, 10), np.uint8)
-    with pytest.MonkeyPatch.context() as patch, store.draft("tiny") as draft:
-        patch.setattr("model_store.making.exporting._MEASURING_SECONDS", 0.0)
+    with store.draft("tiny") as draft:
         given = [encode_png(image) for image in images[:2]]
         made = assemble(draft.folder, tiny_network(0), TINY_SPEC, TINY_LABELS, images, given)
         (draft.folder / "report.html").write_text(STRANGE)
         draft.publish(made)
-    with serving(store.root, "tiny") as url:
-        yield url
+    with running(store.root) as service:
+        service.wait_until_ready()
+        yield service.url
 
 
 def test_examples_of_the_bundle_are_answered(browser, url):

@@ -1,7 +1,7 @@
 """Answers while something moves: the camera, and a drawing in the making."""
 
 from canned_service import picture, problem
-from page_actions import choose
+from page_actions import choose, hide, wait_until
 from playwright.sync_api import Page, expect
 
 
@@ -21,28 +21,16 @@ def test_camera_is_answered_again_and_again_one_frame_at_a_time(page, service):
     start_camera(page)
     expect(page.locator("#label")).to_have_text("9")
     started = len(service.predictions)
-    while len(service.predictions) < started + 4:
-        page.wait_for_timeout(20)
+    wait_until(page, lambda: len(service.predictions) >= started + 4)
     assert {name for _, name, _ in service.predictions} == {"camera.jpg"}
     assert all(content.startswith(b"\xff\xd8") for _, _, content in service.predictions)
     service.replies = [None]
-    while not service.held:
-        page.wait_for_timeout(20)
+    wait_until(page, lambda: bool(service.held))
     waiting = len(service.predictions)
     page.wait_for_timeout(1_000)
     assert len(service.predictions) == waiting
     service.held[0].fulfill(**service.usual("/predict"))
     hold_frame(page)
-
-
-def test_pixels_of_another_picture_do_not_stand_beside_the_cameras_answers(page):
-    choose(page, picture())
-    expect(page.get_by_role("img", name="The pixels the model saw")).to_be_visible()
-    start_camera(page)
-    expect(page.locator("#answer")).to_be_visible()
-    expect(page.locator("#saw-figure")).to_be_hidden()
-    hold_frame(page)
-    expect(page.locator("#saw-figure")).to_be_visible()
 
 
 def test_cameras_answer_is_in_sight_of_a_phone(open_page, service):
@@ -70,10 +58,7 @@ def test_held_frame_becomes_the_picture(page, service):
 def test_camera_stops_when_the_page_is_hidden(page):
     start_camera(page)
     expect(page.locator("#label")).to_have_text("9")
-    page.evaluate(
-        """() => { Object.defineProperty(document, 'hidden', {value: true});
-             document.dispatchEvent(new Event('visibilitychange')); }"""
-    )
+    hide(page)
     expect(page.get_by_role("button", name="Live camera")).to_have_attribute(
         "aria-pressed", "false"
     )
@@ -88,16 +73,17 @@ def test_another_picture_ends_the_camera(page):
     expect(page.locator("#prompt")).to_be_visible()
 
 
-def test_heat_map_of_the_picture_before_does_not_stay_on_the_camera(page):
+def test_pixels_and_heat_map_of_the_picture_before_do_not_stay_with_the_camera(page):
     choose(page, picture())
+    expect(page.get_by_role("img", name="The pixels the model saw")).to_be_visible()
     page.get_by_label("Where it looked").fill("50")
     expect(page.locator("#heat")).to_be_visible()
     start_camera(page)
     expect(page.locator("#answer")).to_be_visible()
-    expect(page.locator("#saw")).to_be_hidden()  # it was of the picture before, too
-    expect(page.locator("#heat")).to_be_hidden()
-    expect(page.locator("#legend")).to_be_hidden()
+    for part in ("#saw-figure", "#saw", "#heat", "#legend"):
+        expect(page.locator(part)).to_be_hidden()
     hold_frame(page)
+    expect(page.locator("#saw-figure")).to_be_visible()
 
 
 def test_refused_frames_are_said_and_the_camera_goes_on(page, service):

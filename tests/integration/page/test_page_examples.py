@@ -5,6 +5,8 @@ import re
 import pytest
 from canned_service import CASTING, DIGITS, CannedService, gradient, picture, png, problem
 from page_actions import choose
+from pictures import encoded
+from PIL import Image
 from playwright.sync_api import expect
 
 
@@ -81,13 +83,7 @@ def test_even_picture_is_cautioned_about(page, service):
 
 
 def test_empty_heat_map_explains_itself(page, service):
-    from io import BytesIO
-
-    from PIL import Image
-
-    buffer = BytesIO()
-    Image.new("RGBA", (8, 8)).save(buffer, "PNG")
-    service.heat = buffer.getvalue()
+    service.heat = encoded(Image.new("RGBA", (8, 8)))
     choose(page, picture())
     page.get_by_label("Where it looked").fill("50")
     expect(page.locator("#look-note")).to_have_text(re.compile("the answer stays"))

@@ -25,16 +25,6 @@ def test_one_click_keeps_the_picture_under_its_right_label(page, service):
     expect(page.locator("#labels button").first).to_be_visible()  # it stays open
 
 
-def test_many_labels_are_a_list(page, service):
-    service.models = [model("many", [f"species {i}" for i in range(40)], 32, 32)]
-    page.reload()
-    choose(page, picture())
-    page.get_by_text("That's wrong").click()
-    page.get_by_label("What it shows").select_option("species 5")
-    page.get_by_role("button", name="Keep it").click()
-    expect(page.locator("#kept")).to_contain_text("Kept as species 5")
-
-
 def test_correction_goes_to_the_version_that_answered(page, service):
     service.models = [{**DIGITS, "versions": [2, 3]}]
     page.reload()
@@ -73,7 +63,7 @@ def test_slip_can_be_undone(page, service):
     assert [fields["label"] for _, _, fields in service.kept] == ["7", "9"]
 
 
-def test_slip_in_a_list_can_be_undone(page, service):
+def test_many_labels_are_a_list_and_a_slip_in_it_can_be_undone(page, service):
     service.models = [model("many", [f"species {i}" for i in range(40)], 32, 32)]
     service.by_path = {"/predict": service.usual("/predict", top=0)}
     page.reload()

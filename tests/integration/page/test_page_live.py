@@ -1,27 +1,18 @@
 """The page on the real service: what it shows is what the service says."""
 
-import csv
-import io
 import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import pytest
 from canned_service import PATIENCE_MS, picture, png
-from page_actions import choose, stroke
+from page_actions import choose, download_table, stroke
 from pictures import encoded
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
-from service_process import PATIENCE_S, ROOT, running
-
-from model_store.store.store import ModelStore
-
-SHIPPED = ROOT / "models"
+from service_process import PATIENCE_S, Service
 
 # Strokes as people write them, in tenths of the pad's sides: x and y of point after point.
 HANDWRITTEN = {
@@ -38,26 +29,9 @@ HANDWRITTEN = {
 }
 
 
-@contextmanager
-def serving(models: Path, model: str) -> Iterator[str]:
-    """A service's address, from ready until the end of the block."""
-    with running(models, model=model) as service:
-        service.wait_until_ready()
-        yield f"{service.url}/"
-
-
-@pytest.fixture(scope="module")
-def tiny(shared_tiny_store: ModelStore) -> Iterator[str]:
-    with serving(shared_tiny_store.root, "tiny") as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def digits() -> Iterator[str]:
-    if not (SHIPPED / "digits" / "current.json").exists():
-        pytest.skip("no digits model in models/")
-    with serving(SHIPPED, "digits") as url:
-        yield url
+@pytest.fixture
+def tiny(tiny_service: Service) -> str:
+    return f"{tiny_service.url}/"
 
 
 def visit(browser: Browser, url: str) -> Page:
@@ -126,17 +100,14 @@ def test_table_holds_one_row_per_picture_good_or_broken(browser, tiny):
     page = visit(browser, tiny)
     choose(page, *(picture(f"{i}.png", png(shade=i)) for i in range(12)), picture("x", b"no"))
     expect(page.get_by_role("heading", name="12 answers, 1 failed")).to_be_visible()
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Download CSV").click()
-    text = download.value.path().read_bytes().decode("utf-8-sig")
-    rows = list(csv.DictReader(io.StringIO(text, newline="")))
+    _, rows = download_table(page)
     assert [row["file"] for row in rows] == [*(f"{i}.png" for i in range(12)), "x"]
     assert {row["model"] for row in rows} == {"tiny", ""}
     page.close()
 
 
-def test_each_example_of_the_shipped_model_is_answered_right_by_one_click(browser, digits):
-    page = visit(browser, digits)
+def test_each_example_of_the_shipped_model_is_answered_right_by_one_click(browser, digits_service):
+    page = visit(browser, digits_service.url)
     for digit in range(10):
         page.get_by_role("button", name=f"Example {digit + 1}", exact=True).click()
         expect(page.locator("#label")).to_have_text(str(digit))
@@ -144,8 +115,8 @@ def test_each_example_of_the_shipped_model_is_answered_right_by_one_click(browse
 
 
 @pytest.fixture(scope="module")
-def drawing(browser: Browser, digits: str) -> Page:
-    page = visit(browser, digits)
+def drawing(browser: Browser, digits_service: Service) -> Page:
+    page = visit(browser, digits_service.url)
     page.get_by_role("button", name="Draw").click()
     return page
 

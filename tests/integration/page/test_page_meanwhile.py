@@ -1,10 +1,8 @@
 """What a visitor does while the page still waits for something else."""
 
-from collections.abc import Callable
-
 import pytest
-from canned_service import DIGITS, PATIENCE_MS, picture
-from page_actions import choose, drop
+from canned_service import DIGITS, picture
+from page_actions import choose, drop, hide, wait_until
 from playwright.sync_api import Page, Route, expect
 
 PERMISSION = """() => {
@@ -23,14 +21,6 @@ STREAMS = """() => streams.map((stream) =>
   stream.getTracks().some((track) => track.readyState === "live"))"""
 
 
-def wait_until(page: Page, holds: Callable[[], bool]) -> None:
-    for _ in range(PATIENCE_MS // 20):
-        if holds():
-            return
-        page.wait_for_timeout(20)
-    raise AssertionError("It did not come to that.")
-
-
 def hold(page: Page, pattern: str) -> list[Route]:
     """Let such requests wait; they are added to the list as they come."""
     held: list[Route] = []
@@ -40,13 +30,6 @@ def hold(page: Page, pattern: str) -> list[Route]:
 
 def press(page: Page, button: str) -> None:
     page.get_by_role("button", name=button).click()
-
-
-def hide(page: Page) -> None:
-    page.evaluate(
-        """() => { Object.defineProperty(document, 'hidden', {value: true});
-             document.dispatchEvent(new Event('visibilitychange')); }"""
-    )
 
 
 @pytest.mark.parametrize(

@@ -6,16 +6,15 @@ import httpx
 import pytest
 from canned_service import PATIENCE_MS, picture
 from playwright.sync_api import Browser, Page, expect
-from service_process import PATIENCE_S
-from test_page_live import SHIPPED, photo, serving
+from service_process import PATIENCE_S, Service
+from test_page_live import photo
 
 from app.http.page import POLICY
 
 
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with serving(SHIPPED, "digits") as url:
-        yield url.rstrip("/")
+@pytest.fixture
+def url(digits_service: Service) -> str:
+    return digits_service.url
 
 
 @pytest.fixture

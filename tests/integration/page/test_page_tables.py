@@ -5,7 +5,7 @@ import io
 
 import pytest
 from canned_service import picture, problem
-from page_actions import choose
+from page_actions import choose, download_table
 from playwright.sync_api import expect
 
 
@@ -38,11 +38,8 @@ def test_table_downloads_as_csv_that_no_spreadsheet_runs(page, service):
     evil = '=HYPERLINK("http:x","y").png'
     choose(page, picture(evil), picture("b, c.png"))
     expect(page.get_by_role("heading", name="1 answer, 1 failed")).to_be_visible()
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Download CSV").click()
-    assert download.value.suggested_filename == "predictions.csv"
-    text = download.value.path().read_bytes().decode("utf-8-sig")
-    first, second = csv.DictReader(io.StringIO(text, newline=""))
+    name, (first, second) = download_table(page)
+    assert name == "predictions.csv"
     assert first["file"] == "'" + evil.replace("/", ":")
     assert (first["label"], float(first["probability"])) == ("9", 0.9871)
     assert (first["model"], first["version"]) == ("digits", "3")
@@ -119,8 +116,6 @@ def test_csv_of_a_stopped_table_says_what_is_missing(page, service):
     choose(page, *(picture(f"{i}.png") for i in range(6)))
     expect(page.locator("#rows")).to_contain_text("98.71 %")
     page.get_by_role("button", name="Stop").click()
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Download CSV").click()
-    assert download.value.suggested_filename == "predictions-1-of-6.csv"
-    rows = list(csv.DictReader(io.StringIO(download.value.path().read_text("utf-8-sig"))))
+    name, rows = download_table(page)
+    assert name == "predictions-1-of-6.csv"
     assert [row["error"] for row in rows].count("not sent") == 5

@@ -1,12 +1,10 @@
 """Which version answers, which one stands beside it, and what the page's address says of both."""
 
-import csv
-import io
 import re
 
 import pytest
 from canned_service import CASTING, DIGITS, CannedService, picture, problem
-from page_actions import choose
+from page_actions import choose, download_table, wait_until
 from playwright.sync_api import expect
 
 OLD = "/models/digits/versions/1/predict"
@@ -85,22 +83,14 @@ def test_compared_table_has_the_rows_that_differ_on_top(page, service):
     page.locator("#columns").get_by_role("button", name="Picture").click()
     expect(page.locator("#columns [aria-sort]")).to_have_count(1)
     for held, top in ((0, -1), (1, 4)):
-        while len(service.held) <= held:
-            page.wait_for_timeout(20)
+        wait_until(page, lambda held=held: len(service.held) > held)
         service.held[held].fulfill(**service.usual("/predict", top=top))
     expect(page.get_by_role("heading", name="4 answers, 1 differ")).to_be_visible()
     assert page.locator("#rows .file").all_inner_texts() == ["c.png", "a.png", "b.png", "d.png"]
     expect(page.locator("#columns [aria-sort]")).to_have_count(0)
-    with page.expect_download() as download:
-        page.get_by_role("link", name="Download CSV").click()
-    text = download.value.path().read_bytes().decode("utf-8-sig")
-    rows = list(csv.DictReader(io.StringIO(text, newline="")))
-    assert [(row["label"], row["beside_label"]) for row in rows] == [
-        ("9", "9"),
-        ("9", "9"),
-        ("9", "4"),
-        ("9", "9"),
-    ]
+    _, rows = download_table(page)
+    assert [row["label"] for row in rows] == ["9"] * 4
+    assert [row["beside_label"] for row in rows] == ["9", "9", "4", "9"]
     assert {row["beside_version"] for row in rows} >= {"1"}
 
 
@@ -113,8 +103,7 @@ def test_switching_clears_the_table_of_the_other_model_and_asks_again(page, serv
     expect(page.get_by_role("link", name="Download CSV")).to_be_hidden()
     assert page.locator("#rows .verdict-cell").all_inner_texts() == ["", ""]
     assert page.locator("#sums li").count() == 0
-    while len(service.held) < 2:
-        page.wait_for_timeout(20)
+    wait_until(page, lambda: len(service.held) == 2)
     for route in service.held:
         route.fulfill(**service.usual("/models/casting/predict"))
     expect(page.locator("#sums")).to_have_text("ok_front 2")

@@ -202,14 +202,14 @@ async def test_an_engine_that_is_stuck_is_not_waited_for(engine, open_queue):
 
 
 async def test_image_that_would_miss_its_deadline_is_refused_at_once(engine, open_queue):
-    queue = open_queue(costs=CostModel(fixed_s=10.0, per_image_s=0.0), max_batch=1)
+    queue = open_queue(costs=CostModel(fixed_s=1000.0, per_image_s=0.0), max_batch=1)
     first = await occupy(queue, engine)
 
     for refuse in (queue.check, lambda deadline: queue.place(deadline).__enter__()):
         with pytest.raises(Overloaded) as refusal:
-            refuse(time.monotonic() + 15)
-        assert 0 < refusal.value.retry_after_s <= 5
-    second = await send(queue, 2, time.monotonic() + 25)
+            refuse(time.monotonic() + 1500)
+        assert 0 < refusal.value.retry_after_s <= 500
+    second = await send(queue, 2, time.monotonic() + 2500)
     engine.go.release(2)
 
     assert await asyncio.gather(first, second) == [0, 2]
@@ -227,13 +227,13 @@ async def test_full_queue_refuses_without_waiting(engine, open_queue):
 
 
 async def test_places_are_counted_so_that_arrivals_together_share_none(open_queue):
-    queue = open_queue(costs=CostModel(fixed_s=10.0, per_image_s=0.0), max_batch=2, capacity=3)
-    deadline = time.monotonic() + 25
+    queue = open_queue(costs=CostModel(fixed_s=1000.0, per_image_s=0.0), max_batch=2, capacity=3)
+    deadline = time.monotonic() + 2500
     with queue.place(deadline), queue.place(deadline):
         with queue.place(deadline), pytest.raises(Overloaded, match="3 waiting images"):
             queue.check(NEVER)
         with pytest.raises(Overloaded, match="longer than this image's deadline"):
-            queue.check(time.monotonic() + 15)  # those before it are a batch, it is in the next
+            queue.check(time.monotonic() + 1500)  # those before it are a batch, it is in the next
         queue.check(deadline)
 
     assert queue.depth == 0
@@ -243,22 +243,22 @@ async def test_images_that_are_still_to_be_decoded_take_time(open_queue):
     costs = CostModel(0.0, 0.0)
     queue = open_queue(costs=costs, decoders=2)
     for _ in range(100):
-        costs.observe_decoding(10.0)
-    queue.check(time.monotonic() + 1)  # slow images do not keep the next from being tried
+        costs.observe_decoding(1000.0)
+    queue.check(time.monotonic() + 900)  # slow images do not keep the next from being tried
 
     with queue.place(NEVER), queue.place(NEVER):
-        assert queue.expected_s() == pytest.approx(10, rel=0.01)
+        assert queue.expected_s() == pytest.approx(1000, rel=0.01)
         with pytest.raises(Overloaded):
-            queue.check(time.monotonic() + 9)
+            queue.check(time.monotonic() + 900)
 
 
 async def test_images_later_than_expected_keep_others_out_until_one_that_comes_alone_is_not(
     open_queue,
 ):
     queue = open_queue()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 1000
     with queue.place(deadline) as place:
-        place.entered_at -= 1000  # as on a host that is busy with refusing others
+        place.entered_at -= 2000  # as on a host that is busy with refusing others
         place.probabilities = np.ones(1, np.float32)
 
     with queue.place(deadline) as place:
@@ -348,12 +348,12 @@ async def test_queue_knows_for_how_long_it_is_stuck(engine, open_queue):
 
 
 async def test_expected_time_counts_the_running_batch_and_the_full_ones_ahead(engine, open_queue):
-    queue = open_queue(costs=CostModel(fixed_s=100.0, per_image_s=1.0), max_batch=2)
-    assert queue.expected_s() == pytest.approx(101)
+    queue = open_queue(costs=CostModel(fixed_s=10_000.0, per_image_s=1000.0), max_batch=2)
+    assert queue.expected_s() == pytest.approx(11_000)
     tasks = [await occupy(queue, engine), await send(queue, 1)]
-    assert queue.expected_s() == pytest.approx(101 + 102, abs=5)
+    assert queue.expected_s() == pytest.approx(11_000 + 12_000, abs=500)
     tasks.append(await send(queue, 2))
-    assert queue.expected_s() == pytest.approx(101 + 102 + 101, abs=5)
+    assert queue.expected_s() == pytest.approx(11_000 + 12_000 + 11_000, abs=500)
     engine.go.release(2)
 
     assert await asyncio.gather(*tasks) == [0, 1, 2]

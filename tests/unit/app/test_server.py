@@ -8,11 +8,11 @@ from functools import partial
 from typing import Any
 
 import pytest
-import uvicorn
+from in_thread import serving
+from patience import PATIENCE_S
 
 from app.http.server import DeadlineProtocol
 
-PATIENCE_S = 60
 REQUEST = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 
 
@@ -45,14 +45,8 @@ def answering() -> Answering:
 @pytest.fixture
 def port(answering: Answering) -> Iterator[int]:
     protocol = partial(DeadlineProtocol, header_seconds=PATIENCE_S)
-    config = uvicorn.Config(answering, http=protocol, lifespan="off", log_level="error")
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        yield listening.getsockname()[1]
-        server.should_exit = server.force_exit = True
-        thread.join()
+    with serving(answering, http=protocol, lifespan="off") as port:
+        yield port
 
 
 def test_client_that_sent_ahead_and_went_away_is_noticed(port, answering):
