@@ -108,6 +108,7 @@ def test_promote_and_rollback_say_what_is_current(store):
 
     from tiny_models import publish_tiny
 
+    assert run("promote", "tiny", 1).stdout == "tiny 1 is current.\n"
     publish_tiny(store, "tiny", seed=1)
 
     assert run("rollback", "tiny").stdout == "tiny 1 is current; 2 was before.\n"
