@@ -74,6 +74,31 @@ def test_phone_needs_no_sideways_scrolling(open_page, service):
     assert fits()
 
 
+BROKEN_WORDS = """() => [...document.querySelectorAll("table th, table td")].flatMap(cell => {
+  const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+  const broken = [];
+  for (let text; (text = walker.nextNode()); )
+    for (const word of text.data.matchAll(/\\S+/g)) {
+      const range = document.createRange();
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      if (range.getClientRects().length > 1) broken.push(word[0]);
+    }
+  return broken;
+})"""
+
+
+def test_phone_breaks_no_word_of_a_table(open_page, service):
+    page = open_page(viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
+    service.models = [model("shapes", ["triangles", "circles"], 28, 28)]
+    page.reload()
+    refused = problem(415, "x", title="Not a supported image format")
+    service.by_name = {"scan.pdf": refused}
+    choose(page, picture("IMG 007.jpg"), picture("scan.pdf"))
+    expect(page.get_by_role("heading", name="1 answer, 1 failed")).to_be_visible()
+    assert page.evaluate(BROKEN_WORDS) == []
+
+
 def test_phone_has_controls_for_a_finger_and_shows_the_answer_without_scrolling(open_page):
     page = open_page(viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
     for button in page.locator(".actions button:visible, select:visible").all():
