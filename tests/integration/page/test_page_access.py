@@ -88,14 +88,17 @@ BROKEN_WORDS = """() => [...document.querySelectorAll("table th, table td")].fla
 })"""
 
 
-def test_phone_breaks_no_word_of_a_table(open_page, service):
+@pytest.mark.parametrize("beside", [False, True])
+def test_phone_breaks_no_word_of_a_table(open_page, service, beside):
     page = open_page(viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
-    service.models = [model("shapes", ["triangles", "circles"], 28, 28)]
+    service.models = [model(name, ["triangles", "circles"], 28, 28) for name in ("old", "new")]
     page.reload()
+    if beside:
+        page.get_by_label("beside").select_option(index=2)
     refused = problem(415, "x", title="Not a supported image format")
     service.by_name = {"scan.pdf": refused}
     choose(page, picture("IMG 007.jpg"), picture("scan.pdf"))
-    expect(page.get_by_role("heading", name="1 answer, 1 failed")).to_be_visible()
+    expect(page.locator("#batch-title")).to_contain_text("1 answer, 1 failed")
     assert page.evaluate(BROKEN_WORDS) == []
 
 
