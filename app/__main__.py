@@ -1,6 +1,7 @@
 """python -m app: uvicorn with the project's settings."""
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -34,6 +35,9 @@ Examples:
   curl -F file=@image.jpg http://127.0.0.1:8000/predict
 """
 _OPTIONS = ("host", "port", "models", "model")
+_NOT_STARTED = 3  # uvicorn's, when it cannot listen; it has logged the system's reason
+
+logger = logging.getLogger("halftone")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -60,6 +64,15 @@ def main(arguments: Sequence[str]) -> int:
         return _serve(settings)
     except KeyboardInterrupt:
         return 130
+    except SystemExit as end:
+        if end.code == _NOT_STARTED:
+            logger.error(
+                "Cannot listen at %s, port %d. HALFTONE_PORT or --port takes another port, "
+                "HALFTONE_HOST or --host another address",
+                settings.host,
+                settings.port,
+            )
+        raise
 
 
 def _serve(settings: Settings) -> int:
@@ -85,7 +98,7 @@ def _serve(settings: Settings) -> int:
     server = uvicorn.Server(config)
     # By itself asyncio would listen at :: for IPv6 alone.
     server.run([config.bind_socket()] if ":" in settings.host else None)
-    return 0 if server.started else 3
+    return 0 if server.started else _NOT_STARTED
 
 
 class _Parser(argparse.ArgumentParser):

@@ -18,6 +18,11 @@ _WRAPPINGS = (
         "Send the bytes that its base64 stands for.",
     ),
     (
+        "a URL",
+        re.compile(rb"\s*[\"']?https?://", re.IGNORECASE),
+        "Nothing is fetched: send the image itself.",
+    ),
+    (
         "a multipart body",
         re.compile(rb"\s*--[^\r\n]{1,200}\r?\nContent-", re.IGNORECASE),
         "Send it with the Content-Type multipart/form-data and its boundary.",
@@ -26,6 +31,11 @@ _WRAPPINGS = (
         "JSON",
         re.compile(rb"\s*(?:\{\s*[\"}]|\[\s*[\"{\[\d\]-])"),
         "JSON goes to /v2/models/{name}/infer.",
+    ),
+    (
+        "an image without its line breaks",
+        re.compile(rb"\x89PNG\x1a|\xff\xd8\xff\xe0\x10JFIF"),
+        "curl's -d takes them out: use --data-binary.",
     ),
 )
 # As many characters as `format_of` needs bytes, and a few.
@@ -37,7 +47,7 @@ def check_received(data: bytes) -> None:
 
     Raises:
         EmptyUpload: no bytes.
-        MalformedUpload: a form, JSON, base64 or a data URL; with the way that works.
+        MalformedUpload: a form, JSON, base64, a URL or the like; with the way that works.
     """
     if not data:
         raise EmptyUpload("Expected an image. Received: no bytes")

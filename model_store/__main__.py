@@ -17,6 +17,7 @@ from model_store.descriptions import describe, list_models, listing
 from model_store.making.importing import ImportRequest, Pixels, import_model
 from model_store.sources import label_of, open_labelled, open_unlabelled
 from model_store.spec import MAX_16, ImageSpec
+from model_store.store.current import CurrentVersion
 from model_store.store.store import ModelStore, default_root
 from model_store.verification import verify as verify_bundle
 
@@ -87,6 +88,11 @@ def verify(name: Name, version: Version = None, as_json: AsJson = False) -> None
             typer.echo(f"{engine} was not checked: {reason}")
 
 
+def _what_is_current(name: str, current: CurrentVersion) -> str:
+    before = "" if current.previous is None else f"; {current.previous} was before"
+    return f"{name} {current.version} is current{before}."
+
+
 @app.command(epilog=f"Example: `{_CALL} promote digits 2`")
 def promote(
     name: Name, version: Annotated[int, typer.Argument(min=1, help="One of its versions.")]
@@ -94,7 +100,7 @@ def promote(
     """Verify a version and make it the current one."""
     with one_sentence_errors():
         current = ModelStore(default_root()).promote(name, version)
-        typer.echo(f"{name} {current.version} is current; {current.previous} was before.")
+        typer.echo(_what_is_current(name, current))
 
 
 @app.command(epilog=f"Example: `{_CALL} rollback digits`")
@@ -102,7 +108,7 @@ def rollback(name: Name) -> None:
     """Verify the version that was current before, and swap the two."""
     with one_sentence_errors():
         current = ModelStore(default_root()).rollback(name)
-        typer.echo(f"{name} {current.version} is current; {current.previous} was before.")
+        typer.echo(_what_is_current(name, current))
 
 
 @app.command(epilog=f"Example: `{_CALL} diff parts 1 2 new-images --json`")

@@ -95,6 +95,11 @@ async def _read_files(request: Request, name: str, max_files: int) -> list[bytes
     finally:
         await form.close()
     if form and not wanted:
+        if name in form:
+            raise MalformedUpload(
+                f"Expected a file named {name!r}. Received: text of that name. curl sends a file "
+                f"by -F {name}=@PATH"
+            )
         received = ", ".join(repr(key[:40]) for key in list(form)[:10])
         raise MalformedUpload(f"Expected a file named {name!r}. Received the fields: {received}")
     return wanted

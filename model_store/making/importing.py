@@ -4,6 +4,7 @@ Such a network usually takes floats that its author flattened and divided by 255
 two steps become its first layers, so that it takes pixels as `preprocess` returns them.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -58,15 +59,20 @@ def import_model(store: ModelStore, name: str, request: ImportRequest) -> Import
     Raises:
         UnsafeModel: the file could run code.
         IncompatibleModel: inputs or outputs do not fit the size or the labels.
-        ImageError: an example image cannot be read.
+        ImageError: no example image can be read; those that cannot beside others are noted.
         StoreError: it cannot be published.
     """
     with store.draft(name) as draft:
         notes: list[str] = []
-        images = _images(request)
+        examples = _examples(request.images, request.spec, notes) if request.images else {}
+        images = (
+            np.stack(list(examples.values()))
+            if examples
+            else draw_images(request.spec, _DRAWN_IMAGES)
+        )
         model = wrap_network(load_model(read_archive(request.file)), request, images, notes)
-        given = request.images
-        probes = [given.encoded(k) for k in _spread(given, MAX_GIVEN)] if given else []
+        kept = _spread(list(examples), MAX_GIVEN)
+        probes = [request.images.encoded(k) for k in kept] if request.images else []
         contents = assemble(draft.folder, model, request.spec, request.labels, images, probes)
         del model
         if request.images is None:
@@ -161,28 +167,29 @@ def _sequential(spec: ImageSpec, layers: list[Any]) -> Any:
     return model
 
 
-def _images(request: ImportRequest) -> NDArray[np.uint8]:
-    if request.images is None:
-        return draw_images(request.spec, _DRAWN_IMAGES)
-    chosen = _spread(request.images, _MOST_IMAGES)
-    return np.stack([_pixels(request.images, index, request.spec) for index in chosen])
-
-
-def _pixels(source: Source, index: int, spec: ImageSpec) -> NDArray[np.uint8]:
-    try:
-        return preprocess(source.encoded(index), spec)
-    except ImageError as error:
-        raise type(error)(f"{source.items[index].name}: {error}") from error
-
-
-def _spread(source: Source, most: int) -> list[int]:
-    """Return the indices of up to `most` images, evenly: folders are sorted by class.
+def _examples(source: Source, spec: ImageSpec, notes: list[str]) -> dict[int, NDArray[np.uint8]]:
+    """Return the (H, W) pixels of some images by their index, evenly: folders are sorted by class.
 
     Raises:
         NoImages: there is no image among the files.
+        ImageError: none of them can be read.
     """
-    images = image_indices(source)
-    return [images[int(k)] for k in np.linspace(0, len(images) - 1, min(len(images), most))]
+    examples: dict[int, NDArray[np.uint8]] = {}
+    refused: list[ImageError] = []
+    for index in _spread(image_indices(source), _MOST_IMAGES):
+        try:
+            examples[index] = preprocess(source.encoded(index), spec)
+        except ImageError as error:
+            refused.append(type(error)(f"{source.items[index].name}: {error}"))
+    if not examples:
+        raise refused[0]
+    notes += [f"Left out of the examples: {error}" for error in refused]
+    return examples
+
+
+def _spread(indices: Sequence[int], most: int) -> list[int]:
+    """Return up to `most` of them, evenly."""
+    return [indices[int(k)] for k in np.linspace(0, len(indices) - 1, min(len(indices), most))]
 
 
 def _faithful(contents: BundleContents, notes: list[str]) -> BundleContents:

@@ -57,6 +57,10 @@ FORMATS: dict[str, Format] = {
         _BEFORE_TAG + rb"(?:[?!].{0,1000}?<)?svg\b",
         advice="It is a drawing without pixels: export it as PNG.",
     ),
+    "video": Format(
+        rb".{4}ftyp(?:iso.|mp4.|avc1|M4V|3g[p2]|qt )|RIFF.{4}AVI |\x1a\x45\xdf\xa3",
+        advice="Export one of its pictures as PNG.",
+    ),
 }
 _PATTERNS = {name: re.compile(one.first_bytes, re.DOTALL) for name, one in FORMATS.items()}
 

@@ -269,6 +269,7 @@ LATER = "/v2/models/{name}/infer"
         (base64.urlsafe_b64encode(b"\xff\xd8\xff\xfe\xff").rstrip(b"="), "JPEG in base64", LATER),
         (b'"' + IN_BASE64 + b'"', "PNG in base64", LATER),
         (b"data:image/png;base64," + IN_BASE64, "a data URL", "Send the bytes"),
+        (b"https://example.com/part.png", "a URL", "send the image itself"),
         (b'{"image": "' + IN_BASE64 + b'"}', "JSON", LATER),
         (b"[[0, 1], [2, 3]]", "JSON", LATER),
         (
@@ -277,7 +278,7 @@ LATER = "/v2/models/{name}/infer"
             "Content-Type multipart/form-data",
         ),
     ],
-    ids=["base64", "lines", "URL-safe", "quoted", "data URL", "JSON", "pixels", "multipart"],
+    ids=["base64", "lines", "URL-safe", "quoted", "data URL", "URL", "JSON", "pixels", "multipart"],
 )
 async def test_wrapped_images_are_refused_with_the_way_that_works(client, body, received, advice):
     types = ("image/png", "application/json", "multipart/related")
@@ -292,6 +293,23 @@ async def test_wrapped_images_are_refused_with_the_way_that_works(client, body, 
     assert f"Received: {received}. " in detail
     assert advice in detail
     assert batch.json()["results"][0]["error"]["detail"] == detail
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+async def test_an_image_that_curl_sent_as_text_is_refused_with_the_way_that_works(client, kind):
+    as_by_d = noise(kind).translate(None, b"\r\n\0")  # what `curl -d @FILE` leaves of it
+    response = await client.post("/predict", content=as_by_d)
+
+    detail = check_problem(response, 400, "malformed_upload")["detail"]
+    assert detail.endswith("use --data-binary.")
+
+
+@pytest.mark.parametrize(("url", "name"), [("/predict", "file"), ("/predict/batch", "files")])
+async def test_a_path_instead_of_a_file_is_refused_with_the_way_that_works(client, url, name):
+    response = await client.post(url, files={name: (None, "part.png")})
+
+    detail = check_problem(response, 400, "malformed_upload")["detail"]
+    assert detail.endswith(f"curl sends a file by -F {name}=@PATH")
 
 
 def noise(kind: str) -> bytes:

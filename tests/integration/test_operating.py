@@ -9,14 +9,17 @@ from documented_commands import block, run
 from service_process import running
 
 
-def test_a_port_that_is_taken_ends_with_3(shared_tiny_store):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_port_that_is_taken_ends_with_3_and_what_to_do(shared_tiny_store, workers):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        with running(shared_tiny_store.root, port=port) as service:
+        with running(shared_tiny_store.root, port=port, workers=workers) as service:
             code = service.wait_until_ended()
 
+    said = "".join(service.lines)
     assert code == 3
-    assert "already in use" in "".join(service.lines)
+    assert "already in use" in said.lower()
+    assert f"port {port}. HALFTONE_PORT or --port takes another port" in said
 
 
 def test_ctrl_c_ends_with_130(shared_tiny_store):

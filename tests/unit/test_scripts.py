@@ -88,3 +88,11 @@ def test_demo_says_of_a_folder_without_the_model_what_brings_it(tmp_path):
     assert done.returncode == 1
     assert "no model digits" in done.stderr
     assert "git checkout models/digits" in done.stderr
+
+
+def test_demo_refuses_arguments_instead_of_ignoring_them():
+    done = run("scripts/demo", "--port", "9000")
+
+    assert done.returncode == 2
+    assert "received: --port 9000" in done.stderr
+    assert "PORT=9000 scripts/demo" in done.stderr

@@ -9,7 +9,7 @@ from training.data.inputs import Inputs
 from training.learn.task import Floats
 
 COMMONEST, LOGISTIC, PERCEPTRON = (
-    "the commonest class",
+    "the commonest class of training",
     "logistic regression on thumbnails",
     "a small perceptron on thumbnails",
 )

@@ -74,6 +74,34 @@ def test_phone_needs_no_sideways_scrolling(open_page, service):
     assert fits()
 
 
+BROKEN_WORDS = """() => [...document.querySelectorAll("table th, table td")].flatMap(cell => {
+  const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+  const broken = [];
+  for (let text; (text = walker.nextNode()); )
+    for (const word of text.data.matchAll(/\\S+/g)) {
+      const range = document.createRange();
+      range.setStart(text, word.index);
+      range.setEnd(text, word.index + word[0].length);
+      if (range.getClientRects().length > 1) broken.push(word[0]);
+    }
+  return broken;
+})"""
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_phone_breaks_no_word_of_a_table(open_page, service, beside):
+    page = open_page(viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
+    service.models = [model(name, ["triangles", "circles"], 28, 28) for name in ("old", "new")]
+    page.reload()
+    if beside:
+        page.get_by_label("beside").select_option(index=2)
+    refused = problem(415, "x", title="Not a supported image format")
+    service.by_name = {"scan.pdf": refused}
+    choose(page, picture("IMG 007.jpg"), picture("scan.pdf"))
+    expect(page.locator("#batch-title")).to_contain_text("1 answer, 1 failed")
+    assert page.evaluate(BROKEN_WORDS) == []
+
+
 def test_phone_has_controls_for_a_finger_and_shows_the_answer_without_scrolling(open_page):
     page = open_page(viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True)
     for button in page.locator(".actions button:visible, select:visible").all():

@@ -133,7 +133,24 @@ def test_examples_are_measured_on_and_kept_as_probes(store, tmp_path, images):
     assert len(manifest.probes) == 10 + 8
 
 
-def test_an_example_that_is_no_image_is_named(store, tmp_path):
+def test_an_example_that_cannot_be_read_is_left_out_and_named(store, tmp_path, images):
+    path = saved(plain(), tmp_path)
+    folder = tmp_path / "examples" / "a"
+    folder.mkdir(parents=True)
+    (folder / "0-cut.png").write_bytes(encode_png(images[0])[:40])
+    for index, image in enumerate(images):
+        (folder / f"{index}.png").write_bytes(encode_png(image))
+
+    asked = request(path, images=open_unlabelled(tmp_path / "examples"))
+    imported = import_model(store, "plain", asked)
+
+    assert [note for note in imported.notes if "Left out of the examples: a/0-cut.png: " in note]
+    manifest = imported.bundle.manifest
+    assert manifest.engines["openvino-f32"].parity.images == len(images)
+    assert len(manifest.probes) == 10 + min(8, len(images))
+
+
+def test_examples_that_are_no_images_are_refused(store, tmp_path):
     path = saved(plain(), tmp_path)
     (tmp_path / "examples" / "bad").mkdir(parents=True)
     (tmp_path / "examples" / "bad" / "broken.png").write_text("hello")

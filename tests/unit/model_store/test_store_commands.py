@@ -106,6 +106,8 @@ def test_verify_of_a_damaged_bundle_fails_with_one_sentence(store):
 
 
 def test_promote_and_rollback_say_what_is_current(store):
+    assert run("promote", "tiny", 1).stdout == "tiny 1 is current.
+"
     publish_tiny(store, "tiny", seed=1)
 
     assert run("rollback", "tiny").stdout == "tiny 1 is current; 2 was before.\n"

@@ -58,7 +58,7 @@ def test_fit_publishes_a_model_that_learned_and_says_how(trained):
     assert (manifest.training.augmentation, manifest.training.pool) == ("none", 1)
     assert manifest.training.ended == "All 30 epochs were run."
     assert [one.name for one in manifest.baselines] == [
-        "the commonest class",
+        "the commonest class of training",
         "logistic regression on thumbnails",
         "a small perceptron on thumbnails",
     ]
