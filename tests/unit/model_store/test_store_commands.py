@@ -106,8 +106,7 @@ def test_verify_of_a_damaged_bundle_fails_with_one_sentence(store):
 
 
 def test_promote_and_rollback_say_what_is_current(store):
-    assert run("promote", "tiny", 1).stdout == "tiny 1 is current.
-"
+    assert run("promote", "tiny", 1).stdout == "tiny 1 is current.\n"
     publish_tiny(store, "tiny", seed=1)
 
     assert run("rollback", "tiny").stdout == "tiny 1 is current; 2 was before.\n"
