@@ -127,7 +127,9 @@ def fit(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Default: follows from the number of images.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of split, order, weights and augmentation.")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, max=2**32, help="Of split, order, weights and augmentation.")
+    ] = 0,
     also: Annotated[
         Path | None,
         typer.Option(

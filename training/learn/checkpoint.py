@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.manifest import Selection
-from training.errors import TrainingInterrupted
+from model_store.store.durable import exclusive
+from training.errors import RunUnderWay, TrainingInterrupted
 from training.learn.recipe import Recipe
 from training.learn.task import Architecture, Learned, Standardization
 
@@ -44,6 +46,25 @@ class TrainedRun:
             "learned": learned,
         }
         _save(self.folder / _RUN, **arrays, record=np.array(json.dumps(record)))
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep the folder of a run from other processes, which would put their weights there.
+
+    Raises:
+        RunUnderWay: another one has it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        try:
+            held.enter_context(exclusive(folder.with_suffix(".lock"), wait=False))
+        except BlockingIOError as error:
+            raise RunUnderWay(
+                "Expected one run at a time with this --name and these images. Received: a second "
+                "one. Wait for the first to end, or give another --name."
+            ) from error
+        yield
 
 
 def save_weights(folder: Path, weights: Sequence[NDArray[np.float32]]) -> None:
