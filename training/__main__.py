@@ -34,6 +34,7 @@ from training.options import (
     Width,
     augmentations,
     check_augmentation,
+    check_pool,
     check_prediction,
 )
 from training.progress import Reporter
@@ -161,6 +162,7 @@ def fit(
     with _one_sentence_errors():
         _need("tensorflow")  # before minutes of reading
         check_augmentation(augmentation)
+        check_pool(pool, height, width)
         from model_store.store.cached import default_cache_root
         from model_store.store.store import ModelStore, default_root
         from training.fit import FitRequest

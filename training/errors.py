@@ -7,7 +7,7 @@ TrainingError
 ├── TargetRefused         where answers should go is no folder, or holds other ones
 ├── RunUnderWay           another process trains the same model on the same images
 ├── NotLearning           the loss is not finite, or the model is no better than chance
-├── TrainingProcessDied   as when memory runs out
+├── TrainingProcessDied   a process that trains has too little memory, or ended for another reason
 └── TrainingInterrupted   Ctrl-C before there was anything to keep
 """
 

@@ -45,6 +45,16 @@ def check_augmentation(name: str | None) -> None:
             raise typer.BadParameter(str(error), param_hint="--augmentation") from None
 
 
+def check_pool(pool: int | None, height: int, width: int) -> None:
+    """Raise BadParameter where no block of `pool` x `pool` pixels fits into an image."""
+    if pool is not None and pool > min(height, width):
+        raise typer.BadParameter(
+            f"Expected at most {min(height, width)}, the shorter side of the images. "
+            f"Received: {pool}",
+            param_hint="--pool",
+        )
+
+
 def check_prediction(source: str, target: str, layout: str, cluster: str | None) -> None:
     """Raise BadParameter where `predict` cannot read or write so, on a cluster or without."""
     if cluster is None:

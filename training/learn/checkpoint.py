@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from model_store.manifest import Selection
 from model_store.store.durable import exclusive
-from training.errors import RunUnderWay, TrainingInterrupted
+from training.errors import CacheError, RunUnderWay, TrainingInterrupted
 from training.learn.recipe import Recipe
 from training.learn.task import Architecture, Learned, Standardization
 
@@ -73,10 +73,20 @@ def save_weights(folder: Path, weights: Sequence[NDArray[np.float32]]) -> None:
 
 
 def _save(path: Path, *arrays: NDArray[Any], **named: Any) -> None:
-    """Replace an .npz file: whoever is killed meanwhile leaves the one before."""
+    """Replace an .npz file: whoever is killed meanwhile leaves the one before.
+
+    Raises:
+        CacheError: it cannot be written.
+    """
     unfinished = path.with_name(f"unfinished-{path.name}")
-    np.savez(unfinished, *arrays, **named)
-    os.replace(unfinished, path)
+    try:
+        np.savez(unfinished, *arrays, **named)
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise CacheError(
+            f"{path.parent}: cannot keep the weights of the run: {error.strerror or error}. "
+            "Set HALFTONE_CACHE to a folder on a larger disk."
+        ) from error
 
 
 def load_run(folder: Path) -> TrainedRun:

@@ -7,11 +7,9 @@ from pathlib import Path
 import pytest
 from class_folders import write_classes
 from fit_requests import COUNTS, request
-from typer.testing import CliRunner
 
 import training.fit as fit_module
 from model_store.store.store import ModelStore
-from training.__main__ import app
 from training.errors import RunUnderWay, TrainingInterrupted
 from training.fit import fit
 from training.learn.checkpoint import alone
@@ -60,10 +58,3 @@ def test_a_run_that_ended_or_was_killed_frees_its_place(tmp_path, store, reporte
         holder.kill()
     with alone(lock.with_suffix("")):
         pass
-
-
-@pytest.mark.parametrize("seed", ["-1", str(2**40)])
-def test_a_seed_that_no_generator_takes_is_refused(tmp_path, seed):
-    result = CliRunner().invoke(app, ["fit", str(tmp_path), "--name", "x", "--seed", seed])
-    assert result.exit_code == 2
-    assert "--seed" in result.output
