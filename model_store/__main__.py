@@ -225,9 +225,12 @@ def _parse_labels(text: str) -> tuple[str, ...]:
             ) from None
     else:
         lines = next(csv.reader([text], skipinitialspace=True), [])
-    labels = tuple(label_of(line.strip()) for line in lines if line.strip())
+    given = [line.strip() for line in lines if line.strip()]
+    labels = tuple(map(label_of, given))
+    # Bytes that are no UTF-8 come as surrogates, and are written out.
+    printable = all(c.isprintable() or "\udc80" <= c <= "\udcff" for c in "".join(given))
     repeated = sorted({label for label in labels if labels.count(label) > 1})
-    if len(labels) < 2 or repeated or not all(label.isprintable() for label in labels):
+    if len(labels) < 2 or repeated or not printable:
         raise typer.BadParameter(
             "expected at least two different printable labels. "
             f"Received: {', '.join(map(repr, labels)) or 'none'}",

@@ -47,6 +47,7 @@ from training.options import (
     Unlabelled,
     Width,
     WithoutImages,
+    check_pool,
     check_prediction,
 )
 from training.progress import Reporter
@@ -126,6 +127,7 @@ def fit(
     """Train a model and publish it as the next version of NAME."""
     with _one_sentence_errors():
         _need("tensorflow")  # before minutes of reading
+        check_pool(pool, height, width)
         from model_store.store.cached import default_cache_root
         from model_store.store.store import ModelStore, default_root
         from training.fit import FitRequest

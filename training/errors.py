@@ -5,8 +5,9 @@ TrainingError
 ├── CacheError            the pixel cache cannot be written
 ├── ClusterError          there is no Ray, no such cluster, or a node of it cannot do the work
 ├── TargetRefused         where answers should go is no folder, or holds other ones
+├── RunUnderWay           another process trains the same model on the same images
 ├── NotLearning           the loss is not finite, or the model is no better than chance
-├── TrainingProcessDied   as when memory runs out
+├── TrainingProcessDied   a process that trains has too little memory, or ended for another reason
 └── TrainingInterrupted   Ctrl-C before there was anything to keep
 """
 
@@ -29,6 +30,10 @@ class ClusterError(TrainingError):
 
 class TargetRefused(TrainingError):
     """Where answers should go is no folder, or holds other ones."""
+
+
+class RunUnderWay(TrainingError):
+    """Another process trains a model of the same name on the same images."""
 
 
 class NotLearning(TrainingError):

@@ -24,7 +24,7 @@ from training.data.check import inspect
 from training.data.dataset import Dataset, assemble_dataset
 from training.data.image_spec import spec_for
 from training.errors import NotLearning, TrainingInterrupted
-from training.learn.checkpoint import TrainedRun, load_run
+from training.learn.checkpoint import TrainedRun, alone, load_run
 from training.learn.recipe import Recipe, batch_size_for, planned_epochs
 from training.learn.selection import Selector, finest_pool, question
 from training.learn.task import Architecture, Floats, Listener, Task
@@ -81,7 +81,7 @@ def fit(request: FitRequest, store: ModelStore, cache_root: Path, reporter: Repo
         ModelStoreError: the name is invalid, or the bundle fails its own proof.
     """
     seconds: dict[str, float] = {}
-    with store.draft(request.name) as draft:
+    with store.draft(request.name) as draft, ExitStack() as held:
         source: Source = open_labelled(request.path)
         if request.also is not None:
             source = with_more(source, request.also, request.name)
@@ -91,6 +91,7 @@ def fit(request: FitRequest, store: ModelStore, cache_root: Path, reporter: Repo
         with _timed(seconds, "reading"):
             warnings, data = _read(request, source, cache, reporter)
         folder = cache_root / "runs" / f"{request.name}-{data.record.fingerprint[:12]}"
+        held.enter_context(alone(folder))
         if request.publish_kept:
             run = load_run(folder, pool)
             with reporter.waiting("Training simpler models to compare with"):
@@ -128,7 +129,7 @@ def fit(request: FitRequest, store: ModelStore, cache_root: Path, reporter: Repo
                 reporter.warn(warning)
             promoted, reason = decide(request.promote, contents)
             bundle = draft.publish(contents, promote=promoted)
-    shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
     cache.close()
     return Fitted(bundle, promoted, reason)
 

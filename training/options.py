@@ -77,7 +77,10 @@ Augmentation = Annotated[
 Epochs = Annotated[
     int | None, typer.Option(min=1, help="Default: follows from the number of images.")
 ]
-Seed = Annotated[int, typer.Option(help="Of split, order, weights and augmentation.")]
+Seed = Annotated[
+    int,
+    typer.Option(min=0, max=2**32 - 1, help="Of split, order, weights and augmentation."),
+]
 Also = Annotated[
     Path | None,
     typer.Option(
@@ -125,6 +128,16 @@ Target = Annotated[
 Layout = Annotated[
     Literal["csv", "kaggle"], typer.Option("--format", help="kaggle: ImageId,Label, of images.")
 ]
+
+
+def check_pool(pool: int | None, height: int, width: int) -> None:
+    """Raise BadParameter where no block of `pool` x `pool` pixels fits into an image."""
+    if pool is not None and pool > min(height, width):
+        raise typer.BadParameter(
+            f"Expected at most {min(height, width)}, the shorter side of the images. "
+            f"Received: {pool}",
+            param_hint="--pool",
+        )
 
 
 def check_prediction(source: str, target: str, layout: str, cluster: str | None) -> None:

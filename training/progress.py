@@ -18,7 +18,9 @@ class Reporter:
     """Tells a person what is going on; never silent for ten seconds while something does."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = console or Console(
+            stderr=True, highlight=False, soft_wrap=True, emoji=False
+        )
         self._said = time.monotonic()
 
     def say(self, text: str) -> None:

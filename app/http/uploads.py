@@ -91,9 +91,15 @@ async def _read_files(request: Request, name: str, max_files: int) -> list[bytes
     """Return the content of every file named `name`, in order; other fields are ignored."""
     form = await _parse(request, max_files)
     try:
-        wanted = [await file.read() for file in form.getlist(name) if isinstance(file, UploadFile)]
+        parts = form.getlist(name)
+        wanted = [await part.read() for part in parts if isinstance(part, UploadFile)]
     finally:
         await form.close()
+    if len(wanted) < len(parts):
+        raise MalformedUpload(
+            f"Expected every {name!r} as a file. Received: one without a filename, which makes it "
+            f"text. Give it one, whatever it is; curl does with -F {name}=@image.png"
+        )
     if form and not wanted:
         if name in form:
             raise MalformedUpload(

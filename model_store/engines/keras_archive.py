@@ -186,7 +186,9 @@ def _checked(name: str, dataset: Any, length: int) -> tuple[int, int]:
 
     dtype = dataset.dtype
     if dtype.kind not in "fiub":
-        raise UnsafeModel(f"{WEIGHTS_MEMBER}: {name}: expected numbers. Received: {dtype}")
+        # HDF5 knows no bfloat16, and Keras stores it as two bytes that mean nothing there.
+        what = "bfloat16, or 2 bytes; save it as float32" if dtype == "V2" else dtype
+        raise UnsafeModel(f"{WEIGHTS_MEMBER}: {name}: expected numbers. Received: {what}")
     plain = dataset.id.get_create_plist().get_layout() == h5py.h5d.CONTIGUOUS
     if not plain or dataset.external or dataset.is_virtual:
         raise UnsafeModel(f"{WEIGHTS_MEMBER}: {name}: expected one contiguous array")

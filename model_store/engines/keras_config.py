@@ -133,8 +133,19 @@ def _check_class(node: dict[str, Any]) -> None:
     if not allowed or node.get("registered_name") not in (None, kind):
         raise UnsafeModel(
             f"{module}.{kind} is not one of the built-in layers that can be opened without running "
-            "code of the model's own; Lambda layers and custom objects are refused"
+            f"code of the model's own; {_advice(kind, module)}"
         )
+
+
+def _advice(kind: str, module: str) -> str:
+    if module.startswith(("keras.ops", "keras.src.ops")):
+        return (
+            "write arithmetic on tensors as a layer, x / 255 as keras.layers.Rescaling(1 / 255), "
+            "and save the model again"
+        )
+    if kind.endswith("DTypePolicy"):
+        return "save the model as it was before it was quantized"
+    return "Lambda layers and custom objects are refused"
 
 
 def _text(node: dict[str, Any], key: str) -> str:

@@ -69,7 +69,12 @@ def _guess(outputs: NDArray[np.float32]) -> str:
         return "linear"
     if outputs.shape[1:] == (1,):
         return "sigmoid" if outputs.max() <= 1 else "linear"
-    return "softmax" if np.allclose(outputs.sum(axis=-1), 1, atol=1e-3) else "linear"
+    sums = outputs.sum(axis=-1)
+    if np.allclose(sums, 1, atol=1e-3):
+        return "softmax"
+    if outputs.ndim == 2 and len(sums) > 1 and np.allclose(sums, sums[0], rtol=1e-3):
+        return f"outputs that sum to {sums[0]:.3g}, as percentages to 100"
+    return "linear"
 
 
 def _two_outputs(

@@ -37,6 +37,8 @@ def range_of_layers(layers: list[Any]) -> tuple[PixelRange, str] | None:
 def _said_by(layer: Any) -> PixelRange | None:
     if hasattr(layer, "offset"):  # Rescaling
         scale = float(np.max(np.abs(layer.scale)))
+        if float(np.max(np.abs(layer.offset))) > _LARGEST_MOMENT * scale:
+            return "0-255"  # what it moves to 0 is no pixel up to 1
         if scale == 1:  # only turns bytes into floats
             return None
         return "0-255" if scale <= _LARGEST_SHRINKING else "0-1"

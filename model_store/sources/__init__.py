@@ -37,7 +37,7 @@ def open_labelled(path: Path) -> Source:
         InvalidLayout: the path is none of these; the message says what was found.
         NoImages: the layout is right and empty.
     """
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         return open_npz(path, ("train", "test"))
     if not path.is_dir():
         raise _not_a_source(path, "a folder or an .npz file")
@@ -51,7 +51,7 @@ def open_unlabelled(path: Path) -> Source:
         InvalidLayout: the path is none of these.
         NoImages: the folder holds no file.
     """
-    if path.suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         return open_npz(path, ("test",), labelled=False)
     if not (path.is_file() or path.is_dir()):
         raise _not_a_source(path, "an image, a folder or an .npz file")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from model_store.errors import NoImages
 from model_store.pixels.preprocessing import encode_png
-from model_store.sources.files import is_image_file
+from model_store.sources.files import is_image_file, read_file
 
 SPLITS = ("train", "val", "test")
 
@@ -55,13 +55,13 @@ class Source:
         """Return the bytes that identify image `index`; they may differ from `encoded`."""
         data = self.items[index].data
         if isinstance(data, Path):
-            return data.read_bytes()
+            return read_file(data)
         return f"array {data.shape}\n".encode() + data.tobytes()  # costs less than an encoding
 
     def encoded(self, index: int) -> bytes:
         """Return image `index` as `preprocess` takes it; of an array, that is a lossless PNG."""
         data = self.items[index].data
-        return data.read_bytes() if isinstance(data, Path) else encode_png(data)
+        return read_file(data) if isinstance(data, Path) else encode_png(data)
 
     def part(self, chosen: Sequence[int]) -> "Source":
         """Return the images at `chosen` alone; another process may get them."""

@@ -12,7 +12,7 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
 
@@ -89,7 +89,7 @@ class PixelCache:
             elsewhere: reads the images; None: a thread for each processor does.
 
         Raises:
-            CacheError: the pixels do not fit on the disk.
+            CacheError: the pixels do not fit on the disk, or the index is damaged.
             ClusterError: an image can be read here, and not elsewhere.
         """
         if elsewhere is not None:
@@ -111,7 +111,7 @@ class PixelCache:
 
     def _index(self, reading: Reading, advance: Advance) -> list[Record]:
         found = list(reading.contents())
-        with exclusive(self._folder / "lock"):
+        with exclusive(self._folder / "lock"), self._explaining_the_index():
             with closing(self._connect()) as database:
                 rows = database.execute("SELECT * FROM images")
                 known = {record.content: record for record in map(Record._make, rows)}
@@ -126,6 +126,16 @@ class PixelCache:
                 known.update(chunk)
                 advance(len(chunk))
         return [known[one] if isinstance(one, bytes) else one for one in found]
+
+    @contextmanager
+    def _explaining_the_index(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise CacheError(
+                f"Expected a sound index with room to grow in {self._folder}. Received: {error}. "
+                "Delete that folder, or set HALFTONE_CACHE to one on a larger disk."
+            ) from error
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self._folder / "index.sqlite", timeout=60)

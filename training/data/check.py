@@ -58,7 +58,7 @@ class Findings:
             sentences.append(warning)
         if self.size is not None:
             sentences += self.size.warnings(*self.asked)
-        sentences += [_listed(what, [" = ".join(n) for n in g]) for g, what in groups if g]
+        sentences += [_listed(what, [_equal(names) for names in g]) for g, what in groups if g]
         if self.wrong_extensions:
             named = [f"{name} is {kind}" for name, kind in self.wrong_extensions.items()]
             sentences.append(_listed("Files that have another format than they say", named))
@@ -135,6 +135,11 @@ def _by_split_and_label(group: Sequence[Item]) -> list[list[Item]]:
 
 def _names(items: Sequence[Item]) -> list[str]:
     return [item.name for item in items]
+
+
+def _equal(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return " = ".join(names[:_NAMES_SHOWN]) + more
 
 
 def _listed(what: str, names: Sequence[str]) -> str:

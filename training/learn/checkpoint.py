@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_store.manifest import Selection
-from training.errors import TrainingInterrupted
+from model_store.store.durable import exclusive
+from training.errors import CacheError, RunUnderWay, TrainingInterrupted
 from training.learn.recipe import Recipe
 from training.learn.task import Architecture, Learned, Standardization
 
@@ -46,16 +48,45 @@ class TrainedRun:
         _save(self.folder / _RUN, **arrays, record=np.array(json.dumps(record)))
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep the folder of a run from other processes, which would put their weights there.
+
+    Raises:
+        RunUnderWay: another one has it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        try:
+            held.enter_context(exclusive(folder.with_suffix(".lock"), wait=False))
+        except BlockingIOError as error:
+            raise RunUnderWay(
+                "Expected one run at a time with this --name and these images. Received: a second "
+                "one. Wait for the first to end, or give another --name."
+            ) from error
+        yield
+
+
 def save_weights(folder: Path, weights: Sequence[NDArray[np.float32]]) -> None:
     """Replace the weights kept in `folder`."""
     _save(folder / _WEIGHTS, *weights)
 
 
 def _save(path: Path, *arrays: NDArray[Any], **named: Any) -> None:
-    """Replace an .npz file: whoever is killed meanwhile leaves the one before."""
+    """Replace an .npz file: whoever is killed meanwhile leaves the one before.
+
+    Raises:
+        CacheError: it cannot be written.
+    """
     unfinished = path.with_name(f"unfinished-{path.name}")
-    np.savez(unfinished, *arrays, **named)
-    os.replace(unfinished, path)
+    try:
+        np.savez(unfinished, *arrays, **named)
+        os.replace(unfinished, path)
+    except OSError as error:
+        raise CacheError(
+            f"{path.parent}: cannot keep the weights of the run: {error.strerror or error}. "
+            "Set HALFTONE_CACHE to a folder on a larger disk."
+        ) from error
 
 
 def load_run(folder: Path, pool: int) -> TrainedRun:

@@ -22,6 +22,7 @@ from training.learn.task import EpochEnd, Floats, Learned, Listener, Task
 T = TypeVar("T")
 
 _LAST_WORDS_SECONDS = 2.0
+_NEEDS_LESS = "A larger --pool, or a smaller --height, --width or --hidden, needs less."
 
 # Of a worker process: the queue to its parent, and the parent's wish that it ends.
 _told: Any = None
@@ -107,7 +108,7 @@ def _result(future: "Future[T]") -> T:
     except BrokenProcessPool as error:
         raise TrainingProcessDied(
             "A training process ended without a word, as when the system runs out of memory. "
-            "A larger --pool, or a smaller --height, --width or --hidden, needs less."
+            f"{_NEEDS_LESS}"
         ) from error
 
 
@@ -132,9 +133,12 @@ def _listener() -> Listener:
 
 
 def _trial(task: Task) -> Floats:
+    if _stop.is_set():  # what waits in the pipe cannot be cancelled, and takes long to compile
+        raise TrainingInterrupted("Stopped before a trial; nothing to keep.")
     from training.learn.trainer import trial
 
-    return trial(task, _listener())
+    with _explaining_lack_of_memory():
+        return trial(task, _listener())
 
 
 def _train(task: Task, folder: Path) -> Learned:
@@ -142,7 +146,18 @@ def _train(task: Task, folder: Path) -> Learned:
     from training.learn.trainer import train
 
     _told.put(_device(runtime()[1]))
-    return train(task, folder, _listener())
+    with _explaining_lack_of_memory():
+        return train(task, folder, _listener())
+
+
+@contextmanager
+def _explaining_lack_of_memory() -> Iterator[None]:
+    from model_store.engines.keras import runtime
+
+    try:
+        yield
+    except (MemoryError, runtime()[1].errors.ResourceExhaustedError) as error:
+        raise TrainingProcessDied(f"There is not enough memory to train. {_NEEDS_LESS}") from error
 
 
 def _device(tf: Any) -> str:

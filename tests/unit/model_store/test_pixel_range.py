@@ -69,6 +69,8 @@ FRONTS: dict[str, tuple[Callable[[], Any], float]] = {
     "a nested Rescaling": (nested_rescaling, 1),
     "one nested twice": (twice_nested, 1),
     "to -1 … 1": (lambda: keras.layers.Rescaling(1 / 127.5, -1), 1),
+    "centred, not scaled": (lambda: keras.layers.Rescaling(1, -127.5), 1),
+    "halved and centred": (lambda: keras.layers.Rescaling(0.5, -64), 1),
     "from 0 … 1 to -1 … 1": (lambda: keras.layers.Rescaling(2, -1), 255),
     "Normalization of bytes": (lambda: normalization(1), 1),
     "Normalization of fractions": (lambda: normalization(255), 255),

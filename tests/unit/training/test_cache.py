@@ -122,6 +122,14 @@ def test_an_unwritable_root_is_refused_by_name(tmp_path):
         PixelCache(tmp_path / "file", ImageSpec.for_size(2, 2))
 
 
+def test_a_damaged_index_is_refused_with_what_to_do(tmp_path, cache):
+    source = open_labelled(write_classes(tmp_path / "data", {"a": 2, "b": 2}))
+    (index,) = tmp_path.rglob("index.sqlite")
+    index.write_bytes(index.read_bytes()[:100] + bytes(8000))
+    with pytest.raises(CacheError, match="Delete that folder, or set HALFTONE_CACHE"):
+        cache.index(source, lambda _: None)
+
+
 def test_a_row_cut_short_is_never_returned(cache):
     with pytest.raises(CacheError, match="cut short"):
         cache.read(np.array([5]))
