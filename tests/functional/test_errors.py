@@ -304,14 +304,6 @@ async def test_an_image_that_curl_sent_as_text_is_refused_with_the_way_that_work
     assert detail.endswith("use --data-binary.")
 
 
-@pytest.mark.parametrize(("url", "name"), [("/predict", "file"), ("/predict/batch", "files")])
-async def test_a_path_instead_of_a_file_is_refused_with_the_way_that_works(client, url, name):
-    response = await client.post(url, files={name: (None, "part.png")})
-
-    detail = check_problem(response, 400, "malformed_upload")["detail"]
-    assert detail.endswith(f"curl sends a file by -F {name}=@PATH")
-
-
 def noise(kind: str) -> bytes:
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
     return encoded(Image.fromarray(pixels), kind)
