@@ -58,7 +58,7 @@ def alone(folder: Path) -> Iterator[None]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
         try:
-            held.enter_context(exclusive(folder.with_suffix(".lock"), wait=False))
+            held.enter_context(exclusive(folder.with_name(f"{folder.name}.lock"), wait=False))
         except BlockingIOError as error:
             raise RunUnderWay(
                 "Expected one run at a time with this --name and these images. Received: a second "
