@@ -121,6 +121,7 @@ def mislead(data: Path) -> None:
         (data / "swap.png").rename(other)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_quick_start")
 def test_a_worse_version_is_published_but_does_not_serve(at_home):
     data, store = at_home / "data", ModelStore(at_home / "models")
@@ -172,6 +173,7 @@ def test_labels_without_meaning_are_not_published_but_leave_a_report(tmp_path, s
     assert "heads" in report and "95 % interval" in report
 
 
+@pytest.mark.slow
 def test_what_is_not_given_is_chosen_by_trials(
     trained, tmp_path, store, reporter, monkeypatch, one_process
 ):
@@ -200,6 +202,7 @@ def learned(line: str) -> bool:
     return accuracy is not None and float(accuracy[1]) >= 0.8
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_quick_start")
 def test_ctrl_c_publishes_the_best_weights_where_asked(trained, tmp_path, store, monkeypatch):
     class Interrupting(Quiet):
@@ -220,6 +223,7 @@ def an_oracle(data: Dataset, _: int) -> dict[str, np.ndarray]:
     return {"an oracle": np.eye(len(data.labels), dtype=np.float32)[data.test.truth]}
 
 
+@pytest.mark.slow
 def test_sigterm_keeps_the_best_weights_which_are_published_when_asked(
     trained, at_home, store, reporter, monkeypatch
 ):
@@ -282,6 +286,7 @@ def test_hidden_takes_several_numbers_after_one_flag():
     assert spread == ["fit", "--hidden", "512", "--hidden", "256", "--seed", "1", "7"]
 
 
+@pytest.mark.slow
 def test_a_training_process_that_is_killed_is_reported(trained, tmp_path, store):
     others = multiprocessing.active_children()
 
