@@ -152,6 +152,8 @@ def create_app(
         redirect_slashes=False,  # the envelope takes both spellings
         docs_url=None,  # its page would ask a content delivery network; add_page has ours
         redoc_url=None,
+        # Ours keeps neither the query nor the client's address, as the framework's own would.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     service.state.watchdog = parts.watchdog
     asks_for_keys = settings.api_keys_file is not None

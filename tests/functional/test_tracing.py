@@ -55,6 +55,17 @@ def attributes(span: ReadableSpan) -> dict[str, object]:
     return dict(span.attributes or {})
 
 
+async def test_the_frameworks_own_spans_with_the_query_are_not_made(client, exported, monkeypatch):
+    provider = TracerProvider(shutdown_on_exit=False)
+    everywhere = InMemorySpanExporter()
+    provider.add_span_processor(SimpleSpanProcessor(everywhere))
+    monkeypatch.setattr("opentelemetry.trace.get_tracer_provider", lambda: provider)
+    await client.post("/predict", params={"top_k": "1"}, content=png())
+
+    assert split(exported)[0].name == "POST /predict"
+    assert everywhere.get_finished_spans() == ()
+
+
 async def test_a_prediction_is_a_request_with_its_stages_as_server_timing_tells_them(
     client, exported
 ):
