@@ -113,7 +113,7 @@ def engines(record: RunRecord) -> dict[str, Any]:
 
 def settings(record: RunRecord) -> dict[str, Any]:
     """Return what reproduces the run, by name, and the stages' wall times with their bars."""
-    longest = max(record.seconds.values())
+    longest = max(record.seconds.values(), default=0) or 1  # a notebook need not time itself
     times = [(stage, seconds, seconds / longest) for stage, seconds in record.seconds.items()]
     return {"choices": _choices(record), "times": times}
 
