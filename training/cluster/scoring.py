@@ -18,7 +18,7 @@ from model_store.errors import InvalidLayout, ModelStoreError, NoImages
 from model_store.inference import BATCH_SIZE, predict_all
 from model_store.sources.files import printable
 from model_store.store.location import is_bucket
-from training.cluster.connection import connected
+from training.cluster.connection import connected, require_cluster
 from training.cluster.job import Job, job_of
 from training.cluster.places import Place, place
 from training.cluster.target import begin, require_begun, write_part
@@ -49,17 +49,15 @@ def predict_on_cluster(
         ClusterError: there is no such cluster, or a node cannot do the work.
         ModelStoreError: a folder or a bucket fails.
     """
+    require_cluster(address)
     job = job_of(model, source, target)
-    with ExitStack() as stack:
-        with reporter.waiting(f"Connecting to the cluster {address}"):
-            stack.enter_context(connected(address))
-        names = _names(job)
-        done = begin(job)
-        rest = [name for name in names if printable(name) not in done]
-        if len(rest) < len(names):
-            reporter.say(f"{len(names) - len(rest)} of {len(names)} images were scored before")
-        if rest and (errors := _score(job, parts_of(rest, len(names)), reporter)):
-            reporter.warn(f"{errors} images could not be read; the column error says why")
+    names = _names(job)
+    done = begin(job)
+    rest = [name for name in names if printable(name) not in done]
+    if len(rest) < len(names):
+        reporter.say(f"{len(names) - len(rest)} of {len(names)} images were scored before")
+    if rest and (errors := _score(job, parts_of(rest, len(names)), address, reporter)):
+        reporter.warn(f"{errors} images could not be read; the column error says why")
     reporter.say(f"Wrote {job.target}")
 
 
@@ -84,10 +82,13 @@ def parts_of(names: Sequence[str], total: int) -> list[Sequence[str]]:
     return [names[start : start + size] for start in range(0, len(names), size)]
 
 
-def _score(job: Job, parts: Sequence[Sequence[str]], reporter: Reporter) -> int:
+def _score(job: Job, parts: Sequence[Sequence[str]], address: str, reporter: Reporter) -> int:
     """Score the parts; return how many images could not be read."""
-    title = f"Predicting with {job.name} {job.version}"
-    with reporter.stage(title, sum(map(len, parts))) as advance:
+    with ExitStack() as stack:
+        with reporter.waiting(f"Connecting to the cluster {address}"):
+            stack.enter_context(connected(address))
+        title = f"Predicting with {job.name} {job.version}"
+        advance = stack.enter_context(reporter.stage(title, sum(map(len, parts))))
         errors = 0
         for row in _scored(job, parts):
             if row["refused"]:

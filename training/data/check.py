@@ -58,7 +58,11 @@ class Findings:
             sentences.append(warning)
         if self.size is not None:
             sentences += self.size.warnings(*self.asked)
-        sentences += [_listed(what, [_equal(names) for names in g]) for g, what in groups if g]
+        sentences += [
+            _listed(what, [_first(names, " = ") for names in group])
+            for group, what in groups
+            if group
+        ]
         if self.wrong_extensions:
             named = [f"{name} is {kind}" for name, kind in self.wrong_extensions.items()]
             sentences.append(_listed("Files that have another format than they say", named))
@@ -137,11 +141,10 @@ def _names(items: Sequence[Item]) -> list[str]:
     return [item.name for item in items]
 
 
-def _equal(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return " = ".join(names[:_NAMES_SHOWN]) + more
-
-
 def _listed(what: str, names: Sequence[str]) -> str:
+    return f"{what} ({len(names)}): {_first(names, ', ')}."
+
+
+def _first(names: Sequence[str], between: str) -> str:
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return f"{what} ({len(names)}): {', '.join(names[:_NAMES_SHOWN])}{more}."
+    return between.join(names[:_NAMES_SHOWN]) + more

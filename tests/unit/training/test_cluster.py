@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -128,7 +127,7 @@ def test_nothing_is_written_among_the_files_of_others(job, tmp_path):
 def test_places_that_cannot_be_are_refused_and_nothing_is_begun(
     model, images, monkeypatch, source, target, words
 ):
-    monkeypatch.setattr("training.cluster.scoring.connected", nullcontext)
+    monkeypatch.setattr("training.cluster.scoring.require_cluster", lambda _: None)
     monkeypatch.chdir(images.parent)
     (images.parent / "nothing").mkdir()
     with pytest.raises((TrainingError, ModelStoreError), match=words):
