@@ -103,6 +103,15 @@ async def test_charsets_that_decode_nothing_are_no_error_of_ours(charset):
         assert charset in ("undefined", "punycode"), error
 
 
+async def test_a_file_of_another_name_is_refused_with_the_names_that_came():
+    body = (
+        b'--b\r\nContent-Disposition: form-data; name="photo"; filename="x"\r\n\r\nx\r\n--b--\r\n'
+    )
+
+    with pytest.raises(MalformedUpload, match="a file named 'file'. Received the fields: 'photo'"):
+        await read_image(request_of(body, FORM))
+
+
 PREAMBLES = [
     b"\r\n",
     b"\n",

@@ -214,7 +214,7 @@ def test_networks_of_any_form_answer_as_they_did(tmp_path, images, name):
     network, notes = bundled(saved(model, tmp_path))
 
     assert network.outputs[0].dtype == "float32"
-    assert np.allclose(network(images), expected, atol=1e-2 if name == "mixed precision" else 1e-5)
+    assert np.allclose(network(images), expected, atol=1e-2 if name == "mixed precision" else 1e-6)
     assert ("It ends in logits; a softmax was added." in notes) == ("logits" in name)
 
 
